@@ -1,0 +1,2836 @@
+package twitterflex;
+
+import static java.lang.System.Logger.Level.DEBUG;
+import static java.lang.System.Logger.Level.ERROR;
+import static java.lang.System.Logger.Level.INFO;
+import static java.lang.System.Logger.Level.WARNING;
+import static java.nio.charset.StandardCharsets.UTF_8;
+
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.DeserializationFeature;
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.json.JsonMapper;
+import com.fasterxml.jackson.databind.node.ArrayNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import com.sun.net.httpserver.HttpExchange;
+import com.sun.net.httpserver.HttpServer;
+import java.io.*;
+import java.net.*;
+import java.net.http.*;
+import java.nio.ByteBuffer;
+import java.nio.channels.FileChannel;
+import java.nio.channels.OverlappingFileLockException;
+import java.nio.file.*;
+import java.nio.file.attribute.FileAttribute;
+import java.nio.file.attribute.PosixFilePermissions;
+import java.security.GeneralSecurityException;
+import java.security.MessageDigest;
+import java.time.*;
+import java.time.format.DateTimeFormatter;
+import java.time.format.DateTimeParseException;
+import java.util.*;
+import java.util.concurrent.*;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.atomic.AtomicLong;
+import java.util.function.IntUnaryOperator;
+import java.util.function.Predicate;
+import java.util.function.Supplier;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
+import javax.crypto.Mac;
+import javax.crypto.spec.SecretKeySpec;
+
+/**
+ * Carries X (Twitter) Direct Messages into Twilio Flex, and the agents' answers back: every message, once, in order.
+ *
+ * <pre>
+ *   X ────POST /fromTwitter──▶ signature ▶ read ▶ journal (on disk) ▶ 200
+ *                                                    │
+ *                                    lane of this customer, in order
+ *                                                    ▼
+ *                      conversation found or opened ▶ message posted ▶ settled in the journal
+ *
+ *   Flex ──POST /fromFlex────▶ signature ▶ read ▶ journal ▶ 200 ▶ lane ▶ Direct Message sent ▶ settled
+ * </pre>
+ *
+ * What it promises, most important first:
+ * <ol>
+ *   <li>Nothing unsigned gets in: the signature is checked over the raw bytes before anything is parsed.
+ *   <li>200 means on disk: a webhook is acknowledged after its messages are synced, never before.
+ *   <li>Each accepted message arrives once, in order per customer; customers do not wait for each other.
+ *   <li>One live conversation, task and webhook per customer; the state of record is at Twilio, memory is a cache.
+ *   <li>Nothing is dropped silently: what a service refuses for good is kept, logged, counted and told to the agent.
+ *   <li>Bounded in everything a stranger could make grow: bodies, queues, threads, memory, disk, time.
+ *   <li>Private: no secret and no message text in a log; data files are their owner's alone.
+ * </ol>
+ *
+ * Read it from {@code main} down: callers stand above what they call, the details of the wire come last.
+ */
+public final class Bridge {
+
+    // Read once by the JDK, when its first server, client and logger are made; -D on the command line wins.
+    static {
+        Map.of(
+                // Without it JDK 17 to 22 answer a kept-alive connection 40 ms late: Nagle's algorithm meets delayed ACKs.
+                "sun.net.httpserver.nodelay", "true",
+                // Seconds (not milliseconds, as its documentation says) a client may take to send its request.
+                "sun.net.httpserver.maxReqTime", "10",
+                // Each may hold a thread while its request arrives; beyond it connections are closed at once.
+                "jdk.httpserver.maxConnections", "2000",
+                // Seconds. The front ends of X and Twilio close idle connections long before JDK 17's 20 minutes.
+                "jdk.httpclient.keepalive.timeout", "25",
+                // One try: a GET the client repeats by itself has an OAuth nonce that X has seen, and is refused.
+                "jdk.httpclient.redirects.retrylimit", "1",
+                "java.util.logging.SimpleFormatter.format", "%1$tFT%1$tT.%1$tL%1$tz %4$s %5$s%6$s%n",
+                "java.util.logging.manager", LogsToTheEnd.class.getName()).forEach(System.getProperties()::putIfAbsent);
+    }
+
+    /** The JDK's logging switches itself off in a shutdown hook, in a race with ours: this one keeps the last lines of a stop. */
+    public static final class LogsToTheEnd extends java.util.logging.LogManager {
+        @Override
+        public void reset() {
+            // Called by nothing here but that hook.
+        }
+    }
+
+    private static final java.util.logging.Logger LEVELS = java.util.logging.Logger.getLogger("twitterflex");
+
+    /** One line per event, {@code key=value}, with message ids and never a text. Suppliers, because patterns would mangle quotes. */
+    private static final System.Logger LOG = System.getLogger("twitterflex");
+
+    private static final JsonMapper JSON = JsonMapper.builder().enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS).build();
+
+    // ------------------------------------------------------------------------------------------------------------------
+    // 1. main: the commands. Exit status 0 after a clean stop, 1 when something failed, 2 for wrong settings or usage.
+    // ------------------------------------------------------------------------------------------------------------------
+
+    private static final String HELP = """
+            usage: java -jar twitter-flex-bridge.jar [command]
+
+              serve         carry messages until SIGTERM or Ctrl-C (the default)
+              failed        list the messages a service refused for good: id, time, customer, reason
+              retry [ID]    put a refused message, or all of them, back; a running bridge takes them within seconds
+              help          this text
+
+            Settings are read from the environment and from the file .env in this folder (the environment wins):
+            """;
+
+    public static void main(String[] arguments) {
+        String command = arguments.length == 0 ? "serve" : arguments[0];
+        try {
+            if (arguments.length > (command.equals("retry") ? 2 : 1)) {
+                throw new Wrong(2, List.of("too many words after '" + command + "': try help"));
+            }
+            switch (command) {
+                case "serve" -> serve();
+                case "failed" -> Journal.failed(Settings.dataFolder(environment())).forEach(System.out::println);
+                case "retry" -> Journal.askForRetry(Settings.dataFolder(environment()), arguments.length == 2 ? arguments[1] : "all");
+                case "help", "-h", "--help" -> System.out.print(HELP + Settings.describe());
+                default -> throw new Wrong(2, List.of("unknown command '" + command + "': try help"));
+            }
+        } catch (Wrong wrong) {
+            wrong.sentences.forEach(System.err::println);
+            System.exit(wrong.status);
+        } catch (IOException failed) {
+            System.err.println(command + " failed: " + reason(failed));
+            System.exit(1);
+        }
+    }
+
+    /** Ends a command with sentences for the one who typed it, instead of a stack trace. */
+    static final class Wrong extends Exception {
+        private static final long serialVersionUID = 1;
+        final transient List<String> sentences;
+        final int status;
+
+        Wrong(int status, List<String> sentences) {
+            super(String.join("; ", sentences));
+            this.status = status;
+            this.sentences = sentences;
+        }
+    }
+
+    private static void serve() throws Wrong, IOException {
+        Bridge bridge = new Bridge(Settings.from(environment()), Tempo.NORMAL);
+        bridge.start();
+        Runtime.getRuntime().addShutdownHook(new Thread(() -> {
+            bridge.stop();
+            // The JVM would end with 143 or 130; a clean stop is 0.
+            Runtime.getRuntime().halt(0);
+        }, "stop"));
+    }
+
+    private static Map<String, String> environment() throws Wrong {
+        Map<String, String> all = new HashMap<>(Settings.canonical(Settings.readDotEnv(Path.of(".env"))));
+        all.putAll(Settings.canonical(System.getenv()));
+        return all;
+    }
+
+    /**
+     * How long things take: in one place, because a test must be able to compress it.
+     *
+     * @param firstPause backoff begins here and doubles up to {@code longestPause}
+     * @param call a whole exchange with a service, body included
+     * @param patience after this an agent hears that a reply waits
+     * @param claim after this another bridge's half-opened conversation is taken over
+     */
+    record Tempo(Duration firstPause, Duration longestPause, Duration call, Duration patience, Duration claim) {
+        static final Tempo NORMAL = new Tempo(Duration.ofSeconds(1), Duration.ofMinutes(1), Duration.ofSeconds(15),
+                Duration.ofMinutes(1), Duration.ofSeconds(30));
+    }
+
+    // ------------------------------------------------------------------------------------------------------------------
+    // 2. The routes: everything the outside can ask for, on one screen. Guards wrap handlers, handlers see only checked
+    //    requests, and two methods alone touch the JDK's HttpExchange.
+    // ------------------------------------------------------------------------------------------------------------------
+
+    private Map<String, Handler> routes() {
+        return Map.of(
+                "GET /", request -> Reply.ok(JSON.createObjectNode().put("message", "Alive!")),
+                "GET /healthz", request -> health(),
+                "GET /fromTwitter", this::challenge,
+                "POST /fromTwitter", signedByX(this::fromTwitter),
+                "POST /fromFlex", signedByTwilio(this::fromFlex));
+    }
+
+    /** Answers a request. An {@link IllegalArgumentException} is the caller's mistake and becomes a 400 with its sentence. */
+    interface Handler {
+        Reply answer(Request request);
+    }
+
+    /** A request, whole. {@code target} is path and query exactly as received: Twilio signs those bytes. Header names in lower case. */
+    record Request(String method, String path, String target, Map<String, List<String>> headers, byte[] body) {
+        String header(String name) {
+            return headers.getOrDefault(name, List.of("")).get(0);
+        }
+
+        String query(String name) {
+            return Form.decode(target.substring(path.length()).replaceFirst("\\?", "")).get(name);
+        }
+    }
+
+    record Reply(int status, ObjectNode body, Map<String, String> headers) {
+        static Reply ok(ObjectNode body) {
+            return new Reply(200, body, Map.of());
+        }
+
+        static Reply error(int status, String sentence) {
+            return new Reply(status, JSON.createObjectNode().put("error", sentence), Map.of());
+        }
+
+        Reply with(String header, String value) {
+            return new Reply(status, body, Map.of(header, value));
+        }
+    }
+
+    /** Bytes of a request body: X's largest webhook is some 45 KB (10,000 four-byte characters), Twilio's is smaller. */
+    static final int MAX_BODY = 1 << 20;
+
+    private final Settings settings;
+    private final AtomicLong rejected = new AtomicLong();
+    private final AtomicLong ignored = new AtomicLong();
+    private final Map<String, String> encrypted = cache();
+    private final Map<String, Handler> routes = routes();
+    private final ExecutorService requests = Executors.newCachedThreadPool(threads("request"));
+    private final Journal journal;
+    private final HttpServer server;
+    private final Flex flex;
+    private final Relay relay;
+
+    /** Takes the data folder and the port; nothing moves before {@link #start}. */
+    Bridge(Settings settings, Tempo tempo) throws Wrong {
+        this.settings = settings;
+        LEVELS.setLevel(settings.logLevel());
+        Stream.of(java.util.logging.Logger.getLogger("").getHandlers()).forEach(handler -> handler.setLevel(java.util.logging.Level.ALL));
+        journal = Journal.open(settings.dataDir(), settings.maxPending(), settings.maxJournalBytes());
+        try {
+            // The default backlog of 50 makes a burst of connections wait for seconds.
+            server = HttpServer.create(new InetSocketAddress(settings.host(), settings.port()), 1024);
+        } catch (IOException taken) {
+            journal.close();
+            throw new Wrong(1, List.of("cannot listen on " + settings.host() + ":" + settings.port() + " (" + reason(taken)
+                    + "): set PORT to a free port, or HOST to an address of this machine"));
+        }
+        Client client = new Client(tempo.call());
+        Choices choices = new Choices(settings.twitterApi().equals("2"));
+        Twilio twilio = new Twilio(client, settings, choices);
+        flex = settings.flexApi().equals("chat") ? new FlexChat(twilio, settings) : new FlexConversations(twilio, settings, journal.bridge(), tempo);
+        X x = settings.twitterApi().equals("1.1") ? new X11(client, settings, journal::sent) : new X2(client, settings, journal::sent, choices);
+        relay = new Relay(journal, flex, x, tempo);
+    }
+
+    void start() {
+        LOG.log(INFO, () -> "settings " + settings);
+        server.createContext("/", this::serve);
+        server.setExecutor(requests);
+        relay.start();
+        server.start();
+        LOG.log(INFO, () -> "listening on " + address() + ", reached by X at " + settings.publicUrl() + "/fromTwitter");
+    }
+
+    String address() {
+        return "http://" + settings.host() + ":" + server.getAddress().getPort();
+    }
+
+    /** Takes no more, finishes what is in hand (10 s at most) and leaves the rest in the journal for the next start. */
+    void stop() {
+        // JDK 17's own stop(1) would sit out the second even when idle.
+        requests.shutdown();
+        await(requests, Instant.now().plusSeconds(1));
+        server.stop(0);
+        relay.stop();
+        journal.close();
+        LOG.log(INFO, () -> "stopped pending=" + journal.counts().pending());
+    }
+
+    /** Lets an executor's tasks end, and interrupts what has not ended by then. */
+    static void await(ExecutorService executor, Instant until) {
+        try {
+            executor.awaitTermination(Duration.between(Instant.now(), until).toMillis(), TimeUnit.MILLISECONDS);
+        } catch (InterruptedException hurried) {
+            LOG.log(DEBUG, () -> "the stop was hurried");
+        }
+        executor.shutdownNow();
+    }
+
+    private void serve(HttpExchange exchange) {
+        try (exchange) {
+            boolean head = exchange.getRequestMethod().equals("HEAD");
+            Reply reply = answer(exchange);
+            byte[] body = JSON.writeValueAsBytes(reply.body());
+            exchange.getResponseHeaders().set("Content-Type", "application/json");
+            reply.headers().forEach(exchange.getResponseHeaders()::set);
+            exchange.sendResponseHeaders(reply.status(), head ? -1 : body.length);
+            if (!head) {
+                exchange.getResponseBody().write(body);
+            }
+        } catch (IOException gone) {
+            LOG.log(DEBUG, () -> "a client went away: " + reason(gone));
+        }
+    }
+
+    /** Turns whatever happens into a reply: an Error let out here would leave the client hanging (the JDK rethrows it). */
+    private Reply answer(HttpExchange exchange) throws IOException {
+        // One byte more than allowed tells a body that is too long; it is read before it is refused, or the refusal would be lost.
+        byte[] body = exchange.getRequestBody().readNBytes(MAX_BODY + 1);
+        try {
+            URI uri = exchange.getRequestURI();
+            Map<String, List<String>> headers = new HashMap<>();
+            exchange.getRequestHeaders().forEach((name, values) -> headers.put(name.toLowerCase(Locale.ROOT), values));
+            String target = uri.getRawPath() + (uri.getRawQuery() == null ? "" : "?" + uri.getRawQuery());
+            return answer(new Request(exchange.getRequestMethod(), uri.getRawPath(), target, headers, body));
+        } catch (Throwable bug) {
+            LOG.log(ERROR, "a request could not be handled", bug);
+            return Reply.error(500, "something went wrong here; the log of the bridge says what");
+        }
+    }
+
+    /** Exact matches only: the JDK's own contexts match prefixes, and differently from version to version. */
+    Reply answer(Request request) {
+        Handler handler = routes.get(request.method() + " " + request.path());
+        if (handler == null) {
+            String allowed = routes.keySet().stream().filter(route -> route.endsWith(" " + request.path()))
+                    .map(route -> route.substring(0, route.indexOf(' '))).sorted().collect(Collectors.joining(", "));
+            return allowed.isEmpty() ? Reply.error(404, "there is nothing here")
+                    : Reply.error(405, "this path takes only " + allowed).with("Allow", allowed);
+        }
+        if (request.body().length > MAX_BODY) {
+            return Reply.error(413, "the body is larger than " + MAX_BODY + " bytes");
+        }
+        try {
+            return handler.answer(request);
+        } catch (IllegalArgumentException mistake) {
+            rejected.incrementAndGet();
+            return Reply.error(400, mistake.getMessage());
+        }
+    }
+
+    /**
+     * Lets in what X signed: HMAC-SHA256 over the raw body, by the consumer secret or, for apps that have one, by the OAuth 2.0
+     * client secret in a header of its own (X API, webhooks quickstart).
+     */
+    private Handler signedByX(Handler next) {
+        return request -> {
+            boolean genuine = Stream.of("x-twitter-webhooks-signature", "x-twitter-webhooks-signature-oauth2").anyMatch(header -> {
+                String secret = header.endsWith("oauth2") ? settings.clientSecret() : settings.consumerSecret();
+                return !secret.isEmpty() && Signatures.same(Signatures.x(secret, request.body()), request.header(header));
+            });
+            return genuine ? next.answer(request) : refused("X", request);
+        };
+    }
+
+    /** Lets in what Twilio signed: its public URL as Twilio knows it, never the one of the socket, plus the form. */
+    private Handler signedByTwilio(Handler next) {
+        return request -> Signatures.isTwilios(settings.authToken(), request.header("x-twilio-signature"),
+                settings.publicUrl() + request.target(), request.body(), request.header("content-type"))
+                ? next.answer(request) : refused("Twilio", request);
+    }
+
+    private Reply refused(String service, Request request) {
+        rejected.incrementAndGet();
+        LOG.log(WARNING, () -> "rejected " + request.path() + ": no valid signature of " + service);
+        return Reply.error(403, "the signature is missing or wrong");
+    }
+
+    /** X's challenge-response check, at least once a day: proves that whoever answers knows the secret. */
+    private Reply challenge(Request request) {
+        String token = request.query("crc_token");
+        if (token.isEmpty()) {
+            throw new IllegalArgumentException("crc_token is missing");
+        }
+        String secret = settings.clientSecret().isEmpty() ? settings.consumerSecret() : settings.clientSecret();
+        return Reply.ok(JSON.createObjectNode().put("response_token", Signatures.x(secret, token.getBytes(UTF_8))));
+    }
+
+    private Reply fromTwitter(Request request) {
+        FromX events = FromX.read(json(request.body()), settings.ownId());
+        events.warnings().forEach(warning -> LOG.log(WARNING, () -> warning));
+        events.encrypted().filter(customer -> encrypted.put(customer, "") == null).ifPresent(customer -> LOG.log(WARNING,
+                () -> "customer " + customer + " writes end-to-end encrypted (XChat): no bridge can read that"));
+        ignored.addAndGet(events.ignored());
+        return keep(events.messages());
+    }
+
+    private Reply fromFlex(Request request) {
+        FromFlex event = FromFlex.read(Form.decode(new String(request.body(), UTF_8)), request.query("customer"));
+        event.ended().ifPresent(conversation -> flex.ended(event.customer(), conversation));
+        ignored.addAndGet(event.messages().isEmpty() ? 1 : 0);
+        return keep(event.messages());
+    }
+
+    /** 200 once the messages are on disk; else 503, and the sender has to come again. */
+    private Reply keep(List<Message> messages) {
+        return messages.isEmpty() || relay.accept(messages) ? Reply.ok(JSON.createObjectNode())
+                : Reply.error(503, "no room for more messages at the moment").with("Retry-After", "5");
+    }
+
+    private Reply health() {
+        Journal.Counts counts = journal.counts();
+        List<String> troubles = Stream.concat(journal.trouble().stream(), relay.troubles().stream()).toList();
+        ObjectNode body = JSON.createObjectNode().put("status", troubles.isEmpty() ? "ok" : "degraded")
+                .put("received", counts.received()).put("delivered", counts.delivered()).put("duplicates", counts.duplicates())
+                .put("rejected", rejected.get()).put("ignored", ignored.get()).put("failed", counts.failed())
+                .put("pending", counts.pending()).put("oldest_pending_seconds", counts.oldestPendingSeconds());
+        if (!troubles.isEmpty()) {
+            body.put("reason", String.join("; ", troubles));
+        }
+        return new Reply(troubles.isEmpty() ? 200 : 503, body, Map.of());
+    }
+
+    /** From customer to agent, from agent to customer, and from the bridge itself to the agent. */
+    enum Direction { TO_FLEX, TO_X, NOTE }
+
+    /**
+     * The one type that travels all the way; X's JSON and Twilio's forms stay at the edges.
+     *
+     * @param customer the X user's id; empty if only {@code conversation} tells whose it is
+     * @param answer the metadata of the quick reply that was tapped, or empty
+     */
+    record Message(Direction direction, String id, String customer, String handle, String name, String text,
+            List<String> attachments, String answer, String conversation, Instant time) {
+
+        /** Half a surrogate pair is valid in JSON's escapes, but in no encoding that follows: it becomes a question mark. */
+        Message {
+            handle = new String(handle.getBytes(UTF_8), UTF_8);
+            name = new String(name.getBytes(UTF_8), UTF_8);
+            text = new String(text.getBytes(UTF_8), UTF_8);
+            answer = new String(answer.getBytes(UTF_8), UTF_8);
+        }
+
+        /** Messages of a lane are delivered one after the other, different lanes side by side. */
+        String lane() {
+            return (direction == Direction.TO_X ? "x/" : "flex/") + (customer.isEmpty() ? conversation : customer);
+        }
+
+        /** What agents read as the customer's name. */
+        String title() {
+            return name.equals(handle) ? "@" + handle : name + " (@" + handle + ")";
+        }
+
+        /** What the bridge itself has to say to the agent about this message: a sentence, not a page. */
+        Message note(String about, String text) {
+            String brief = text.length() > 1000 ? text.substring(0, 1000) + "…" : text;
+            return new Message(Direction.NOTE, "note-" + about, customer, handle, name, brief, List.of(), "", conversation, Instant.now());
+        }
+
+        ObjectNode toJson() {
+            ObjectNode json = JSON.createObjectNode().put("direction", direction.name()).put("id", id).put("customer", customer)
+                    .put("handle", handle).put("name", name).put("text", text).put("answer", answer)
+                    .put("conversation", conversation).put("time", time.toEpochMilli());
+            attachments.forEach(json.putArray("attachments")::add);
+            return json;
+        }
+
+        /** @throws IllegalArgumentException if it is not what {@link #toJson} wrote */
+        static Message fromJson(JsonNode json) {
+            List<String> attachments = new ArrayList<>();
+            json.path("attachments").forEach(link -> attachments.add(link.asText()));
+            return new Message(Direction.valueOf(json.path("direction").asText()), json.path("id").asText(), json.path("customer").asText(),
+                    json.path("handle").asText(), json.path("name").asText(), json.path("text").asText(), attachments,
+                    json.path("answer").asText(), json.path("conversation").asText(), Instant.ofEpochMilli(json.path("time").asLong()));
+        }
+    }
+
+    /** A customer's identity in Flex. His id, not his handle: a handle can be renamed or taken over in the middle of a chat. */
+    static String identity(String customer) {
+        return "twitter-" + customer;
+    }
+
+    /** The author of the bridge's own notes to agents. */
+    static final String NOTE_AUTHOR = "twitter-bridge";
+
+    // ------------------------------------------------------------------------------------------------------------------
+    // 3. From X: a webhook's JSON becomes messages. Many events may come in one body; what is not a customer's message
+    //    (typing, read, follow, our own sends, kinds unknown today) is counted and left alone.
+    // ------------------------------------------------------------------------------------------------------------------
+
+    /**
+     * What a webhook of X says.
+     *
+     * @param encrypted the customer whose message cannot be read, if this is one
+     */
+    record FromX(List<Message> messages, int ignored, List<String> warnings, Optional<String> encrypted) {
+
+        /**
+         * Reads both envelopes: the Account Activity API's, which ends on 1 January 2027, and the X Activity API's, which wraps the
+         * same events in {@code data.payload} and the users in another {@code data}.
+         *
+         * @param ownId the account the bridge sends as; what it wrote itself comes back as an event and must not be echoed
+         */
+        static FromX read(JsonNode envelope, String ownId) {
+            JsonNode activity = envelope.path("data");
+            String kind = activity.path("event_type").asText();
+            JsonNode payload = kind.isEmpty() ? envelope : activity.path("payload");
+            Set<String> own = new HashSet<>(List.of(ownId, payload.path("for_user_id").asText(), activity.at("/filter/user_id").asText()));
+            List<Message> messages = new ArrayList<>();
+            List<String> warnings = new ArrayList<>();
+            JsonNode revoked = kind.equals("oauth.revoke") ? payload.path("user_id") : payload.at("/user_event/revoke/source/user_id");
+            if (!revoked.isMissingNode()) {
+                warnings.add("account " + revoked.asText() + " has revoked the app's access: X sends no more events for it");
+            }
+            Optional<String> encrypted = kind.startsWith("chat.") ? Optional.ofNullable(payload.findValue("sender_id")).map(JsonNode::asText)
+                    .or(() -> Optional.of("unknown")) : Optional.empty();
+            JsonNode events = payload.path("direct_message_events");
+            int ignored = events.isArray() && !events.isEmpty() ? 0 : 1;
+            for (JsonNode event : events) {
+                String sender = event.at("/message_create/sender_id").asText();
+                if (!event.path("type").asText().equals("message_create") || own.contains(sender) || kind.equals("dm.sent")) {
+                    ignored++;
+                } else if (event.path("id").asText().isEmpty() || !sender.matches("[0-9]{1,19}")) {
+                    ignored++;
+                    warnings.add("a Direct Message event without an id or a numeric sender was left alone");
+                } else {
+                    messages.add(message(event, sender, payload.path("users").path(sender)));
+                }
+            }
+            return new FromX(messages, ignored, warnings, encrypted);
+        }
+
+        /** The customer is the sender, looked up by id; one who is missing from the users goes by his id. */
+        private static Message message(JsonNode event, String sender, JsonNode listed) {
+            JsonNode user = listed.has("data") ? listed.path("data") : listed;
+            String handle = user.path("screen_name").asText(user.path("username").asText(sender));
+            JsonNode data = event.at("/message_create/message_data");
+            return new Message(Direction.TO_FLEX, event.path("id").asText(), sender, handle, user.path("name").asText(handle),
+                    text(data), attachments(data), data.at("/quick_reply_response/metadata").asText(), "",
+                    Instant.ofEpochMilli(event.path("created_timestamp").asLong(System.currentTimeMillis())));
+        }
+
+        /**
+         * The text as its author typed it: t.co links replaced by where they lead, the link X appends for an attachment removed,
+         * and {@code &lt; &gt; &amp;} decoded last of all.
+         */
+        static String text(JsonNode data) {
+            Map<String, String> links = new HashMap<>();
+            data.at("/entities/urls").forEach(url -> links.put(url.path("url").asText(), url.path("expanded_url").asText(url.path("url").asText())));
+            links.put(data.at("/attachment/media/url").asText(), "");
+            links.remove("");
+            // The longest first: one short link may begin like another. All in one pass: a target may look like a short link.
+            String any = links.keySet().stream().sorted(Comparator.comparing(String::length).reversed()).map(Pattern::quote).collect(Collectors.joining("|"));
+            String text = data.path("text").asText();
+            String linked = any.isEmpty() ? text
+                    : Pattern.compile(any).matcher(text).replaceAll(found -> Matcher.quoteReplacement(links.get(found.group())));
+            String plain = linked.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
+            return data.has("attachment") ? plain.stripTrailing() : plain;
+        }
+
+        /** The kind of an attachment and where it is: of a video, the best quality. */
+        private static List<String> attachments(JsonNode data) {
+            JsonNode attachment = data.path("attachment");
+            if (attachment.isMissingNode()) {
+                return List.of();
+            }
+            JsonNode media = attachment.path("media");
+            JsonNode best = media.path("media_url_https");
+            long bitrate = -1;
+            for (JsonNode variant : media.at("/video_info/variants")) {
+                if (variant.path("content_type").asText().equals("video/mp4") && variant.path("bitrate").asLong() > bitrate) {
+                    bitrate = variant.path("bitrate").asLong();
+                    best = variant.path("url");
+                }
+            }
+            String kind = media.path("type").asText(attachment.path("type").asText("attachment"));
+            return List.of(("[" + kind + "] " + best.asText(media.path("expanded_url").asText())).strip());
+        }
+    }
+
+    /** @throws IllegalArgumentException if it is not JSON, or nested beyond Jackson's limit of 1,000 */
+    static JsonNode json(byte[] body) {
+        try {
+            JsonNode json = JSON.readTree(body);
+            if (!json.isMissingNode()) {
+                return json;
+            }
+        } catch (IOException broken) {
+            LOG.log(DEBUG, () -> "not JSON: " + broken.getClass().getSimpleName());
+        }
+        throw new IllegalArgumentException("the body is not JSON");
+    }
+
+    /** JSON from a place where none may be: attributes are a string that anybody can set. */
+    static JsonNode lenient(String text) {
+        try {
+            return JSON.readTree(text);
+        } catch (JsonProcessingException broken) {
+            return JSON.missingNode();
+        }
+    }
+
+    // ------------------------------------------------------------------------------------------------------------------
+    // From Flex: a webhook's form becomes a message, or tells that a conversation has ended.
+    // ------------------------------------------------------------------------------------------------------------------
+
+    /**
+     * What a webhook of Flex says (Twilio, "Chat Webhooks" and "Conversations Webhooks"; the names differ, the meaning does not).
+     *
+     * @param customer the X user's id from our own URL, or empty for a webhook that somebody else registered
+     * @param ended the conversation that is over, if this says so
+     */
+    record FromFlex(String customer, List<Message> messages, Optional<String> ended) {
+
+        static FromFlex read(Form form, String customer) {
+            String conversation = form.get("ConversationSid").isEmpty() ? form.get("ChannelSid") : form.get("ConversationSid");
+            boolean over = switch (form.get("EventType")) {
+                case "onChannelUpdated" -> lenient(form.get("Attributes")).path("status").asText().equals("INACTIVE");
+                case "onConversationStateUpdated" -> form.get("StateTo").equals("closed");
+                default -> false;
+            };
+            List<Message> messages = switch (form.get("EventType")) {
+                case "onMessageSent", "onMediaMessageSent", "onMessageAdded" -> messages(form, customer, conversation);
+                default -> List.of();
+            };
+            return new FromFlex(customer, messages, over ? Optional.of(conversation) : Optional.empty());
+        }
+
+        /** What anybody but the customer and the bridge wrote: agents ({@code Source=SDK}) and bots ({@code Source=API}). */
+        private static List<Message> messages(Form form, String customer, String conversation) {
+            String author = form.get("Author").isEmpty() ? form.get("From") : form.get("Author");
+            boolean customers = customer.isEmpty() ? author.matches("twitter-[0-9]+") : author.equals(identity(customer));
+            String id = form.get("MessageSid");
+            if (customers || author.equals(NOTE_AUTHOR) || id.isEmpty()) {
+                return List.of();
+            }
+            List<String> files = new ArrayList<>();
+            lenient(form.get("Media")).forEach(file -> files.add(file.path("Filename").asText() + " " + file.path("ContentType").asText()));
+            if (!form.get("MediaSid").isEmpty()) {
+                files.add(form.get("MediaFilename") + " " + form.get("MediaContentType"));
+            }
+            Instant now = Instant.now();
+            List<Message> messages = new ArrayList<>();
+            if (files.isEmpty() || !form.get("Body").isEmpty()) {
+                messages.add(new Message(Direction.TO_X, id, customer, "", author, form.get("Body"), List.of(), "", conversation, now));
+            }
+            if (!files.isEmpty()) {
+                messages.add(new Message(Direction.TO_X, id + "-media", customer, "", author, "", files, "", conversation, now));
+            }
+            return messages;
+        }
+    }
+
+    // ------------------------------------------------------------------------------------------------------------------
+    // 4. The relay: accept, keep, order, deliver, retry, settle. A lane is one customer's queue in one direction; its head is
+    //    tried until it is settled, and only then the next. A lane that waits holds no thread.
+    // ------------------------------------------------------------------------------------------------------------------
+
+    /** What became of one try to deliver a message. */
+    sealed interface Outcome {
+        /** @param id what the other side calls it now; @param remark what the agent should know all the same, or empty */
+        record Delivered(String id, String remark) implements Outcome { }
+
+        /** Refused for good, no repetition would help. @param gone because the conversation it was for is over */
+        record Refused(String reason, boolean gone) implements Outcome { }
+
+        /**
+         * To be tried again.
+         *
+         * @param after what the service asked for; the backoff may make it longer
+         * @param everyone true if no other message to this service would fare better: its rate limit, our keys, our account
+         * @param unknown true if it may have been done all the same: look before repeating
+         */
+        record Later(String reason, Duration after, boolean everyone, boolean unknown) implements Outcome { }
+    }
+
+    /** A message on its way, with what earlier tries have left behind. Used by one thread at a time. */
+    static final class Attempt {
+        final Message message;
+        final long order;
+        /** Since when the other side may have it without our knowing; null if it surely has not. */
+        Instant unknownSince;
+        /** Parts of a long message that have arrived. */
+        int parts;
+        int tries;
+
+        Attempt(Message message, long order, boolean unknown) {
+            this.message = message;
+            this.order = order;
+            this.unknownSince = unknown ? message.time() : null;
+        }
+    }
+
+    static final class Relay {
+        /** Threads per service: what a service that hangs can hold at most, and how many customers are served side by side. */
+        private static final int WORKERS = 16;
+
+        private final Journal journal;
+        private final Tempo tempo;
+        private final Side toFlex;
+        private final Side toX;
+        private final ScheduledExecutorService clock = Executors.newSingleThreadScheduledExecutor(threads("clock"));
+        // The relay's lock guards the lanes, the sides' doors, and these.
+        private final Map<String, Lane> lanes = new HashMap<>();
+        private long order;
+        private boolean stopping;
+
+        Relay(Journal journal, Flex flex, X x, Tempo tempo) {
+            this.journal = journal;
+            this.tempo = tempo;
+            toFlex = new Side("Flex", attempt -> attempt.message.direction() == Direction.NOTE ? flex.note(attempt.message) : flex.deliver(attempt));
+            toX = new Side("X", attempt -> {
+                String customer = attempt.message.customer();
+                // A webhook without our parameter names no customer: the conversation itself is asked.
+                Flex.Owner owner = customer.isEmpty() ? flex.customerOf(attempt.message.conversation()) : new Flex.Owner(customer, Optional.empty());
+                return owner.trouble().orElseGet(() -> x.deliver(attempt, owner.customer()));
+            });
+        }
+
+        void start() {
+            journal.start(this::add);
+            long patience = tempo.patience().toMillis();
+            clock.scheduleWithFixedDelay(this::tellWhoWaits, patience, Math.max(1, patience / 12), TimeUnit.MILLISECONDS);
+        }
+
+        /** @return false if there is no room for them: nothing was kept */
+        boolean accept(List<Message> messages) {
+            try {
+                return journal.keep(messages).get(10, TimeUnit.SECONDS);
+            } catch (InterruptedException | ExecutionException | TimeoutException stopping) {
+                return false;
+            }
+        }
+
+        List<String> troubles() {
+            return Stream.of(toFlex, toX).flatMap(side -> side.trouble().stream()).toList();
+        }
+
+        /** Called by the journal, in its order, with what is on disk. */
+        private synchronized void add(Message message, boolean unknown) {
+            Lane lane = lanes.computeIfAbsent(message.lane(), key -> new Lane(key, message.direction() == Direction.TO_X ? toX : toFlex));
+            lane.waiting.add(new Attempt(message, order++, unknown));
+            if (lane.waiting.size() == 1) {
+                lane.side.ready(lane);
+            }
+        }
+
+        /** Tries a lane's first message once, and sees to what follows from that. */
+        private void work(Lane lane) {
+            Attempt attempt = lane.head();
+            Message message = attempt.message;
+            if (attempt.tries++ == 0) {
+                journal.attempting(message.id());
+            }
+            Instant began = Instant.now();
+            Outcome outcome;
+            try {
+                outcome = lane.side.service.deliver(attempt);
+            } catch (RuntimeException bug) {
+                LOG.log(ERROR, "message " + message.id() + " could not be handled", bug);
+                outcome = new Outcome.Refused("the bridge could not handle it (" + bug.getClass().getSimpleName() + ")", false);
+            }
+            String what = " id=" + message.id() + " to=" + lane.side.name + " customer=" + message.customer() + " try=" + attempt.tries;
+            if (outcome instanceof Outcome.Later later) {
+                if (later.unknown() && attempt.unknownSince == null) {
+                    attempt.unknownSince = began;
+                }
+                LOG.log(WARNING, () -> "waiting" + what + ": " + later.reason());
+                lane.side.again(lane, attempt.tries, later);
+            } else if (outcome instanceof Outcome.Refused refused) {
+                LOG.log(ERROR, () -> "refused" + what + ": " + refused.reason());
+                journal.failed(message.id(), refused.reason(), remark(message, "Not delivered to the customer: " + refused.reason()));
+                next(lane);
+            } else if (outcome instanceof Outcome.Delivered delivered) {
+                LOG.log(INFO, () -> "delivered" + what + " as=" + delivered.id() + " ms=" + Duration.between(began, Instant.now()).toMillis());
+                journal.delivered(message.id(), delivered.id(), remark(message, delivered.remark()));
+                next(lane);
+            }
+        }
+
+        /** Agents are told about what they wrote themselves, in the conversation they wrote it in. */
+        private static List<Message> remark(Message message, String text) {
+            return message.direction() == Direction.TO_X && !text.isEmpty() ? List.of(message.note(message.id(), text)) : List.of();
+        }
+
+        private synchronized void next(Lane lane) {
+            lane.side.works(lane);
+            lane.waiting.remove();
+            if (lane.waiting.isEmpty()) {
+                lanes.remove(lane.key);
+            } else {
+                lane.side.ready(lane);
+            }
+        }
+
+        /** Once per conversation, thanks to the note's id: the journal keeps no message twice. */
+        private void tellWhoWaits() {
+            Instant since = Instant.now().minus(tempo.patience());
+            List<Message> notes = new ArrayList<>();
+            synchronized (this) {
+                for (Lane lane : lanes.values()) {
+                    Message waiting = lane.waiting.element().message;
+                    if (lane.side == toX && !lane.told && waiting.time().isBefore(since)) {
+                        lane.told = true;
+                        notes.add(waiting.note("waits-" + waiting.conversation(),
+                                "X does not take messages at the moment: what you write waits here and will be sent in order."));
+                    }
+                }
+            }
+            if (!notes.isEmpty()) {
+                journal.keep(notes);
+            }
+        }
+
+        /** Lets what is being sent end within 7 s, and sends nothing more. */
+        void stop() {
+            synchronized (this) {
+                stopping = true;
+            }
+            clock.shutdownNow();
+            Instant until = Instant.now().plusSeconds(7);
+            for (Side side : List.of(toFlex, toX)) {
+                side.workers.shutdown();
+            }
+            for (Side side : List.of(toFlex, toX)) {
+                await(side.workers, until);
+            }
+        }
+
+        private final class Lane {
+            final String key;
+            final Side side;
+            final ArrayDeque<Attempt> waiting = new ArrayDeque<>();
+            boolean told;
+
+            Lane(String key, Side side) {
+                this.key = key;
+                this.side = side;
+            }
+
+            Attempt head() {
+                synchronized (Relay.this) {
+                    return waiting.element();
+                }
+            }
+        }
+
+        /** Delivers one message to a service. */
+        private interface Service {
+            Outcome deliver(Attempt attempt);
+        }
+
+        /**
+         * One service as the relay sees it. When it turns everybody away (rate limit, our keys, our account), its door closes and
+         * the lanes gather before it. After the pause one of them goes ahead as a probe; if it is let in, all follow, oldest first.
+         */
+        private final class Side {
+            final String name;
+            final Service service;
+            final ThreadPoolExecutor workers;
+            private final PriorityQueue<Lane> held = new PriorityQueue<>(Comparator.comparingLong(lane -> lane.head().order));
+            private boolean closed;
+            private String why = "";
+            private int pauses;
+            private Lane probing;
+
+            Side(String name, Service service) {
+                this.name = name;
+                this.service = service;
+                workers = new ThreadPoolExecutor(WORKERS, WORKERS, 30, TimeUnit.SECONDS, new LinkedBlockingQueue<>(), threads("to-" + name));
+                workers.allowCoreThreadTimeOut(true);
+            }
+
+            Optional<String> trouble() {
+                synchronized (Relay.this) {
+                    return closed ? Optional.of(name + " is paused: " + why) : Optional.empty();
+                }
+            }
+
+            void ready(Lane lane) {
+                synchronized (Relay.this) {
+                    if (closed) {
+                        held.add(lane);
+                    } else {
+                        go(lane);
+                    }
+                }
+            }
+
+            private void go(Lane lane) {
+                if (!stopping) {
+                    workers.execute(() -> {
+                        // The door may have closed while it stood in the workers' queue.
+                        boolean enter;
+                        synchronized (Relay.this) {
+                            enter = !stopping && (!closed || lane == probing);
+                            if (!enter) {
+                                held.add(lane);
+                            }
+                        }
+                        if (enter) {
+                            work(lane);
+                        }
+                    });
+                }
+            }
+
+            void again(Lane lane, int tries, Outcome.Later later) {
+                synchronized (Relay.this) {
+                    if (!later.everyone()) {
+                        works(lane);
+                        after(longer(later.after(), backoff(tries)), () -> ready(lane));
+                        return;
+                    }
+                    held.add(lane);
+                    why = later.reason();
+                    if (!closed) {
+                        closed = true;
+                        pauses = 0;
+                        LOG.log(WARNING, () -> name + " is paused for all customers: " + later.reason());
+                    } else if (probing != lane) {
+                        // It was already under way when the door closed; the pause that runs will do.
+                        return;
+                    }
+                    probing = null;
+                    after(longer(later.after(), backoff(++pauses)), this::probe);
+                }
+            }
+
+            private void probe() {
+                synchronized (Relay.this) {
+                    probing = held.remove();
+                    go(probing);
+                }
+            }
+
+            /** The service has looked at this lane's message on its merits: if it was the probe, the door opens. */
+            void works(Lane lane) {
+                synchronized (Relay.this) {
+                    if (lane == probing) {
+                        probing = null;
+                        closed = false;
+                        LOG.log(INFO, () -> name + " takes messages again");
+                        while (!held.isEmpty()) {
+                            go(held.remove());
+                        }
+                    }
+                }
+            }
+
+            private void after(Duration pause, Runnable then) {
+                if (!stopping) {
+                    clock.schedule(then, pause.toMillis(), TimeUnit.MILLISECONDS);
+                }
+            }
+        }
+
+        /** Exponential, with full jitter: many lanes that failed together do not come back together. */
+        private Duration backoff(int tries) {
+            long ceiling = Math.min(tempo.longestPause().toMillis(), tempo.firstPause().toMillis() << Math.min(tries - 1, 20));
+            return Duration.ofMillis(ThreadLocalRandom.current().nextLong(ceiling + 1));
+        }
+
+        private static Duration longer(Duration one, Duration other) {
+            return one.compareTo(other) > 0 ? one : other;
+        }
+    }
+
+    // ------------------------------------------------------------------------------------------------------------------
+    // 5. Flex: one small interface. Whatever it is asked can be asked again after a failure at any point.
+    // ------------------------------------------------------------------------------------------------------------------
+
+    interface Flex {
+        /** Posts a customer's message into his live conversation, which is opened if there is none. */
+        Outcome deliver(Attempt attempt);
+
+        /** Tells the agents of a conversation something that does not go on to the customer. */
+        Outcome note(Message note);
+
+        /** Whose conversation this is. */
+        Owner customerOf(String conversation);
+
+        /** The agent has ended it: the customer's next message opens another. */
+        void ended(String customer, String conversation);
+
+        /** A customer's id, or why it cannot be told. */
+        record Owner(String customer, Optional<Outcome> trouble) {
+            static Owner in(Answer answer, String name, String field) {
+                Matcher id = Pattern.compile(name).matcher(answer.body().path(field).asText());
+                return !answer.ok() ? new Owner("", Optional.of(answer.outcome())) : id.matches() ? new Owner(id.group(1), Optional.empty())
+                        : new Owner("", Optional.of(new Outcome.Refused("this conversation does not tell which X user it belongs to", false)));
+            }
+        }
+    }
+
+    /** Flex Conversations and Interactions, the current generation (Twilio, "Conversations API" and "Interactions API"). */
+    static final class FlexConversations implements Flex {
+        private final Twilio twilio;
+        private final Settings settings;
+        private final String bridge;
+        private final Tempo tempo;
+        /** Each customer's live conversation, complete with webhook and task. Losing an entry costs a few calls. */
+        private final Map<String, String> live = cache();
+
+        FlexConversations(Twilio twilio, Settings settings, String bridge, Tempo tempo) {
+            this.twilio = twilio;
+            this.settings = settings;
+            this.bridge = bridge;
+            this.tempo = tempo;
+        }
+
+        /** One call for a message in a known conversation, six for the first message of a new customer. */
+        @Override
+        public Outcome deliver(Attempt attempt) {
+            String customer = attempt.message.customer();
+            String known = live.get(customer);
+            if (known != null) {
+                Outcome posted = post(known, attempt, false);
+                if (!(posted instanceof Outcome.Refused refused && refused.gone())) {
+                    return posted;
+                }
+                live.remove(customer, known);
+            }
+            Opening opening = open(attempt.message);
+            if (opening.trouble() != null) {
+                return opening.trouble();
+            }
+            live.put(customer, opening.sid());
+            Outcome posted = post(opening.sid(), attempt, opening.fresh());
+            return posted instanceof Outcome.Refused refused && refused.gone() ? later("closed while it was opened", Duration.ZERO) : posted;
+        }
+
+        private Outcome post(String sid, Attempt attempt, boolean fresh) {
+            return twilio.postParts("conversations", path(sid) + "/Messages", "Author", false, attempt, fresh);
+        }
+
+        /** A complete conversation, or why there is none yet. */
+        private record Opening(String sid, boolean fresh, Outcome trouble) {
+            static Opening failed(Answer answer) {
+                return new Opening("", false, answer.outcome());
+            }
+        }
+
+        /**
+         * The unique name {@code twitter-<customer>-<n>} is the lock: n counts the customer's closed conversations, so all who want to
+         * open the next one ask for the same name, and one of them gets it. The others are told 409 and join.
+         */
+        private Opening open(Message message) {
+            Answer created = create(message, 0);
+            if (created.ok()) {
+                return complete(created.body(), message, true);
+            }
+            if (created.code() != TAKEN) {
+                return Opening.failed(created);
+            }
+            int closed = 0;
+            for (String page = service() + "/ParticipantConversations?Identity=" + identity(message.customer()); !page.isEmpty();) {
+                Answer listed = twilio.get("conversations", page);
+                if (!listed.ok()) {
+                    return Opening.failed(listed);
+                }
+                for (JsonNode conversation : listed.body().path("conversations")) {
+                    if (!conversation.path("conversation_state").asText().equals("closed")) {
+                        return complete(conversation, message, false);
+                    }
+                    closed++;
+                }
+                page = listed.body().at("/meta/next_page_url").asText("").replaceFirst("^https?://[^/]+(/conversations)?(?=/v1/)", "");
+            }
+            // Names of closed conversations stay taken; one that was joined by nobody yet shows only here.
+            for (int n = closed; n <= closed + 20; n++) {
+                Answer next = create(message, n);
+                if (next.ok()) {
+                    return complete(next.body(), message, true);
+                }
+                Answer taken = next.code() == TAKEN ? twilio.get("conversations", path(name(message.customer(), n))) : next;
+                if (!taken.ok()) {
+                    return Opening.failed(taken);
+                }
+                if (!taken.body().path("state").asText().equals("closed")) {
+                    return complete(taken.body(), message, false);
+                }
+            }
+            return new Opening("", false, later("no free name for a conversation", Duration.ZERO));
+        }
+
+        /** Conversation unique name exists; participant exists (HTTP 409 both). */
+        private static final int TAKEN = 50353;
+        private static final int ALREADY_IN = 50433;
+
+        private static String name(String customer, int n) {
+            return identity(customer) + "-" + n;
+        }
+
+        private Answer create(Message message, int n) {
+            return twilio.post("conversations", service() + "/Conversations", Form.of("UniqueName", name(message.customer(), n),
+                    "FriendlyName", message.title(), "Attributes", claim(JSON.createObjectNode().put("customer", message.customer())).toString()));
+        }
+
+        /** Who is to complete this conversation, and since when: so that a bridge that dies half-way is followed by one other. */
+        private ObjectNode claim(ObjectNode attributes) {
+            return attributes.put("bridge", bridge).put("since", System.currentTimeMillis());
+        }
+
+        /**
+         * Gives a conversation its participant, webhook and task, and then writes the task's ids into its attributes. Once they are
+         * there it is complete; as long as they are not, only the bridge that holds the claim goes on, from wherever it was cut off.
+         *
+         * @param conversation as created, as fetched, or as listed by participant: the names of the fields differ
+         */
+        private Opening complete(JsonNode conversation, Message message, boolean fresh) {
+            String sid = conversation.path("conversation_sid").asText(conversation.path("sid").asText());
+            String listed = conversation.path("conversation_attributes").asText(conversation.path("attributes").asText());
+            ObjectNode attributes = lenient(listed) instanceof ObjectNode found ? found : JSON.createObjectNode();
+            boolean done = attributes.has("interaction");
+            Duration age = Duration.ofMillis(System.currentTimeMillis() - attributes.path("since").asLong());
+            Duration settle = tempo.claim().dividedBy(6);
+            if (!fresh && !done && !attributes.path("bridge").asText().equals(bridge)) {
+                if (age.compareTo(tempo.claim()) < 0) {
+                    return new Opening("", false, later("another bridge opens this conversation", Duration.ZERO));
+                }
+                // Several may claim at once; the last one to write holds it, and reads so after a pause longer than a write takes.
+                Answer claimed = twilio.post("conversations", path(sid), Form.of("Attributes", claim(attributes).toString()));
+                return claimed.ok() ? new Opening("", false, later("takes over a half-opened conversation", settle)) : Opening.failed(claimed);
+            }
+            if (!fresh && !done && age.compareTo(settle) < 0) {
+                // A task that was asked for just before the crash may not be listed yet.
+                return new Opening("", false, later("a half-opened conversation settles", settle.minus(age)));
+            }
+            if (!done) {
+                Answer joined = twilio.post("conversations", path(sid) + "/Participants", Form.of("Identity", identity(message.customer())));
+                if (!joined.ok() && joined.code() != ALREADY_IN) {
+                    return Opening.failed(joined);
+                }
+            }
+            Form webhook = Form.of("Target", "webhook", "Configuration.Url", settings.fromFlexUrl(message.customer()), "Configuration.Method", "post",
+                    "Configuration.Filters", "onMessageAdded", "Configuration.Filters", "onConversationStateUpdated");
+            Answer hooked = fresh ? twilio.post("conversations", path(sid) + "/Webhooks", webhook)
+                    : twilio.ensureWebhook("conversations", path(sid) + "/Webhooks", webhook);
+            if (!hooked.ok()) {
+                return Opening.failed(hooked);
+            }
+            return done ? new Opening(sid, false, null) : route(sid, attributes, message, fresh);
+        }
+
+        /** Asks Flex for an agent. Interactions cannot be listed, but the task one makes can be found by its conversation. */
+        private Opening route(String sid, ObjectNode attributes, Message message, boolean fresh) {
+            JsonNode task = JSON.missingNode();
+            if (!fresh) {
+                Answer tasks = twilio.get("taskrouter", "/v1/Workspaces/" + settings.workspace() + "/Tasks?EvaluateTaskAttributes="
+                        + Form.escape("conversationSid == \"" + sid + "\""));
+                if (!tasks.ok()) {
+                    return Opening.failed(tasks);
+                }
+                task = tasks.body().at("/tasks/0");
+            }
+            JsonNode found = lenient(task.path("attributes").asText());
+            String interaction = found.path("flexInteractionSid").asText(), channel = found.path("flexInteractionChannelSid").asText();
+            if (task.isMissingNode()) {
+                Answer asked = twilio.post("flex-api", "/v1/Interactions", Form.of("Channel", channel(sid).toString(), "Routing", routing(message).toString()));
+                if (!asked.ok()) {
+                    return asked.outcome() instanceof Outcome.Later late && late.unknown()
+                            ? new Opening("", false, later(late.reason(), tempo.claim().dividedBy(6))) : Opening.failed(asked);
+                }
+                interaction = asked.body().path("sid").asText();
+                channel = asked.body().at("/channel/sid").asText();
+                task = asked.body().at("/routing/properties");
+            }
+            attributes.put("interaction", interaction).put("interaction_channel", channel).put("task", task.path("sid").asText());
+            Answer noted = twilio.post("conversations", path(sid), Form.of("Attributes", attributes.toString()));
+            return noted.ok() ? new Opening(sid, fresh, null) : Opening.failed(noted);
+        }
+
+        private static ObjectNode channel(String sid) {
+            ObjectNode channel = JSON.createObjectNode().put("type", "web").put("initiated_by", "customer");
+            channel.putObject("properties").put("media_channel_sid", sid);
+            return channel;
+        }
+
+        /** What the agent sees of the customer before the first word. */
+        private ObjectNode routing(Message message) {
+            ObjectNode routing = JSON.createObjectNode();
+            routing.putObject("properties").put("workspace_sid", settings.workspace()).put("workflow_sid", settings.workflow())
+                    .put("task_channel_unique_name", settings.taskChannel()).putObject("attributes").put("from", "@" + message.handle())
+                    .put("name", message.title()).put("customerName", message.name()).put("customerAddress", identity(message.customer()))
+                    .put("customerId", message.customer()).put("handle", message.handle()).put("customChannel", "twitter")
+                    .put("profile", "https://x.com/i/user/" + message.customer());
+            return routing;
+        }
+
+        @Override
+        public Outcome note(Message note) {
+            return twilio.post("conversations", path(note.conversation()) + "/Messages", Form.of("Author", NOTE_AUTHOR, "Body", note.text())).outcome();
+        }
+
+        @Override
+        public Owner customerOf(String conversation) {
+            return Owner.in(twilio.get("conversations", path(conversation)), "twitter-([0-9]{1,19})-[0-9]+", "unique_name");
+        }
+
+        @Override
+        public void ended(String customer, String conversation) {
+            live.values().remove(conversation);
+        }
+
+        private static Outcome later(String reason, Duration after) {
+            return new Outcome.Later(reason, after, false, false);
+        }
+
+        private String service() {
+            return "/v1/Services/" + settings.chatService();
+        }
+
+        private String path(String conversation) {
+            return service() + "/Conversations/" + Form.escape(conversation);
+        }
+    }
+
+    /** Programmable Chat with Flex Flows, the original's API. Twilio calls it at its end (June 2026); accounts that have it use it. */
+    static final class FlexChat implements Flex {
+        private final Twilio twilio;
+        private final Settings settings;
+        /** The channel of each customer whose webhook has been seen to. Losing an entry costs two calls. */
+        private final Map<String, String> ready = cache();
+
+        FlexChat(Twilio twilio, Settings settings) {
+            this.twilio = twilio;
+            this.settings = settings;
+        }
+
+        /**
+         * Two calls for a message in a known chat, four for the first of a chat. Creating the channel is asked for every time: it
+         * gives back the customer's channel while that is active, and a new one after the agent has ended it.
+         */
+        @Override
+        public Outcome deliver(Attempt attempt) {
+            Message message = attempt.message;
+            String customer = message.customer();
+            Answer opened = twilio.post("flex-api", "/v1/Channels", Form.of("FlexFlowSid", settings.flexFlow(), "Identity", identity(customer),
+                    "ChatUserFriendlyName", message.title(), "ChatFriendlyName", customer, "Target", "@" + message.handle()));
+            if (!opened.ok()) {
+                return opened.outcome();
+            }
+            String channel = opened.body().path("sid").asText();
+            if (!channel.equals(ready.get(customer))) {
+                Answer hooked = twilio.ensureWebhook("chat", path(channel) + "/Webhooks", Form.of("Type", "webhook",
+                        "Configuration.Url", settings.fromFlexUrl(customer), "Configuration.Method", "POST",
+                        "Configuration.Filters", "onMessageSent", "Configuration.Filters", "onMediaMessageSent",
+                        "Configuration.Filters", "onChannelUpdated", "Configuration.RetryCount", "3"));
+                if (!hooked.ok()) {
+                    return hooked.outcome();
+                }
+                ready.put(customer, channel);
+            }
+            // With webhooks, or the flow's Studio hook does not run and no agent hears of the chat.
+            return twilio.postParts("chat", path(channel) + "/Messages", "From", true, attempt, false);
+        }
+
+        @Override
+        public Outcome note(Message note) {
+            return twilio.post("chat", path(note.conversation()) + "/Messages", Form.of("From", NOTE_AUTHOR, "Body", note.text())).outcome();
+        }
+
+        /** The original, and so do we, keeps the customer's id in the channel's friendly name. */
+        @Override
+        public Owner customerOf(String conversation) {
+            return Owner.in(twilio.get("chat", path(conversation)), "([0-9]{1,19})", "friendly_name");
+        }
+
+        @Override
+        public void ended(String customer, String conversation) {
+            ready.values().remove(conversation);
+        }
+
+        private String path(String channel) {
+            return "/v2/Services/" + settings.chatService() + "/Channels/" + Form.escape(channel);
+        }
+    }
+
+    /** Twilio's REST APIs: Basic auth, forms in, JSON out, a host per product (Twilio, "Requests to the REST API"). */
+    static final class Twilio {
+        /** Bytes of a message's body, in UTF-8 (Twilio, "Conversations limits"). X's 10,000 characters can be 40,000 bytes. */
+        static final int MAX_BODY = 32 * 1024;
+
+        private final Client client;
+        private final Choices choices;
+        private final String urls;
+        private final String authorization;
+
+        Twilio(Client client, Settings settings, Choices choices) {
+            this.client = client;
+            this.choices = choices;
+            urls = settings.twilioApiUrl();
+            authorization = settings.apiKey().isEmpty() ? Signatures.basic(settings.accountSid(), settings.authToken())
+                    : Signatures.basic(settings.apiKey(), settings.apiSecret());
+        }
+
+        Answer get(String product, String path) {
+            return client.call(request(product, path).GET());
+        }
+
+        Answer delete(String product, String path) {
+            return client.call(request(product, path).DELETE());
+        }
+
+        Answer post(String product, String path, Form form) {
+            return client.call(filled(request(product, path), form));
+        }
+
+        private HttpRequest.Builder request(String product, String path) {
+            return HttpRequest.newBuilder(URI.create(urls.replace("{product}", product) + path)).header("Authorization", authorization);
+        }
+
+        private static HttpRequest.Builder filled(HttpRequest.Builder request, Form form) {
+            return request.header("Content-Type", "application/x-www-form-urlencoded").POST(HttpRequest.BodyPublishers.ofString(form.encode()));
+        }
+
+        /**
+         * Posts what a customer wrote, in parts if it is too long for one message. Each is marked with the Direct Message's id: after
+         * a failure the marks tell which parts have arrived.
+         *
+         * @param messages the path of the conversation's messages
+         * @param author the name of the parameter for the author
+         * @param webhooks whether webhooks are to fire for it, as they do not for REST calls by default
+         * @param fresh whether the conversation was opened just now, so that nothing can be found in it
+         */
+        Outcome postParts(String product, String messages, String author, boolean webhooks, Attempt attempt, boolean fresh) {
+            Message message = attempt.message;
+            Supplier<Answer> newest = () -> get(product, messages + "?Order=desc&PageSize=100");
+            if (attempt.unknownSince != null && !fresh) {
+                Answer found = newest.get();
+                if (!found.ok()) {
+                    return found.outcome();
+                }
+                for (JsonNode posted : found.body().path("messages")) {
+                    JsonNode mark = lenient(posted.path("attributes").asText());
+                    if (mark.path("x_dm_id").asText().equals(message.id())) {
+                        attempt.parts = Math.max(attempt.parts, mark.path("part").asInt());
+                    }
+                }
+            }
+            attempt.unknownSince = null;
+            Choices.Read read = choices.read(message, fresh ? () -> Answer.none("", "a new conversation", false) : newest);
+            String text = Stream.concat(Stream.of(read.text()), message.attachments().stream()).filter(line -> !line.isBlank()).collect(Collectors.joining("\n"));
+            List<String> parts = split(text.isEmpty() ? "(a message without text)" : text, MAX_BODY, Bridge::utf8Length);
+            String sid = "found";
+            for (; attempt.parts < parts.size(); attempt.parts++) {
+                ObjectNode attributes = JSON.createObjectNode().put("x_dm_id", message.id()).put("part", attempt.parts + 1);
+                if (!message.answer().isEmpty()) {
+                    attributes.put("quick_reply_metadata", message.answer());
+                }
+                if (read.chosen()) {
+                    attributes.put("chosen_by", message.text());
+                }
+                HttpRequest.Builder request = filled(request(product, messages), Form.of(author, identity(message.customer()),
+                        "Body", parts.get(attempt.parts), "Attributes", attributes.toString()));
+                Answer posted = client.call(webhooks ? request.header("X-Twilio-Webhook-Enabled", "true") : request);
+                if (!posted.ok()) {
+                    return posted.outcome();
+                }
+                sid = posted.body().path("sid").asText();
+            }
+            return new Outcome.Delivered(sid, "");
+        }
+
+        /**
+         * Makes sure that exactly one webhook of the bridge hangs on a conversation, at today's public URL.
+         *
+         * @param webhooks the path of the conversation's webhooks; @param form what to register
+         * @return the call that failed, or the last good one
+         */
+        Answer ensureWebhook(String product, String webhooks, Form form) {
+            Answer last = get(product, webhooks + "?PageSize=5");
+            String url = form.get("Configuration.Url");
+            String route = url.substring(url.indexOf("/fromFlex"));
+            List<JsonNode> ours = new ArrayList<>();
+            last.body().path("webhooks").forEach(webhook -> {
+                String known = webhook.at("/configuration/url").asText();
+                // With our parameter, or without it as the original registered it.
+                if (known.endsWith(route) || known.endsWith("/fromFlex")) {
+                    ours.add(webhook);
+                }
+            });
+            // The one that is right already stays first; with equals the order of listing decides, the same for every bridge.
+            ours.sort(Comparator.comparing(webhook -> !webhook.at("/configuration/url").asText().equals(url)));
+            for (JsonNode surplus : ours.subList(Math.min(1, ours.size()), ours.size())) {
+                last = last.ok() ? delete(product, webhooks + "/" + surplus.path("sid").asText()) : last;
+            }
+            if (last.ok() && ours.isEmpty()) {
+                return post(product, webhooks, form);
+            }
+            return last.ok() && !ours.get(0).at("/configuration/url").asText().equals(url)
+                    ? post(product, webhooks + "/" + ours.get(0).path("sid").asText(), Form.of("Configuration.Url", url)) : last;
+        }
+    }
+
+    /** A map that forgets what was used longest ago. */
+    static <V> Map<String, V> cache() {
+        return Collections.synchronizedMap(new LinkedHashMap<>(16, 0.75f, true) {
+            private static final long serialVersionUID = 1;
+
+            @Override
+            protected boolean removeEldestEntry(Map.Entry<String, V> eldest) {
+                return size() > 100_000;
+            }
+        });
+    }
+
+    /** Cuts a text into parts of at most {@code limit}, as {@code weight} counts code points: at white space if there is some. */
+    static List<String> split(String text, int limit, IntUnaryOperator weight) {
+        List<String> parts = new ArrayList<>();
+        int start = 0;
+        int used = 0;
+        int space = -1;
+        for (int at = 0; at < text.length();) {
+            int point = text.codePointAt(at);
+            if (used + weight.applyAsInt(point) > limit) {
+                int cut = space > start ? space : at;
+                parts.add(text.substring(start, cut).stripTrailing());
+                start = cut;
+                used = text.substring(start, at).codePoints().map(weight).sum();
+                space = -1;
+            }
+            at += Character.charCount(point);
+            used += weight.applyAsInt(point);
+            if (Character.isWhitespace(point)) {
+                space = at;
+            }
+        }
+        parts.add(text.substring(start));
+        parts.removeIf(String::isBlank);
+        return parts;
+    }
+
+    static int utf8Length(int codePoint) {
+        return codePoint < 0x80 ? 1 : codePoint < 0x800 ? 2 : codePoint < 0x10000 ? 3 : 4;
+    }
+
+    // ------------------------------------------------------------------------------------------------------------------
+    // 6. X: one small interface, and what agents can type for the customer to tap.
+    // ------------------------------------------------------------------------------------------------------------------
+
+    interface X {
+        /** Sends what an agent wrote to a customer. */
+        Outcome deliver(Attempt attempt, String customer);
+    }
+
+    /** What both Direct Message APIs of X have in common: OAuth 1.0a, JSON, 10,000 characters, a rate limit told in headers. */
+    abstract static class DirectMessages implements X {
+        /** Code points of one Direct Message. */
+        static final int MAX_TEXT = 10_000;
+        /** How far our clock may be from X's when we look for what we have sent. */
+        private static final Duration SKEW = Duration.ofSeconds(30);
+
+        final Client client;
+        final Settings settings;
+        private final Predicate<String> sentBefore;
+        private volatile Instant exhaustedUntil = Instant.MIN;
+
+        DirectMessages(Client client, Settings settings, Predicate<String> sentBefore) {
+            this.client = client;
+            this.settings = settings;
+            this.sentBefore = sentBefore;
+        }
+
+        abstract String path(String customer);
+
+        /** The text as this API can show it, with what of the list and buttons it can not. */
+        abstract String text(Rich rich);
+
+        abstract ObjectNode body(String customer, String text, Rich rich, boolean last);
+
+        /** The id of a Direct Message in the answer to its sending. */
+        abstract String id(JsonNode answer);
+
+        /** The newest messages exchanged with a customer, each with id, sender, text and time. */
+        abstract Answer newest(String customer);
+
+        abstract List<Sent> read(JsonNode newest, String customer);
+
+        /** A message found at X, its text as it was before X shortened the links. */
+        record Sent(String id, String text, Instant at) { }
+
+        void delivered(String customer, Rich rich) { }
+
+        @Override
+        public Outcome deliver(Attempt attempt, String customer) {
+            Message message = attempt.message;
+            if (!message.attachments().isEmpty()) {
+                return new Outcome.Refused("files are not carried to X yet (" + String.join(", ", message.attachments()) + ")", false);
+            }
+            if (message.text().isBlank()) {
+                return new Outcome.Refused("a message without text cannot be sent", false);
+            }
+            if (exhaustedUntil.isAfter(Instant.now())) {
+                return new Outcome.Later("the rate limit is used up until " + exhaustedUntil, Duration.between(Instant.now(), exhaustedUntil), true, false);
+            }
+            Rich rich = Rich.read(message.text());
+            List<String> parts = split(text(rich), MAX_TEXT, point -> 1);
+            String id = "found";
+            if (attempt.unknownSince != null) {
+                Answer newest = newest(customer);
+                if (!newest.ok()) {
+                    return newest.outcome();
+                }
+                // What arrived before is settled under its own id; each message found counts for one part.
+                List<Sent> found = new ArrayList<>(read(newest.body(), customer));
+                Instant since = attempt.unknownSince.minus(SKEW);
+                found.removeIf(sent -> sent.at().isBefore(since) || sentBefore.test(sent.id()));
+                found.sort(Comparator.comparing(Sent::at));
+                for (attempt.parts = 0; attempt.parts < parts.size(); attempt.parts++) {
+                    String part = parts.get(attempt.parts).strip();
+                    Optional<Sent> same = found.stream().filter(sent -> sent.text().strip().equals(part)).findFirst();
+                    if (same.isEmpty()) {
+                        break;
+                    }
+                    id = same.get().id();
+                    found.remove(same.get());
+                }
+                attempt.unknownSince = null;
+            }
+            for (; attempt.parts < parts.size(); attempt.parts++) {
+                ObjectNode body = body(customer, parts.get(attempt.parts), rich, attempt.parts == parts.size() - 1);
+                Answer sent = client.call(request("POST", path(customer), Form.of()).header("Content-Type", "application/json")
+                        .POST(HttpRequest.BodyPublishers.ofString(body.toString())));
+                if (sent.headers().firstValue("x-rate-limit-remaining").orElse("").equals("0")) {
+                    exhaustedUntil = Instant.now().plus(sent.untilReset());
+                }
+                if (!sent.ok()) {
+                    return sent.outcome();
+                }
+                id = id(sent.body());
+            }
+            delivered(customer, rich);
+            return new Outcome.Delivered(id, rich.complaint());
+        }
+
+        /** Signed; the query is part of the signature, a JSON body is not (RFC 5849, 3.4.1.3.1). */
+        HttpRequest.Builder request(String method, String path, Form query) {
+            String url = settings.twitterApiUrl() + path;
+            String nonce = UUID.randomUUID().toString().replace("-", "");
+            return HttpRequest.newBuilder(URI.create(query.fields().isEmpty() ? url : url + "?" + query.encode())).header("Authorization",
+                    Signatures.oauth(method, url, query, settings.consumerKey(), settings.consumerSecret(), settings.accessToken(),
+                            settings.accessSecret(), nonce, String.valueOf(Instant.now().getEpochSecond())));
+        }
+    }
+
+    /** The Direct Message API of today: text only, so lists become numbered and buttons plain links (X API v2, "Manage Direct Messages"). */
+    static final class X2 extends DirectMessages {
+        private final Choices choices;
+
+        X2(Client client, Settings settings, Predicate<String> sentBefore, Choices choices) {
+            super(client, settings, sentBefore);
+            this.choices = choices;
+        }
+
+        @Override
+        String path(String customer) {
+            return "/2/dm_conversations/with/" + customer + "/messages";
+        }
+
+        @Override
+        String text(Rich rich) {
+            return rich.plain();
+        }
+
+        @Override
+        ObjectNode body(String customer, String text, Rich rich, boolean last) {
+            return JSON.createObjectNode().put("text", text);
+        }
+
+        @Override
+        String id(JsonNode answer) {
+            return answer.at("/data/dm_event_id").asText();
+        }
+
+        @Override
+        Answer newest(String customer) {
+            return client.call(request("GET", "/2/dm_conversations/with/" + customer + "/dm_events", Form.of("max_results", "100", "event_types", "MessageCreate",
+                    "dm_event.fields", "created_at,entities,event_type,id,text", "expansions", "sender_id")).GET());
+        }
+
+        @Override
+        List<Sent> read(JsonNode newest, String customer) {
+            return Stream.of(newest.path("data")).flatMap(Bridge::elements).filter(event -> !event.path("sender_id").asText().equals(customer))
+                    .map(event -> new Sent(event.path("id").asText(), FromX.text(event), time(event.path("created_at").asText()))).toList();
+        }
+
+        private static Instant time(String iso) {
+            try {
+                return Instant.parse(iso);
+            } catch (DateTimeParseException unknown) {
+                return Instant.MIN;
+            }
+        }
+
+        @Override
+        void delivered(String customer, Rich rich) {
+            choices.sent(customer, rich);
+        }
+    }
+
+    /** The original's Direct Message API, the only one with quick replies and buttons (X API v1.1, "direct_messages/events/new"). */
+    static final class X11 extends DirectMessages {
+        X11(Client client, Settings settings, Predicate<String> sentBefore) {
+            super(client, settings, sentBefore);
+        }
+
+        @Override
+        String path(String customer) {
+            return "/1.1/direct_messages/events/new.json";
+        }
+
+        @Override
+        String text(Rich rich) {
+            return rich.text();
+        }
+
+        @Override
+        ObjectNode body(String customer, String text, Rich rich, boolean last) {
+            ObjectNode event = JSON.createObjectNode();
+            ObjectNode create = event.putObject("event").put("type", "message_create").putObject("message_create");
+            create.putObject("target").put("recipient_id", customer);
+            ObjectNode data = create.putObject("message_data").put("text", text);
+            if (last && !rich.options().isEmpty()) {
+                ArrayNode list = data.putObject("quick_reply").put("type", "options").putArray("options");
+                for (Rich.Option option : rich.options()) {
+                    // The metadata comes back with the customer's answer.
+                    ObjectNode shown = list.addObject().put("label", option.label()).put("metadata", "option_" + list.size());
+                    if (!option.description().isEmpty()) {
+                        shown.put("description", option.description());
+                    }
+                }
+            }
+            if (last && !rich.buttons().isEmpty()) {
+                ArrayNode list = data.putArray("ctas");
+                rich.buttons().forEach(button -> list.addObject().put("type", "web_url").put("label", button.label()).put("url", button.url()));
+            }
+            return event;
+        }
+
+        @Override
+        String id(JsonNode answer) {
+            return answer.at("/event/id").asText();
+        }
+
+        @Override
+        Answer newest(String customer) {
+            return client.call(request("GET", "/1.1/direct_messages/events/list.json", Form.of("count", "50")).GET());
+        }
+
+        @Override
+        List<Sent> read(JsonNode newest, String customer) {
+            return Stream.of(newest.path("events")).flatMap(Bridge::elements)
+                    .filter(event -> event.at("/message_create/target/recipient_id").asText().equals(customer))
+                    .map(event -> new Sent(event.path("id").asText(), FromX.text(event.at("/message_create/message_data")),
+                            Instant.ofEpochMilli(event.path("created_timestamp").asLong()))).toList();
+        }
+    }
+
+    static Stream<JsonNode> elements(JsonNode array) {
+        List<JsonNode> all = new ArrayList<>();
+        array.forEach(all::add);
+        return all.stream();
+    }
+
+    /**
+     * The numbered lists that stand in for quick replies: a customer's {@code 2}, or a label in any case, is read as the label. The
+     * last list is the agent's own message in the conversation, so it is found there after a restart, or if another bridge sent it.
+     */
+    static final class Choices {
+        /** The labels each customer may choose from; none if he has chosen. Losing an entry costs a call. */
+        private final Map<String, List<String>> last = cache();
+        private final boolean numbered;
+
+        /** @param numbered false where X shows real quick replies, and nothing is to be read */
+        Choices(boolean numbered) {
+            this.numbered = numbered;
+        }
+
+        record Read(String text, boolean chosen) { }
+
+        void sent(String customer, Rich rich) {
+            if (!rich.options().isEmpty()) {
+                last.put(customer, labels(rich));
+            }
+        }
+
+        /** @param newest the conversation's newest messages first; asked for only if the text may be a choice */
+        Read read(Message message, Supplier<Answer> newest) {
+            String typed = message.text().strip();
+            boolean number = typed.matches("[1-9][0-9]?");
+            if (!numbered || typed.isEmpty() || typed.length() > 2 * Rich.MAX_LABEL) {
+                return new Read(message.text(), false);
+            }
+            List<String> labels = last.get(message.customer());
+            if (labels == null || number) {
+                labels = find(newest.get().body().path("messages"), message.customer());
+                last.put(message.customer(), labels);
+            }
+            int index = number ? Integer.parseInt(typed) - 1 : labels.stream().map(label -> label.toLowerCase(Locale.ROOT)).toList()
+                    .indexOf(typed.toLowerCase(Locale.ROOT));
+            if (index < 0 || index >= labels.size()) {
+                return new Read(message.text(), false);
+            }
+            last.put(message.customer(), List.of());
+            return new Read(labels.get(index), true);
+        }
+
+        private static List<String> find(JsonNode newest, String customer) {
+            for (JsonNode message : newest) {
+                String author = message.path("author").asText(message.path("from").asText());
+                if (author.equals(identity(customer))) {
+                    if (lenient(message.path("attributes").asText()).has("chosen_by")) {
+                        return List.of();
+                    }
+                } else if (!author.equals(NOTE_AUTHOR)) {
+                    List<String> labels = labels(Rich.read(message.path("body").asText()));
+                    if (!labels.isEmpty()) {
+                        return labels;
+                    }
+                }
+            }
+            return List.of();
+        }
+
+        private static List<String> labels(Rich rich) {
+            return rich.options().stream().map(Rich.Option::label).toList();
+        }
+    }
+
+    /**
+     * What an agent typed, read as X can show it: a text, a list to choose from ({@code Options}) and buttons ({@code Link}).
+     *
+     * @param text what remains as the message's text; all that was typed, if there is a complaint
+     * @param complaint why a list or button went out as plain text, or empty
+     */
+    record Rich(String text, List<Option> options, List<Button> buttons, String complaint) {
+        /** Limits of X: options and buttons of a message, code points of a label and a description. */
+        static final int MAX_OPTIONS = 20, MAX_BUTTONS = 3, MAX_LABEL = 36, MAX_DESCRIPTION = 72;
+
+        record Option(String label, String description) { }
+
+        record Button(String label, String url) { }
+
+        /** A label holds neither a comma nor another {@code Link}; what follows the comma has to look like an address. */
+        private static final Pattern BUTTON = Pattern.compile(
+                "\\bLink\\s+((?:(?!\\bLink\\b)[^,\\n]){0,200}?[^,\\s]),\\s*((?:[A-Za-z][A-Za-z0-9+.-]*:/|www\\.)\\S*)");
+        private static final Pattern LIST = Pattern.compile("\\bOptions(?:[ \\t]*:|(?=\\s))\\s*");
+        private static final Pattern BLANK_LINE = Pattern.compile("\\n[ \\t]*\\n");
+        private static final Pattern SCHEME = Pattern.compile("https?://", Pattern.CASE_INSENSITIVE);
+
+        static Rich read(String typed) {
+            List<Button> buttons = new ArrayList<>();
+            // What a button stood on becomes a blank line: it ends a list, and what comes after is text again.
+            String rest = BUTTON.matcher(typed).replaceAll(found -> {
+                buttons.add(new Button(found.group(1).strip(), found.group(2)));
+                return "\n\n";
+            });
+            List<Option> options = List.of();
+            String text = rest;
+            for (Matcher list = LIST.matcher(rest); options.isEmpty() && list.find();) {
+                Matcher blank = BLANK_LINE.matcher(rest);
+                int end = blank.find(list.end()) ? blank.start() : rest.length();
+                List<String> items = Stream.of(rest.substring(list.end(), end).split("[,\\n]")).map(String::strip).filter(item -> !item.isEmpty()).toList();
+                if (opens(rest.substring(0, list.start()), list.group().contains(":"), items)) {
+                    options = options(items);
+                    text = rest.substring(0, list.start()) + "\n\n" + rest.substring(end);
+                }
+            }
+            String complaint = complaint(options, buttons);
+            if (!complaint.isEmpty() || options.isEmpty() && buttons.isEmpty()) {
+                return new Rich(typed, List.of(), List.of(), complaint);
+            }
+            String tidy = text.strip().replaceAll("[ \\t]*\\n(?:[ \\t]*\\n)+[ \\t]*", "\n\n");
+            String labels = Stream.concat(options.stream().map(Option::label), buttons.stream().map(Button::label)).collect(Collectors.joining(" / "));
+            return new Rich(tidy.isEmpty() ? labels : tidy, options, List.copyOf(buttons), "");
+        }
+
+        /** Whether an {@code Options} is meant as a command: where it stands says so, or in the middle of a sentence what follows. */
+        private static boolean opens(String before, boolean colon, List<String> items) {
+            String line = before.replaceFirst("[ \\t]+$", ""), sentence = before.stripTrailing();
+            boolean stands = colon || line.isEmpty() || line.endsWith("\n") || ".:?!".indexOf(sentence.charAt(sentence.length() - 1)) >= 0;
+            boolean lower = items.stream().anyMatch(item -> Character.isLowerCase(item.codePointAt(0)));
+            // One item in lower case is a sentence about options ("Options are limited today"), wherever it begins.
+            return items.size() > 1 ? stands || !lower : items.size() == 1 && stands && (colon || !lower);
+        }
+
+        /** Label and description are parted by " - "; where no item has that and each has exactly one hyphen, by the hyphen. */
+        private static List<Option> options(List<String> items) {
+            boolean hyphens = items.stream().noneMatch(item -> item.contains(" - ")) && items.stream().allMatch(item -> item.matches("[^-]*-[^-]*"));
+            return items.stream().map(item -> {
+                String[] halves = item.split(hyphens ? "-" : " - ", 2);
+                return new Option(halves[0].strip(), halves.length == 2 ? halves[1].strip() : "");
+            }).toList();
+        }
+
+        private static String complaint(List<Option> options, List<Button> buttons) {
+            List<String> wrong = new ArrayList<>();
+            if (options.size() > MAX_OPTIONS) {
+                wrong.add("it has " + options.size() + " options, X shows at most " + MAX_OPTIONS);
+            }
+            if (buttons.size() > MAX_BUTTONS) {
+                wrong.add("it has " + buttons.size() + " buttons, X shows at most " + MAX_BUTTONS);
+            }
+            for (Option option : options) {
+                tooLong(option.label(), MAX_LABEL, "label", wrong);
+                tooLong(option.description(), MAX_DESCRIPTION, "description", wrong);
+                if (option.label().isEmpty() || SCHEME.matcher(option.label()).find()) {
+                    wrong.add("an option's label is empty or has a link in it");
+                }
+            }
+            long described = options.stream().filter(option -> !option.description().isEmpty()).count();
+            if (described > 0 && described < options.size()) {
+                wrong.add("only " + described + " of " + options.size() + " options have a description, X wants all or none");
+            }
+            for (Button button : buttons) {
+                tooLong(button.label(), MAX_LABEL, "label", wrong);
+                if (!usable(button.url())) {
+                    wrong.add("\"" + button.url() + "\" is not a usable http or https address");
+                }
+            }
+            return wrong.isEmpty() ? "" : "Sent as plain text, because " + String.join("; ", wrong) + ".";
+        }
+
+        private static void tooLong(String text, int limit, String what, List<String> wrong) {
+            int length = text.codePointCount(0, text.length());
+            if (length > limit) {
+                wrong.add("the " + what + " \"" + text + "\" has " + length + " characters, X shows at most " + limit);
+            }
+        }
+
+        private static boolean usable(String url) {
+            try {
+                URI uri = new URI(url);
+                return uri.getHost() != null && ("https".equalsIgnoreCase(uri.getScheme()) || "http".equalsIgnoreCase(uri.getScheme()));
+            } catch (URISyntaxException broken) {
+                return false;
+            }
+        }
+
+        /** For an API that shows only text. */
+        String plain() {
+            StringBuilder plain = new StringBuilder(text);
+            int number = 0;
+            for (Option option : options) {
+                plain.append(number == 0 ? "\n\n" : "\n").append(++number).append(". ").append(option.label())
+                        .append(option.description().isEmpty() ? "" : " - " + option.description());
+            }
+            buttons.forEach(button -> plain.append("\n\n").append(button.label()).append(": ").append(button.url()));
+            return plain.toString();
+        }
+    }
+
+    // ------------------------------------------------------------------------------------------------------------------
+    // 7. Signatures: pure functions, each with its published vectors in a test. No clock, no chance, no state.
+    // ------------------------------------------------------------------------------------------------------------------
+
+    static final class Signatures {
+        private Signatures() { }
+
+        /** X's webhooks and challenge: {@code sha256=} and the Base64 of HMAC-SHA256 (X API, "Securing webhooks"). */
+        static String x(String secret, byte[] message) {
+            return "sha256=" + Base64.getEncoder().encodeToString(hmac("HmacSHA256", secret, message));
+        }
+
+        /** In constant time: how far a guess is right must not show. */
+        static boolean same(String expected, String given) {
+            return MessageDigest.isEqual(expected.getBytes(UTF_8), given.getBytes(UTF_8));
+        }
+
+        /** HTTP Basic (RFC 7617). */
+        static String basic(String user, String password) {
+            return "Basic " + Base64.getEncoder().encodeToString((user + ":" + password).getBytes(UTF_8));
+        }
+
+        /**
+         * Twilio's webhook signature: Base64 of HMAC-SHA1 over the URL and every parameter's name and value, sorted by name;
+         * values of one name sorted, equal ones once (Twilio, "Webhooks security", and its own libraries for the duplicates).
+         */
+        static String twilio(String token, String url, Form form) {
+            TreeMap<String, Collection<String>> sorted = new TreeMap<>();
+            form.fields().forEach(field -> sorted.computeIfAbsent(field.getKey(), name -> new TreeSet<>()).add(field.getValue()));
+            StringBuilder signed = new StringBuilder(url);
+            sorted.forEach((name, values) -> values.forEach(value -> signed.append(name).append(value)));
+            return Base64.getEncoder().encodeToString(hmac("HmacSHA1", token, signed.toString().getBytes(UTF_8)));
+        }
+
+        private static final Pattern BODY_SHA256 = Pattern.compile("[?&]bodySHA256=([0-9a-fA-F]{64})");
+
+        /**
+         * Whether Twilio signed this request. A body that is no form is covered by a hash in the URL instead. Twilio is of two
+         * minds about the default port in the URL, so both spellings count.
+         */
+        static boolean isTwilios(String token, String given, String url, byte[] body, String contentType) {
+            Matcher hash = BODY_SHA256.matcher(url);
+            Form form = Form.of();
+            if (hash.find()) {
+                if (!same(hash.group(1).toLowerCase(Locale.ROOT), HexFormat.of().formatHex(sha256(body)))) {
+                    return false;
+                }
+            } else if (body.length > 0) {
+                if (!contentType.toLowerCase(Locale.ROOT).startsWith("application/x-www-form-urlencoded")) {
+                    return false;
+                }
+                try {
+                    form = Form.decode(new String(body, UTF_8));
+                } catch (IllegalArgumentException garbled) {
+                    return false;
+                }
+            }
+            return same(twilio(token, withPort(url, false), form), given) | same(twilio(token, withPort(url, true), form), given)
+                    | same(twilio(token, url, form), given);
+        }
+
+        /** The URL with its scheme's default port, or with no port; all other bytes untouched, because they are signed. */
+        static String withPort(String url, boolean port) {
+            int authority = url.indexOf("://") + 3;
+            int end = authority;
+            while (end < url.length() && "/?#".indexOf(url.charAt(end)) < 0) {
+                end++;
+            }
+            int colon = url.substring(0, end).lastIndexOf(':');
+            int host = Math.max(authority, url.substring(0, end).lastIndexOf('@') + 1);
+            String bare = url.substring(0, colon >= host ? colon : end);
+            return bare + (port ? url.startsWith("https") ? ":443" : ":80" : "") + url.substring(end);
+        }
+
+        /**
+         * The {@code Authorization} header of OAuth 1.0a with HMAC-SHA1 (RFC 5849, 3.4).
+         *
+         * @param url without query; @param parameters of the query and of a form body, but not of a JSON body
+         * @param nonce any string not used before; @param timestamp seconds since 1970
+         */
+        static String oauth(String method, String url, Form parameters, String consumerKey, String consumerSecret,
+                String token, String tokenSecret, String nonce, String timestamp) {
+            Form protocol = Form.of("oauth_consumer_key", consumerKey, "oauth_nonce", nonce, "oauth_signature_method", "HMAC-SHA1",
+                    "oauth_timestamp", timestamp, "oauth_token", token, "oauth_version", "1.0");
+            Form all = new Form(Stream.concat(parameters.fields().stream(), protocol.fields().stream()).toList());
+            String base = oauthBase(method, url, all);
+            String key = Form.escape(consumerSecret) + "&" + Form.escape(tokenSecret);
+            String signature = Base64.getEncoder().encodeToString(hmac("HmacSHA1", key, base.getBytes(UTF_8)));
+            return Stream.concat(protocol.fields().stream(), Stream.of(Map.entry("oauth_signature", signature)))
+                    .map(field -> field.getKey() + "=\"" + Form.escape(field.getValue()) + "\"").sorted().collect(Collectors.joining(", ", "OAuth ", ""));
+        }
+
+        /** What OAuth 1.0a signs: method, URL and all parameters, sorted by encoded name, then value. */
+        static String oauthBase(String method, String url, Form parameters) {
+            String sorted = parameters.fields().stream().map(field -> Map.entry(Form.escape(field.getKey()), Form.escape(field.getValue())))
+                    .sorted(Map.Entry.<String, String>comparingByKey().thenComparing(Map.Entry.comparingByValue()))
+                    .map(field -> field.getKey() + "=" + field.getValue()).collect(Collectors.joining("&"));
+            return method + "&" + Form.escape(url) + "&" + Form.escape(sorted);
+        }
+
+        private static byte[] hmac(String algorithm, String key, byte[] message) {
+            try {
+                Mac mac = Mac.getInstance(algorithm);
+                mac.init(new SecretKeySpec(key.getBytes(UTF_8), algorithm));
+                return mac.doFinal(message);
+            } catch (GeneralSecurityException missing) {
+                throw new IllegalStateException(missing);
+            }
+        }
+
+        private static byte[] sha256(byte[] message) {
+            try {
+                return MessageDigest.getInstance("SHA-256").digest(message);
+            } catch (GeneralSecurityException missing) {
+                throw new IllegalStateException(missing);
+            }
+        }
+    }
+
+    /** Fields of {@code application/x-www-form-urlencoded}, in order, names repeated where they are. */
+    record Form(List<Map.Entry<String, String>> fields) {
+
+        static Form of(String... namesAndValues) {
+            List<Map.Entry<String, String>> fields = new ArrayList<>();
+            for (int i = 0; i < namesAndValues.length; i += 2) {
+                fields.add(Map.entry(namesAndValues[i], namesAndValues[i + 1]));
+            }
+            return new Form(fields);
+        }
+
+        /** @throws IllegalArgumentException for a broken percent sign */
+        static Form decode(String encoded) {
+            try {
+                return new Form(Stream.of(encoded.split("&")).filter(field -> !field.isEmpty()).map(field -> field.split("=", 2))
+                        .map(halves -> Map.entry(URLDecoder.decode(halves[0], UTF_8), halves.length < 2 ? "" : URLDecoder.decode(halves[1], UTF_8)))
+                        .toList());
+            } catch (IllegalArgumentException broken) {
+                throw new IllegalArgumentException("the form or query has a broken percent-encoding", broken);
+            }
+        }
+
+        String encode() {
+            return fields.stream().map(field -> escape(field.getKey()) + "=" + escape(field.getValue())).collect(Collectors.joining("&"));
+        }
+
+        Optional<String> first(String name) {
+            return fields.stream().filter(field -> field.getKey().equals(name)).map(Map.Entry::getValue).findFirst();
+        }
+
+        /** A field's first value, or nothing. */
+        String get(String name) {
+            return first(name).orElse("");
+        }
+
+        /** Percent-encoding as RFC 3986 has it and OAuth needs it: the JDK's encoder differs in three places. */
+        static String escape(String text) {
+            return URLEncoder.encode(text, UTF_8).replace("+", "%20").replace("*", "%2A").replace("%7E", "~");
+        }
+    }
+
+    // ------------------------------------------------------------------------------------------------------------------
+    // 8. Calling out: one request, one answer, whatever happens in between.
+    // ------------------------------------------------------------------------------------------------------------------
+
+    static final class Client {
+        private final Duration timeout;
+        /** Made at the first call: loading the trust store takes longer than all the rest of the start. */
+        private HttpClient http;
+
+        Client(Duration timeout) {
+            this.timeout = timeout;
+        }
+
+        private synchronized HttpClient http() {
+            if (http == null) {
+                http = HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).connectTimeout(timeout).build();
+            }
+            return http;
+        }
+
+        /**
+         * Sends a request once. The time-out covers the answer's body too, as {@link HttpRequest#timeout} before JDK 26 does not.
+         */
+        Answer call(HttpRequest.Builder builder) {
+            HttpRequest request = builder.build();
+            String where = request.method() + " " + request.uri().getHost() + request.uri().getPath();
+            CompletableFuture<HttpResponse<byte[]>> exchange = http().sendAsync(request, HttpResponse.BodyHandlers.ofByteArray());
+            try {
+                HttpResponse<byte[]> response = exchange.get(timeout.toMillis(), TimeUnit.MILLISECONDS);
+                LOG.log(DEBUG, () -> where + " -> " + response.statusCode());
+                return new Answer(where, response.statusCode(), response.headers(), lenient(new String(response.body(), UTF_8)), "", true);
+            } catch (ExecutionException failed) {
+                boolean sent = !(failed.getCause() instanceof ConnectException || failed.getCause() instanceof HttpConnectTimeoutException);
+                return Answer.none(where, reason(failed.getCause()), sent);
+            } catch (TimeoutException slow) {
+                exchange.cancel(true);
+                return Answer.none(where, "no answer within " + timeout.toMillis() + " ms", true);
+            } catch (InterruptedException stopping) {
+                exchange.cancel(true);
+                return Answer.none(where, "the bridge stops", true);
+            }
+        }
+    }
+
+    /**
+     * What came back from a service.
+     *
+     * @param status 0 if nothing came
+     * @param body missing if it is not JSON, as from a proxy in between
+     * @param trouble why nothing came
+     * @param sent whether the request may have been read although nothing came
+     */
+    record Answer(String where, int status, HttpHeaders headers, JsonNode body, String trouble, boolean sent) {
+
+        static Answer none(String where, String trouble, boolean sent) {
+            return new Answer(where, 0, HttpHeaders.of(Map.of(), (name, value) -> true), JSON.missingNode(), trouble, sent);
+        }
+
+        boolean ok() {
+            return status / 100 == 2;
+        }
+
+        /** Codes of X that say something about our account or app, not about the message (X API, "Response codes"). */
+        private static final Set<Integer> OURS = Set.of(32, 64, 89, 93, 135, 215, 220, 261, 326, 416, 453);
+
+        /** A closed conversation takes no more messages (Twilio, error 50377). */
+        private static final int CLOSED = 50377;
+
+        /** What this means for the message: 429, wrong keys and account trouble hold everyone; 408 and 5xx pass; other 4xx are final. */
+        Outcome outcome() {
+            if (ok()) {
+                return new Outcome.Delivered(body.path("sid").asText(), "");
+            }
+            boolean everyone = status == 429 || status == 401 || status == 402 || status == 403 && OURS.contains(code());
+            boolean unknown = status == 0 ? sent : status == 408 || status >= 500 && status != 503;
+            if (status < 400 || status == 408 || status >= 500 || everyone) {
+                return new Outcome.Later(sentence(), pause(), everyone, unknown);
+            }
+            return new Outcome.Refused(sentence(), status == 404 || code() == CLOSED);
+        }
+
+        int code() {
+            return body.path("code").asInt(body.at("/errors/0/code").asInt());
+        }
+
+        /** The service's own code and words, in one line. */
+        String sentence() {
+            if (status == 0) {
+                return where + ": " + trouble;
+            }
+            String words = Stream.of("/message", "/errors/0/message", "/detail", "/title", "/error").map(body::at).map(JsonNode::asText)
+                    .filter(text -> !text.isEmpty()).findFirst().orElse("no reason given");
+            String code = code() == 0 ? "" : ", code " + code();
+            return words.replaceAll("\\s+", " ") + " (" + where.substring(where.indexOf(' ') + 1).replaceAll("/.*", "") + " answered " + status + code + ")";
+        }
+
+        /** {@code Retry-After}, in seconds or as a date (RFC 9110, 10.2.3), or what X says instead. */
+        Duration pause() {
+            return headers.firstValue("retry-after").flatMap(Answer::seconds).map(Answer::bounded).orElse(status == 429 ? untilReset() : Duration.ZERO);
+        }
+
+        /** X's {@code x-rate-limit-reset}, in seconds since 1970. */
+        Duration untilReset() {
+            return headers.firstValue("x-rate-limit-reset").filter(time -> time.matches("[0-9]{1,12}"))
+                    .map(time -> bounded(Duration.between(Instant.now(), Instant.ofEpochSecond(Long.parseLong(time))))).orElse(Duration.ZERO);
+        }
+
+        private static Duration bounded(Duration pause) {
+            return pause.isNegative() ? Duration.ZERO : pause.compareTo(Duration.ofDays(1)) > 0 ? Duration.ofDays(1) : pause;
+        }
+
+        private static Optional<Duration> seconds(String value) {
+            if (value.matches("[0-9]{1,9}")) {
+                return Optional.of(Duration.ofSeconds(Long.parseLong(value)));
+            }
+            try {
+                ZonedDateTime date = ZonedDateTime.parse(value, DateTimeFormatter.RFC_1123_DATE_TIME);
+                return Optional.of(Duration.between(Instant.now(), date.toInstant()));
+            } catch (DateTimeParseException neither) {
+                return Optional.empty();
+            }
+        }
+    }
+
+    /** A failure's own words, or its name where the JDK gives none. */
+    static String reason(Throwable failure) {
+        String name = failure.getClass().getSimpleName();
+        return failure.getMessage() == null ? failure.getCause() == null ? name : name + ", " + reason(failure.getCause())
+                : name + ": " + failure.getMessage();
+    }
+
+    static ThreadFactory threads(String name) {
+        AtomicInteger count = new AtomicInteger();
+        return task -> {
+            Thread thread = new Thread(task, name + "-" + count.incrementAndGet());
+            thread.setDaemon(true);
+            return thread;
+        };
+    }
+
+    // ------------------------------------------------------------------------------------------------------------------
+    // 9. The journal: what was acknowledged and is not yet delivered outlives the process. JSON lines, only ever appended to;
+    //    memory is what reading the file from the start would give, because both come about by applying the same lines.
+    // ------------------------------------------------------------------------------------------------------------------
+
+    static final class Journal implements AutoCloseable {
+        record Counts(long received, long delivered, long duplicates, long failed, long pending, long oldestPendingSeconds) { }
+
+        /** Takes over a message that is on disk. */
+        interface Accepted {
+            /** @param unknown whether a try that was cut short may have delivered it */
+            void message(Message message, boolean unknown);
+        }
+
+        /** Bytes below which the file is not worth rewriting. */
+        private static final long SMALL = 4 << 20;
+
+        private final Path folder;
+        private final int maxPending;
+        private final long maxBytes;
+        private final FileChannel lock;
+        private final State state;
+        private final LinkedBlockingQueue<Entry> queue = new LinkedBlockingQueue<>();
+        private final Thread writer = new Thread(this::write, "journal");
+        private final AtomicLong duplicates = new AtomicLong();
+        private Accepted accepted;
+        private FileChannel file;
+        private long size;
+        private long rewriteAt;
+        private Instant rewritten = Instant.now();
+        private List<Entry> owed = new ArrayList<>();
+        private volatile String trouble = "";
+        private volatile boolean open = true;
+
+        /** Lines to append. What is settled has to be written in the end; what a webhook brings may be refused. */
+        private record Entry(List<Message> messages, List<ObjectNode> lines, boolean settles, CompletableFuture<Boolean> done) { }
+
+        /** @throws Wrong if the folder cannot be used, is used by another bridge, or its journal is damaged */
+        static Journal open(Path folder, int maxPending, long maxBytes) throws Wrong {
+            try {
+                boolean posix = folder.getFileSystem().supportedFileAttributeViews().contains("posix");
+                if (!Files.isDirectory(folder)) {
+                    Files.createDirectories(folder.toAbsolutePath().getParent());
+                    if (posix) {
+                        Files.createDirectory(folder, PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")));
+                    } else {
+                        Files.createDirectory(folder);
+                    }
+                }
+                FileChannel lock = openPrivately(folder.resolve("lock"));
+                if (!locked(lock)) {
+                    lock.close();
+                    throw new Wrong(1, List.of("another bridge is running on " + folder + ": stop it, or give this one a DATA_DIR of its own"));
+                }
+                try {
+                    return new Journal(folder, maxPending, maxBytes, lock);
+                } catch (IOException | Wrong failed) {
+                    lock.close();
+                    throw failed;
+                }
+            } catch (IOException failed) {
+                throw new Wrong(1, List.of("the data folder " + folder + " cannot be used (" + reason(failed) + "): make it writable, or set DATA_DIR"));
+            }
+        }
+
+        private static boolean locked(FileChannel channel) throws IOException {
+            try {
+                return channel.tryLock() != null;
+            } catch (OverlappingFileLockException sameProcess) {
+                return false;
+            }
+        }
+
+        private static FileChannel openPrivately(Path path) throws IOException {
+            boolean fresh = !Files.exists(path);
+            FileChannel channel = FileChannel.open(path, StandardOpenOption.CREATE, StandardOpenOption.READ, StandardOpenOption.WRITE);
+            if (fresh && path.getFileSystem().supportedFileAttributeViews().contains("posix")) {
+                Files.setPosixFilePermissions(path, PosixFilePermissions.fromString("rw-------"));
+            }
+            return channel;
+        }
+
+        private Journal(Path folder, int maxPending, long maxBytes, FileChannel lock) throws IOException, Wrong {
+            this.folder = folder;
+            this.maxPending = maxPending;
+            this.maxBytes = maxBytes;
+            this.lock = lock;
+            state = State.read(folder.resolve("journal.jsonl"));
+            rewrite();
+        }
+
+        void start(Accepted accepted) {
+            this.accepted = accepted;
+            state.pending().forEach(pending -> accepted.message(pending.message(), pending.attempted()));
+            writer.start();
+        }
+
+        /** Whether X gave this id to a message that is settled. */
+        boolean sent(String directMessage) { return state.sent(directMessage); }
+
+        /** The name this folder gives its bridge, the same after every restart. */
+        String bridge() {
+            return state.bridge;
+        }
+
+        /** @return true once all of them are on disk, be it from an earlier time; false if there is no room */
+        CompletableFuture<Boolean> keep(List<Message> messages) {
+            return submit(new Entry(messages, List.of(), false, new CompletableFuture<>()));
+        }
+
+        /** Marks that a message is about to be sent: after a crash it is looked for before it is repeated. */
+        void attempting(String id) {
+            submit(new Entry(List.of(), List.of(JSON.createObjectNode().put("attempt", id)), true, new CompletableFuture<>())).join();
+        }
+
+        void delivered(String id, String as, List<Message> notes) {
+            submit(new Entry(notes, List.of(JSON.createObjectNode().put("delivered", id).put("as", as)), true, new CompletableFuture<>()));
+        }
+
+        void failed(String id, String reason, List<Message> notes) {
+            submit(new Entry(notes, List.of(JSON.createObjectNode().put("failed", id).put("reason", reason)
+                    .put("at", System.currentTimeMillis())), true, new CompletableFuture<>()));
+        }
+
+        private CompletableFuture<Boolean> submit(Entry entry) {
+            if (open) {
+                queue.add(entry);
+            } else {
+                entry.done().complete(false);
+            }
+            return entry.done();
+        }
+
+        Counts counts() {
+            return state.counts(duplicates.get());
+        }
+
+        Optional<String> trouble() {
+            return trouble.isEmpty() ? Optional.empty() : Optional.of(trouble);
+        }
+
+        /** The writer: all that has come in since the last sync shares the next one. */
+        private void write() {
+            List<Entry> batch = new ArrayList<>();
+            while (open || !queue.isEmpty()) {
+                try {
+                    Entry first = queue.poll(1, TimeUnit.SECONDS);
+                    if (first != null) {
+                        batch.add(first);
+                        queue.drainTo(batch, 10_000);
+                    }
+                    batch.addAll(retries());
+                    write(batch);
+                    boolean hourly = rewritten.isBefore(Instant.now().minusSeconds(3600));
+                    if (trouble.isEmpty() && state.settled() > 0 && (size > rewriteAt || size > maxBytes || hourly)) {
+                        rewrite();
+                    }
+                } catch (IOException | RuntimeException failed) {
+                    trouble = "the journal cannot be written: " + reason(failed);
+                    LOG.log(ERROR, () -> trouble);
+                    rewriteAt = size * 2;
+                } catch (InterruptedException never) {
+                    open = false;
+                }
+                // Whoever still waits was not served.
+                batch.forEach(entry -> entry.done().complete(false));
+                batch.clear();
+            }
+        }
+
+        private void write(List<Entry> batch) {
+            Set<String> fresh = new HashSet<>();
+            List<ObjectNode> lines = new ArrayList<>();
+            List<Entry> written = new ArrayList<>();
+            boolean sync = false;
+            for (Entry entry : Stream.concat(owed.stream(), batch.stream()).toList()) {
+                List<Message> news = entry.messages().stream().filter(message -> !state.knows(message.id()) && fresh.add(message.id())).toList();
+                boolean room = state.counts(0).pending() + fresh.size() <= maxPending && size < maxBytes;
+                if (!room && !news.isEmpty() && !entry.settles()) {
+                    news.forEach(message -> fresh.remove(message.id()));
+                    entry.done().complete(false);
+                    continue;
+                }
+                if (!entry.settles()) {
+                    duplicates.addAndGet(entry.messages().size() - news.size());
+                }
+                news.forEach(message -> lines.add(JSON.createObjectNode().put("at", System.currentTimeMillis()).set("message", message.toJson())));
+                lines.addAll(entry.lines());
+                written.add(entry);
+                sync |= !news.isEmpty() || entry.lines().stream().anyMatch(line -> line.has("attempt"));
+            }
+            if (lines.isEmpty() && !trouble.isEmpty()) {
+                lines.add(JSON.createObjectNode().put("checked", System.currentTimeMillis()));
+            }
+            try {
+                append(lines, sync);
+                owed = new ArrayList<>();
+            } catch (IOException full) {
+                if (trouble.isEmpty()) {
+                    LOG.log(ERROR, () -> "the journal cannot be written, new messages are refused: " + reason(full));
+                }
+                trouble = "the journal cannot be written: " + reason(full);
+                owed = written.stream().filter(Entry::settles).collect(Collectors.toCollection(ArrayList::new));
+                // A message may be sent without its mark: the worst that follows is one sent twice, if the process dies as well.
+                written.forEach(entry -> entry.done().complete(entry.settles()));
+                return;
+            }
+            if (!trouble.isEmpty()) {
+                trouble = "";
+                LOG.log(INFO, () -> "the journal can be written again");
+            }
+            lines.forEach(line -> state.apply(line).ifPresent(pending -> accepted.message(pending.message(), pending.attempted())));
+            written.forEach(entry -> entry.done().complete(true));
+        }
+
+        /** Writes at the end of what is good: what a failed write has left there is overwritten. */
+        private void append(List<ObjectNode> lines, boolean sync) throws IOException {
+            if (lines.isEmpty()) {
+                return;
+            }
+            ByteBuffer bytes = encode(lines);
+            int length = bytes.remaining();
+            try {
+                while (bytes.hasRemaining()) {
+                    file.write(bytes, size + length - bytes.remaining());
+                }
+                if (sync) {
+                    file.force(false);
+                }
+            } catch (IOException failed) {
+                file.truncate(size);
+                throw failed;
+            }
+            size += length;
+        }
+
+        private static ByteBuffer encode(List<ObjectNode> lines) {
+            StringBuilder text = new StringBuilder();
+            lines.forEach(line -> text.append(line).append('\n'));
+            return UTF_8.encode(text.toString());
+        }
+
+        /** Leaves out what is settled: written aside, synced, then put in the place of the old file in one step. */
+        private void rewrite() throws IOException {
+            Path aside = folder.resolve("journal.new");
+            Files.deleteIfExists(aside);
+            FileChannel fresh = openPrivately(aside);
+            try {
+                ByteBuffer bytes = encode(state.snapshot());
+                while (bytes.hasRemaining()) {
+                    fresh.write(bytes);
+                }
+                fresh.force(true);
+            } catch (IOException failed) {
+                fresh.close();
+                throw failed;
+            }
+            Files.move(aside, folder.resolve("journal.jsonl"), StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
+            try (FileChannel names = FileChannel.open(folder, StandardOpenOption.READ)) {
+                names.force(true);
+            } catch (IOException notOnThisSystem) {
+                LOG.log(DEBUG, () -> "folders cannot be synced here: " + reason(notOnThisSystem));
+            }
+            if (file != null) {
+                file.close();
+            }
+            file = fresh;
+            size = fresh.size();
+            rewriteAt = Math.max(SMALL, 2 * size);
+            rewritten = Instant.now();
+        }
+
+        /** What an operator has asked to put back, by {@link #askForRetry}. */
+        private List<Entry> retries() throws IOException {
+            Path asked = folder.resolve("retry");
+            if (!Files.exists(asked)) {
+                return List.of();
+            }
+            Set<String> ids = Set.copyOf(Files.readAllLines(asked));
+            Files.delete(asked);
+            List<ObjectNode> lines = state.failures().stream().map(failure -> failure.message().id()).filter(id -> ids.contains("all") || ids.contains(id))
+                    .map(id -> JSON.createObjectNode().put("retry", id)).toList();
+            LOG.log(INFO, () -> "retry: " + lines.size() + " refused messages are put back");
+            return List.of(new Entry(List.of(), lines, true, new CompletableFuture<>()));
+        }
+
+        @Override
+        public void close() {
+            open = false;
+            queue.add(new Entry(List.of(), List.of(), true, new CompletableFuture<>()));
+            try {
+                writer.join(2000);
+                file.force(false);
+                file.close();
+                lock.close();
+            } catch (IOException | InterruptedException failed) {
+                LOG.log(WARNING, () -> "closing the journal: " + reason(failed));
+            }
+        }
+
+        /** The lines of the {@code failed} command: id, time, customer and reason, and no text. */
+        static List<String> failed(Path folder) throws Wrong, IOException {
+            return State.read(folder.resolve("journal.jsonl")).failures().stream().map(failure -> String.join("  ", failure.message().id(),
+                    failure.at().toString(), failure.message().customer(), failure.reason())).toList();
+        }
+
+        /** Leaves a request for the bridge that holds the folder's lock, or for the next one that will. */
+        static void askForRetry(Path folder, String id) throws Wrong, IOException {
+            List<Failure> failures = State.read(folder.resolve("journal.jsonl")).failures();
+            if (failures.stream().noneMatch(failure -> id.equals("all") || failure.message().id().equals(id))) {
+                throw new Wrong(1, List.of(id.equals("all") ? "no message was refused" : "no refused message has the id " + id + ": see the command failed"));
+            }
+            Files.writeString(folder.resolve("retry"), id + "\n", StandardOpenOption.CREATE, StandardOpenOption.APPEND);
+        }
+
+        private record Pending(Message message, Instant at, boolean attempted) { }
+
+        private record Failure(Message message, Instant at, String reason) { }
+
+        /** What the lines say, in the order they were written. */
+        private static final class State {
+            /** Ids kept to know a message that comes again: a day's, but never fewer and never more than these. */
+            private static final int FEWEST_IDS = 100_000;
+            private static final int MOST_IDS = 500_000;
+
+            private final Map<String, Pending> pending = new LinkedHashMap<>();
+            private final Map<String, Failure> failures = new LinkedHashMap<>();
+            private final LinkedHashMap<String, Long> settledIds = new LinkedHashMap<>();
+            private final Set<String> sent = new LinkedHashSet<>();
+            private String bridge = UUID.randomUUID().toString();
+            private long received;
+            private long delivered;
+            private long settled;
+
+            /** @throws Wrong if a line in the middle cannot be read: those after it would be lost with it */
+            static State read(Path path) throws IOException, Wrong {
+                State state = new State();
+                if (!Files.exists(path)) {
+                    return state;
+                }
+                long number = 0;
+                long broken = 0;
+                try (Stream<String> lines = new BufferedReader(new InputStreamReader(Files.newInputStream(path), UTF_8), 1 << 16).lines()) {
+                    for (String line : (Iterable<String>) lines::iterator) {
+                        number++;
+                        try {
+                            JsonNode json = JSON.readTree(line);
+                            if (!json.isObject()) {
+                                throw new IllegalArgumentException("not an object");
+                            }
+                            if (broken > 0) {
+                                throw new Wrong(1, List.of("the journal " + path + " is damaged at line " + broken + ": move that line into another file to "
+                                        + "start without it; what it says of a message can be read there"));
+                            }
+                            state.apply(json);
+                        } catch (JsonProcessingException | IllegalArgumentException torn) {
+                            broken = broken == 0 ? number : broken;
+                        }
+                    }
+                } catch (UncheckedIOException failed) {
+                    throw failed.getCause();
+                }
+                if (broken > 0) {
+                    long from = broken;
+                    LOG.log(WARNING, () -> "the journal ends in a torn line, number " + from + ": it was never acknowledged and is left out");
+                }
+                return state;
+            }
+
+            /** @return the message that is to be delivered because of this line, if it says so */
+            synchronized Optional<Pending> apply(JsonNode line) {
+                Optional<Pending> due = Optional.empty();
+                if (line.has("message")) {
+                    Message message = Message.fromJson(line.path("message"));
+                    due = Optional.of(new Pending(message, Instant.ofEpochMilli(line.path("at").asLong()), false));
+                    received += counted(message);
+                } else if (line.has("retry")) {
+                    due = Optional.ofNullable(failures.remove(line.path("retry").asText())).map(failure -> new Pending(failure.message(), Instant.now(), false));
+                } else if (line.has("attempt")) {
+                    pending.computeIfPresent(line.path("attempt").asText(), (id, waiting) -> new Pending(waiting.message(), waiting.at(), true));
+                } else if (line.has("delivered")) {
+                    Pending done = pending.remove(line.path("delivered").asText());
+                    if (done != null) {
+                        delivered += counted(done.message());
+                        if (done.message().direction() == Direction.TO_X) {
+                            sent(line.path("as"));
+                        }
+                        remember(done.message().id(), System.currentTimeMillis());
+                    }
+                } else if (line.has("failed")) {
+                    Pending done = pending.remove(line.path("failed").asText());
+                    if (done != null) {
+                        failures.put(done.message().id(), new Failure(done.message(), Instant.ofEpochMilli(line.path("at").asLong()), line.path("reason").asText()));
+                        settled++;
+                    }
+                } else if (line.has("seen")) {
+                    remember(line.path("seen").asText(), line.path("at").asLong());
+                } else if (line.has("sent")) {
+                    line.path("sent").forEach(this::sent);
+                } else if (line.has("bridge")) {
+                    bridge = line.path("bridge").asText();
+                    received = line.path("received").asLong();
+                    delivered = line.path("delivered").asLong();
+                }
+                due.ifPresent(waiting -> pending.put(waiting.message().id(), waiting));
+                return due;
+            }
+
+            /** The last ids X gave: by them a message found there is known to be an earlier one. */
+            private void sent(JsonNode directMessage) {
+                sent.add(directMessage.asText());
+                if (sent.size() > 10_000) {
+                    sent.remove(sent.iterator().next());
+                }
+            }
+
+            synchronized boolean sent(String directMessage) { return sent.contains(directMessage); }
+
+            private void remember(String id, long at) {
+                settled++;
+                settledIds.put(id, at);
+                long yesterday = System.currentTimeMillis() - Duration.ofDays(1).toMillis();
+                for (var eldest = settledIds.entrySet().iterator(); settledIds.size() > FEWEST_IDS;) {
+                    if (eldest.next().getValue() > yesterday && settledIds.size() <= MOST_IDS) {
+                        return;
+                    }
+                    eldest.remove();
+                }
+            }
+
+            /** The fewest lines that say the same. */
+            synchronized List<ObjectNode> snapshot() {
+                List<ObjectNode> lines = new ArrayList<>();
+                long open = Stream.concat(pending.values().stream().map(Pending::message), failures.values().stream().map(Failure::message))
+                        .mapToLong(State::counted).sum();
+                lines.add(JSON.createObjectNode().put("bridge", bridge).put("received", received - open).put("delivered", delivered));
+                ArrayNode ids = JSON.createArrayNode();
+                sent.forEach(ids::add);
+                lines.add(JSON.createObjectNode().set("sent", ids));
+                settledIds.forEach((id, at) -> lines.add(JSON.createObjectNode().put("seen", id).put("at", at)));
+                failures.forEach((id, failure) -> {
+                    lines.add(line(failure.message(), failure.at()));
+                    lines.add(JSON.createObjectNode().put("failed", id).put("reason", failure.reason()).put("at", failure.at().toEpochMilli()));
+                });
+                pending.forEach((id, waiting) -> {
+                    lines.add(line(waiting.message(), waiting.at()));
+                    if (waiting.attempted()) {
+                        lines.add(JSON.createObjectNode().put("attempt", id));
+                    }
+                });
+                settled = 0;
+                return lines;
+            }
+
+            static ObjectNode line(Message message, Instant at) {
+                return JSON.createObjectNode().put("at", at.toEpochMilli()).set("message", message.toJson());
+            }
+
+            synchronized boolean knows(String id) {
+                return pending.containsKey(id) || failures.containsKey(id) || settledIds.containsKey(id);
+            }
+
+            synchronized List<Pending> pending() {
+                return List.copyOf(pending.values());
+            }
+
+            synchronized List<Failure> failures() {
+                return List.copyOf(failures.values());
+            }
+
+            /** Lines that a rewrite would leave out. */
+            synchronized long settled() {
+                return settled;
+            }
+
+            synchronized Counts counts(long duplicates) {
+                long oldest = pending.isEmpty() ? 0 : Math.max(0, Duration.between(pending.values().iterator().next().at(), Instant.now()).toSeconds());
+                return new Counts(received, delivered, duplicates, failures.values().stream().mapToLong(failure -> counted(failure.message())).sum(),
+                        pending.size(), oldest);
+            }
+
+            /** The bridge's own notes are carried like messages, but nobody sent them. */
+            private static int counted(Message message) {
+                return message.direction() == Direction.NOTE ? 0 : 1;
+            }
+        }
+    }
+
+    // ------------------------------------------------------------------------------------------------------------------
+    // 10. Settings: read once, checked all together, named in every complaint.
+    // ------------------------------------------------------------------------------------------------------------------
+
+    /** Every setting by its name, checked. */
+    record Settings(Map<String, String> values) {
+
+        /** @param shape what a value must match; @param advice what it is and where it comes from */
+        private record Key(String name, List<String> aliases, String fallback, String shape, String advice) { }
+
+        private static Key key(String names, String fallback, String shape, String advice) {
+            List<String> all = List.of(names.split(" "));
+            return new Key(all.get(0), all.subList(1, all.size()), fallback, shape, advice);
+        }
+
+        private static final String ANY = "\\S+";
+        private static final String REQUIRED = null;
+        private static final String URL = "https://[^/?#\\s]+(/[^?#\\s]*)?|http://(127\\.[0-9.]+|localhost|\\[::1\\])(:[0-9]+)?(/[^?#\\s]*)?";
+
+        /** In the order of the help, the README and .env.example. */
+        private static final List<Key> KEYS = List.of(
+                key("PUBLIC_URL NGROK_URL", REQUIRED, URL, "the https address under which X and Twilio reach the bridge, such as https://name.ngrok.app"),
+                key("PORT", "3000", "[0-9]{1,5}", "port to listen on; 0 takes any free one and logs it"),
+                key("HOST", "127.0.0.1", ANY, "address to listen on"),
+                key("TWITTER_CONSUMER_KEY", REQUIRED, ANY, "the X app's API key"),
+                key("TWITTER_CONSUMER_SECRET", REQUIRED, ANY, "the X app's API key secret"),
+                key("TWITTER_ACCESS_KEY TWITTER_ACCESS_TOKEN", REQUIRED, ANY, "the support account's access token"),
+                key("TWITTER_ACCESS_SECRET TWITTER_ACCESS_TOKEN_SECRET", REQUIRED, ANY, "the support account's access token secret"),
+                key("TWITTER_CLIENT_SECRET", "", ANY, "the X app's OAuth 2.0 client secret, if its webhooks are signed with it"),
+                key("TWITTER_API", "2", "2|1\\.1", "2 or 1.1: which Direct Message API sends"),
+                key("TWITTER_API_URL", "https://api.x.com", URL, "base of the X API"),
+                key("TWITTER_CO_HANDLE", "", ".*", "accepted, not needed: our own account is known by its id"),
+                key("TWILIO_ACCOUNT_SID", REQUIRED, "AC[0-9a-fA-F]{32}", "the Twilio account's SID, AC and 32 hex digits"),
+                key("TWILIO_AUTH_TOKEN", REQUIRED, ANY, "the Twilio account's auth token; it also checks webhook signatures"),
+                key("TWILIO_API_KEY", "", "SK[0-9a-fA-F]{32}", "an API key's SID, used for REST calls instead of the auth token"),
+                key("TWILIO_API_SECRET", "", ANY, "the API key's secret"),
+                key("TWILIO_API_URL", "https://{product}.twilio.com", "https?://.*\\{product}.*", "template of Twilio's addresses, with {product} in it"),
+                key("FLEX_API", "conversations", "conversations|chat", "conversations (Flex Conversations and Interactions) or chat (Programmable Chat and Flex Flows)"),
+                key("FLEX_CHAT_SERVICE", REQUIRED, "IS[0-9a-fA-F]{32}", "the Flex chat service's SID, IS and 32 hex digits"),
+                key("FLEX_FLOW_SID", "", "FO[0-9a-fA-F]{32}", "the Flex Flow's SID, FO and 32 hex digits (FLEX_API=chat)"),
+                key("FLEX_WORKSPACE_SID", "", "WS[0-9a-fA-F]{32}", "the TaskRouter workspace's SID, WS and 32 hex digits (FLEX_API=conversations)"),
+                key("FLEX_WORKFLOW_SID", "", "WW[0-9a-fA-F]{32}", "the TaskRouter workflow's SID, WW and 32 hex digits (FLEX_API=conversations)"),
+                key("FLEX_TASK_CHANNEL", "chat", ANY, "the TaskRouter task channel's unique name"),
+                key("DATA_DIR", "data", ".+", "folder of the journal; one bridge each"),
+                key("MAX_PENDING", "100000", "[1-9][0-9]{0,8}", "undelivered messages beyond which new ones are refused with 503"),
+                key("MAX_JOURNAL_MIB", "256", "[1-9][0-9]{0,5}", "size of the journal beyond which new messages are refused with 503"),
+                key("LOG_LEVEL", "INFO", "DEBUG|INFO|WARNING|ERROR", "DEBUG, INFO, WARNING or ERROR"));
+
+        /** The environment's values under their first names; an empty value is none. */
+        static Map<String, String> canonical(Map<String, String> environment) {
+            Map<String, String> values = new HashMap<>();
+            for (Key key : KEYS) {
+                Stream.concat(Stream.of(key.name()), key.aliases().stream()).map(environment::get)
+                        .filter(value -> value != null && !value.isBlank()).findFirst().ifPresent(value -> values.put(key.name(), value.strip()));
+            }
+            return values;
+        }
+
+        /** @param given by their first names, see {@link #canonical} */
+        static Settings from(Map<String, String> given) throws Wrong {
+            Map<String, String> values = new LinkedHashMap<>();
+            List<String> problems = new ArrayList<>();
+            for (Key key : KEYS) {
+                String value = given.getOrDefault(key.name(), key.fallback());
+                if (value == null) {
+                    problems.add(key.name() + " is missing: " + key.advice());
+                } else if (!value.isEmpty() && !value.matches(key.shape())) {
+                    problems.add(key.name() + " is not right: " + key.advice());
+                }
+                values.put(key.name(), value == null ? "" : value);
+            }
+            Settings settings = new Settings(values);
+            settings.together(problems);
+            if (!problems.isEmpty()) {
+                throw new Wrong(2, problems);
+            }
+            return settings;
+        }
+
+        /** What must hold between several settings. */
+        private void together(List<String> problems) {
+            for (String name : flexApi().equals("chat") ? List.of("FLEX_FLOW_SID") : List.of("FLEX_WORKSPACE_SID", "FLEX_WORKFLOW_SID")) {
+                if (get(name).isEmpty()) {
+                    problems.add(name + " is missing: FLEX_API=" + flexApi() + " needs it");
+                }
+            }
+            if (apiKey().isEmpty() != apiSecret().isEmpty()) {
+                problems.add("TWILIO_API_KEY and TWILIO_API_SECRET go together: set both or none");
+            }
+            if (get("PORT").matches("[0-9]+") && port() > 65535) {
+                problems.add("PORT is not right: the largest port is 65535");
+            }
+        }
+
+        /** The folder alone, for commands that need no account. */
+        static Path dataFolder(Map<String, String> given) {
+            return Path.of(given.getOrDefault("DATA_DIR", "data"));
+        }
+
+        static String describe() {
+            return KEYS.stream().map(key -> "  %-24s %s%s%n".formatted(key.name(), key.advice(),
+                    key.fallback() == null ? " (required)" : key.fallback().isEmpty() ? "" : " (default " + key.fallback() + ")")).collect(Collectors.joining());
+        }
+
+        private String get(String name) {
+            return values.get(name);
+        }
+
+        int port() { return Integer.parseInt(get("PORT")); }
+        String host() { return get("HOST"); }
+
+        /** Without a slash at its end. */
+        String publicUrl() { return get("PUBLIC_URL").replaceAll("/+$", ""); }
+
+        /** Where Flex sends what happens in a customer's chat. Twilio signs the URL, so nobody else can name a customer. */
+        String fromFlexUrl(String customer) {
+            return publicUrl() + "/fromFlex?customer=" + customer;
+        }
+
+        String consumerKey() { return get("TWITTER_CONSUMER_KEY"); }
+        String consumerSecret() { return get("TWITTER_CONSUMER_SECRET"); }
+        String accessToken() { return get("TWITTER_ACCESS_KEY"); }
+        String accessSecret() { return get("TWITTER_ACCESS_SECRET"); }
+        String clientSecret() { return get("TWITTER_CLIENT_SECRET"); }
+
+        /** X's access tokens begin with the account's id; empty if this one does not. */
+        String ownId() {
+            Matcher id = Pattern.compile("([0-9]+)-.*").matcher(accessToken());
+            return id.matches() ? id.group(1) : "";
+        }
+
+        String twitterApi() { return get("TWITTER_API"); }
+        String twitterApiUrl() { return get("TWITTER_API_URL").replaceAll("/+$", ""); }
+        String accountSid() { return get("TWILIO_ACCOUNT_SID"); }
+        String authToken() { return get("TWILIO_AUTH_TOKEN"); }
+        String apiKey() { return get("TWILIO_API_KEY"); }
+        String apiSecret() { return get("TWILIO_API_SECRET"); }
+        String twilioApiUrl() { return get("TWILIO_API_URL").replaceAll("/+$", ""); }
+        String flexApi() { return get("FLEX_API"); }
+        String chatService() { return get("FLEX_CHAT_SERVICE"); }
+        String flexFlow() { return get("FLEX_FLOW_SID"); }
+        String workspace() { return get("FLEX_WORKSPACE_SID"); }
+        String workflow() { return get("FLEX_WORKFLOW_SID"); }
+        String taskChannel() { return get("FLEX_TASK_CHANNEL"); }
+        Path dataDir() { return Path.of(get("DATA_DIR")); }
+        int maxPending() { return Integer.parseInt(get("MAX_PENDING")); }
+        long maxJournalBytes() { return Long.parseLong(get("MAX_JOURNAL_MIB")) << 20; }
+
+        java.util.logging.Level logLevel() {
+            return Map.of("DEBUG", java.util.logging.Level.FINE, "INFO", java.util.logging.Level.INFO,
+                    "WARNING", java.util.logging.Level.WARNING, "ERROR", java.util.logging.Level.SEVERE).get(get("LOG_LEVEL"));
+        }
+
+        /** What was understood, without the secrets. */
+        @Override
+        public String toString() {
+            return values.entrySet().stream().filter(value -> !value.getValue().isEmpty())
+                    .map(value -> value.getKey() + "=" + (value.getKey().matches(".*(SECRET|TOKEN|KEY)") ? "***" : value.getValue()))
+                    .collect(Collectors.joining(" "));
+        }
+
+        /** The file's settings; none if there is no file. */
+        static Map<String, String> readDotEnv(Path file) throws Wrong {
+            try {
+                return Files.exists(file) ? dotEnv(Files.readString(file)) : Map.of();
+            } catch (IOException unreadable) {
+                throw new Wrong(2, List.of("the file " + file + " cannot be read: " + reason(unreadable)));
+            }
+        }
+
+        private static final Pattern LINE = Pattern.compile("(?:export\\s+)?([A-Za-z_][A-Za-z0-9_]*)\\s*=\\s*"
+                + "(?:\"((?:[^\"\\\\]|\\\\.)*)\"|'([^']*)'|((?:[^#\\s]|(?<!\\s)#|[ \\t]+(?![ \\t#]|$))*))\\s*(?:#.*)?");
+
+        /** {@code NAME=value}, one a line; {@code export}, quotes and {@code #} comments as shells and dotenv have them; the last one counts. */
+        static Map<String, String> dotEnv(String text) throws Wrong {
+            Map<String, String> values = new HashMap<>();
+            List<String> problems = new ArrayList<>();
+            int number = 0;
+            for (String raw : text.replaceFirst("^\uFEFF", "").split("\\R")) {
+                number++;
+                String line = raw.strip();
+                Matcher parts = LINE.matcher(line);
+                if (parts.matches()) {
+                    String quoted = parts.group(2) == null ? parts.group(3) : parts.group(2).replaceAll("\\\\(.)", "$1");
+                    values.put(parts.group(1), quoted == null ? parts.group(4) : quoted);
+                } else if (!line.isEmpty() && !line.startsWith("#")) {
+                    problems.add(".env line " + number + " is not NAME=value");
+                }
+            }
+            if (!problems.isEmpty()) {
+                throw new Wrong(2, problems);
+            }
+            return values;
+        }
+    }
+}

@@ -1,0 +1,204 @@
+package twitterflex;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static twitterflex.Rig.received;
+import static twitterflex.Rig.until;
+
+import java.time.Duration;
+import java.time.Instant;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+import java.util.stream.IntStream;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
+import twitterflex.sandbox.Chat;
+import twitterflex.sandbox.Customer;
+import twitterflex.sandbox.Fault;
+
+/** Promise 3 and 5 while the services misbehave: every message once, in order, whatever they answer. */
+class FailuresAreRetriedTest {
+    private Rig rig;
+
+    @AfterEach
+    void nobodyBrokeARule() throws Exception {
+        assertEquals(List.of(), rig.x.violations());
+        assertEquals(List.of(), rig.flex.violations());
+        rig.close();
+    }
+
+    /** A customer and an agent who have spoken once. */
+    private Chat talk(Rig.Generation generation, String id) throws Exception {
+        rig = rig == null ? new Rig(generation) : rig;
+        rig.customer(id).writes("hi");
+        Chat chat = rig.chat(rig.customer(id));
+        rig.quiet();
+        return chat;
+    }
+
+    private void both(Chat chat, Customer customer, Fault... faults) {
+        rig.x.faults().next("*", faults);
+        rig.flex.faults().next("*", faults);
+        List<String> texts = IntStream.range(0, 4).mapToObj(i -> "message " + i).toList();
+        texts.forEach(customer::writes);
+        texts.forEach(text -> rig.flex.agentWrites(chat, text));
+        until("answers in order, once", () -> received(customer).size() >= 4);
+        until("messages in order, once", () -> rig.written(customer).size() >= 5);
+        rig.quiet();
+        assertEquals(texts, received(customer));
+        assertEquals(texts, rig.written(customer).subList(1, rig.written(customer).size()));
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void whatPassesIsTriedAgain(Rig.Generation generation) throws Exception {
+        Chat chat = talk(generation, "1");
+        both(chat, rig.customer("1"), Fault.status(500), Fault.status(503), Fault.status(502), Fault.status(408), Fault.dropBefore(), Fault.notJson(504));
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void aSendThatMayHaveArrivedIsLookedUpBeforeItIsRepeated(Rig.Generation generation) throws Exception {
+        Chat chat = talk(generation, "2");
+        both(chat, rig.customer("2"), Fault.dropAfter(), Fault.status(500), Fault.dropAfter());
+        // Equal texts sent one after the other are two messages.
+        rig.x.faults().next("*", Fault.dropAfter());
+        rig.flex.agentWrites(chat, "ok");
+        rig.flex.agentWrites(chat, "ok");
+        until("both", () -> received(rig.customer("2")).size() >= 6);
+        rig.quiet();
+        assertEquals(List.of("ok", "ok"), received(rig.customer("2")).subList(4, received(rig.customer("2")).size()));
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void linksAndEscapesAreFoundAgainAlthoughXChangesThem(Rig.Generation generation) throws Exception {
+        Chat chat = talk(generation, "3");
+        rig.x.faults().next("*", Fault.dropAfter());
+        rig.flex.agentWrites(chat, "see <https://example.com/a?b=1&c=2> & tell");
+        until("it", () -> !received(rig.customer("3")).isEmpty());
+        rig.quiet();
+        assertEquals(1, received(rig.customer("3")).size());
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void aLongMessageCutShortGoesOnWithItsNextPart(Rig.Generation generation) throws Exception {
+        Chat chat = talk(generation, "4");
+        rig.x.faults().next("*", Fault.delay(Duration.ZERO), Fault.dropAfter());
+        rig.flex.agentWrites(chat, "a".repeat(9_999) + " " + "b".repeat(9_999) + " " + "c".repeat(50));
+        until("three parts", () -> received(rig.customer("4")).size() >= 3);
+        rig.quiet();
+        assertEquals(List.of("a", "b", "c"), received(rig.customer("4")).stream().map(part -> part.substring(0, 1)).toList());
+        String long4 = "😀".repeat(9_999);
+        rig.flex.faults().next("*", Fault.delay(Duration.ZERO), Fault.dropAfter());
+        rig.customer("4").writes(long4);
+        rig.quiet();
+        until("both parts", () -> String.join("", rig.written(rig.customer("4"))).equals("hi" + long4));
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void aBodyThatStallsIsGivenUpAndTheMessageNotDoubled(Rig.Generation generation) throws Exception {
+        Chat chat = talk(generation, "5");
+        both(chat, rig.customer("5"), Fault.stallBody(Duration.ofSeconds(4)));
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void aRateLimitHoldsAllCustomersAndLetsThemGoInOrder(Rig.Generation generation) throws Exception {
+        List<Chat> chats = new ArrayList<>();
+        for (int i = 0; i < 6; i++) {
+            chats.add(talk(generation, "60" + i));
+        }
+        rig.x.limit(4, Duration.ofSeconds(1));
+        rig.x.resetCalls();
+        for (int round = 0; round < 3; round++) {
+            for (Chat chat : chats) {
+                rig.flex.agentWrites(chat, "round " + round);
+            }
+        }
+        for (int i = 0; i < 6; i++) {
+            Customer customer = rig.customer("60" + i);
+            until("all of " + customer.id(), () -> received(customer).equals(List.of("round 0", "round 1", "round 2")));
+        }
+        // 18 messages, 4 a second: without the pause for all, waiting lanes would ask hundreds of times.
+        assertTrue(rig.x.calls() < 60, () -> rig.x.calls() + " calls for 18 messages");
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void retryAfterIsObeyed(Rig.Generation generation) throws Exception {
+        Chat chat = talk(generation, "7");
+        rig.x.faults().next("*", Fault.status(429, Map.of("Retry-After", "2"), "{}"));
+        Instant start = Instant.now();
+        rig.flex.agentWrites(chat, "patience");
+        until("the message", () -> received(rig.customer("7")).size() == 1);
+        assertTrue(Duration.between(start, Instant.now()).toMillis() >= 2_000);
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void wrongKeysPauseAServiceInsteadOfLosingItsMessages(Rig.Generation generation) throws Exception {
+        Chat chat = talk(generation, "8");
+        rig.x.faults().always("*", Fault.status(401, Map.of(), "{\"errors\":[{\"code\":89,\"message\":\"Invalid or expired token.\"}]}"));
+        rig.flex.agentWrites(chat, "one");
+        rig.flex.agentWrites(chat, "two");
+        until("degraded", () -> health().path("status").asText().equals("degraded"));
+        assertTrue(health().path("reason").asText().contains("Invalid or expired token"), () -> health().toString());
+        until("the agent knows", () -> rig.notes(chat).size() == 1);
+        rig.x.faults().clear();
+        until("both", () -> received(rig.customer("8")).equals(List.of("one", "two")));
+        until("ok again", () -> health().path("status").asText().equals("ok"));
+    }
+
+    private com.fasterxml.jackson.databind.JsonNode health() {
+        try {
+            return rig.health();
+        } catch (Exception unreachable) {
+            throw new AssertionError(unreachable);
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void oneCustomersTroubleCostsTheOthersNothing(Rig.Generation generation) throws Exception {
+        Chat chat = talk(generation, "9");
+        Chat other = talk(generation, "10");
+        String send = generation == Rig.Generation.CLASSIC ? "POST /1.1/direct_messages/events/new.json" : "POST /2/dm_conversations/with/{participant_id}/messages";
+        rig.x.faults().next(send, Fault.status(500), Fault.status(500), Fault.status(500), Fault.status(500), Fault.status(500), Fault.status(500));
+        rig.flex.agentWrites(chat, "stuck for a while");
+        rig.flex.agentWrites(other, "passes");
+        until("the other", () -> received(rig.customer("10")).equals(List.of("passes")));
+        until("this one too", () -> received(rig.customer("9")).equals(List.of("stuck for a while")));
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void anythingAtAllForAWhile(Rig.Generation generation) throws Exception {
+        List<Chat> chats = new ArrayList<>();
+        for (int i = 0; i < 8; i++) {
+            chats.add(talk(generation, "90" + i));
+        }
+        rig.x.limitReads(1_000, Duration.ofSeconds(1));
+        Fault[] weather = {Fault.status(500), Fault.status(429), Fault.dropBefore(), Fault.dropAfter(), Fault.notJson(502)};
+        rig.x.faults().rate(0.3, new Random(1), weather);
+        rig.flex.faults().rate(0.3, new Random(2), weather);
+        List<String> texts = IntStream.range(0, 12).mapToObj(i -> "text " + i).toList();
+        for (String text : texts) {
+            for (int i = 0; i < 8; i++) {
+                rig.customer("90" + i).writes(text);
+                rig.flex.agentWrites(chats.get(i), text);
+            }
+        }
+        rig.quiet();
+        for (int i = 0; i < 8; i++) {
+            Customer customer = rig.customer("90" + i);
+            assertEquals(texts, received(customer));
+            assertEquals(texts, rig.written(customer).subList(1, rig.written(customer).size()));
+        }
+    }
+}

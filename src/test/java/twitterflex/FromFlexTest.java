@@ -1,0 +1,190 @@
+package twitterflex;
+
+import static java.nio.charset.StandardCharsets.UTF_8;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.io.IOException;
+import java.io.InputStream;
+import java.util.List;
+import java.util.Optional;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
+import twitterflex.Bridge.Direction;
+import twitterflex.Bridge.Form;
+import twitterflex.Bridge.FromFlex;
+import twitterflex.Bridge.Message;
+
+/** What Flex says: the real webhooks of protocol/twilio.md (in src/test/resources/flex), and variations of them. */
+class FromFlexTest {
+
+    private static final String CUSTOMER = "3001969357";
+
+    @Test
+    void whatAnAgentWritesInAChatIsForTheCustomer() throws IOException {
+        Message message = only(FromFlex.read(captured("onMessageSent"), CUSTOMER));
+        assertEquals(Direction.TO_X, message.direction());
+        assertEquals("IM4b440f124820414b8f500a1235532ac1", message.id());
+        assertEquals(CUSTOMER, message.customer());
+        assertEquals("CH1880a9cde40c4dbb88dd97fc3aedac08", message.conversation());
+        assertEquals("We can help", message.text());
+        assertEquals(List.of(), message.attachments());
+    }
+
+    @Test
+    void whatAnAgentWritesInAConversationIsForTheCustomer() throws IOException {
+        Message message = only(FromFlex.read(with(without(captured("onMessageAdded"), "Media"), "Body", "We can help"), CUSTOMER));
+        assertEquals(Direction.TO_X, message.direction());
+        assertEquals("IM20333b09a52e4d1a81e8b900dc34418f", message.id());
+        assertEquals("CH8dccb45b337e4c6fbf5a3499dabd2f86", message.conversation());
+        assertEquals("We can help", message.text());
+    }
+
+    @Test
+    void aFileInAChatIsTheSecondKindOfMessage() throws IOException {
+        Message message = only(FromFlex.read(captured("onMediaMessageSent"), CUSTOMER));
+        assertEquals("", message.text());
+        assertEquals(List.of("dummy_image.jpg image/jpeg"), message.attachments());
+    }
+
+    @Test
+    void aFileInAConversationHasNoBodyAtAll() throws IOException {
+        Message message = only(FromFlex.read(captured("onMessageAdded"), CUSTOMER));
+        assertEquals("", message.text());
+        assertEquals(List.of("batata.png image/png"), message.attachments());
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"onMediaMessageSent", "onMessageAdded"})
+    void textAndFileAreTwoMessagesWithIdsOfTheirOwnAndTheTextComesFirst(String event) throws IOException {
+        List<Message> messages = FromFlex.read(with(captured(event), "Body", "here it is"), CUSTOMER).messages();
+        assertEquals(List.of("here it is", ""), messages.stream().map(Message::text).toList());
+        assertEquals(List.of(0, 1), messages.stream().map(message -> message.attachments().size()).toList());
+        assertEquals(2, messages.stream().map(Message::id).distinct().count());
+    }
+
+    @Test
+    void severalFilesAreAllNamed() throws IOException {
+        String media = """
+                [{"Sid":"ME1","Filename":"a.png","ContentType":"image/png","Size":1},{"Sid":"ME2","Filename":"b.pdf","ContentType":"application/pdf","Size":2}]""";
+        assertEquals(List.of("a.png image/png", "b.pdf application/pdf"),
+                only(FromFlex.read(with(captured("onMessageAdded"), "Media", media), CUSTOMER)).attachments());
+    }
+
+    @Test
+    void textIsCarriedToTheLetter() throws IOException {
+        String text = " Ola 😀 مرحبا\r\n2 < 3 &amp; 100 % + \"'\\ ";
+        assertEquals(text, only(FromFlex.read(with(captured("onMessageSent"), "Body", text), CUSTOMER)).text());
+    }
+
+    @ParameterizedTest(name = "{0}, Source={2}, from \"{1}\": {3}")
+    @CsvSource(textBlock = """
+            onMessageSent,  teste_2Etwilioflex,  SDK, true
+            onMessageSent,  survey_bot,          API, true
+            onMessageSent,  twitter-3001969357,  API, false
+            onMessageSent,  twitter-bridge,      API, false
+            onMessageAdded, atendimento2_2Erafa, SDK, true
+            onMessageAdded, survey_bot,          API, true
+            onMessageAdded, twitter-3001969357,  API, false
+            onMessageAdded, twitter-bridge,      API, false
+            """)
+    void agentsAndBotsAreHeardAndTheCustomerAndTheBridgeAreNotEchoed(String event, String author, String source, boolean heard) throws IOException {
+        Form written = with(without(captured(event), "Media"), "Body", "Hello");
+        Form form = with(with(written, event.equals("onMessageSent") ? "From" : "Author", author), "Source", source);
+        assertEquals(heard ? 1 : 0, FromFlex.read(form, CUSTOMER).messages().size());
+    }
+
+    @Test
+    void withoutACustomerInTheUrlTheConversationIsKeptAndNoCustomerIsEchoed() throws IOException {
+        Message message = only(FromFlex.read(captured("onMessageSent"), ""));
+        assertEquals("", message.customer());
+        assertEquals("CH1880a9cde40c4dbb88dd97fc3aedac08", message.conversation());
+        assertEquals(List.of(), FromFlex.read(with(captured("onMessageSent"), "From", "twitter-3001969357"), "").messages());
+    }
+
+    @Test
+    void aMessageWithoutAnIdIsLeftAlone() throws IOException {
+        assertEquals(List.of(), FromFlex.read(without(captured("onMessageSent"), "MessageSid"), CUSTOMER).messages());
+    }
+
+    @Test
+    void theSameWebhookAgainIsTheSameMessageId() throws IOException {
+        assertEquals(only(FromFlex.read(captured("onMessageSent"), CUSTOMER)).id(),
+                only(FromFlex.read(with(captured("onMessageSent"), "RetryCount", "1"), CUSTOMER)).id());
+    }
+
+    @Test
+    void aChatThatBecomesInactiveHasEnded() throws IOException {
+        FromFlex event = FromFlex.read(captured("onChannelUpdated"), CUSTOMER);
+        assertEquals(Optional.of(captured("onChannelUpdated").get("ChannelSid")), event.ended());
+        assertEquals(CUSTOMER, event.customer());
+        assertEquals(List.of(), event.messages());
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"{\"status\":\"ACTIVE\"}", "{}", "", "null", "INACTIVE", "\"INACTIVE\"", "[\"INACTIVE\"]", "{\"status\":{\"INACTIVE\":1}}",
+        "{\"status\":\"INACTIVE\"", "{\"status\":\"INACTIVE\"} and more", "�\u0000"})
+    void otherAndGarbledAttributesEndNothing(String attributes) throws IOException {
+        assertEquals(Optional.empty(), FromFlex.read(with(captured("onChannelUpdated"), "Attributes", attributes), CUSTOMER).ended());
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"", "null", "{", "no JSON", "5", "[]"})
+    void garbledMediaAreNoFiles(String media) throws IOException {
+        Message message = only(FromFlex.read(with(with(captured("onMessageAdded"), "Media", media), "Body", "Hello"), CUSTOMER));
+        assertEquals("Hello", message.text());
+        assertEquals(List.of(), message.attachments());
+    }
+
+    @Test
+    void aFileWhoseNameHoldsHalfASurrogatePairCanStillBeKept() throws IOException {
+        Message message = only(FromFlex.read(with(captured("onMessageAdded"), "Media", "[{\"Filename\":\"\\ud83d.png\",\"ContentType\":\"image/png\"}]"), CUSTOMER));
+        assertEquals(message.attachments(), Message.fromJson(Bridge.json(message.toJson().toString().getBytes(UTF_8))).attachments());
+    }
+
+    @ParameterizedTest(name = "from {0} to {1}: ended {2}")
+    @CsvSource({"active, closed, true", "inactive, closed, true", "active, inactive, false", "inactive, active, false"})
+    void aConversationThatIsClosedHasEnded(String from, String to, boolean ended) {
+        Form form = Form.of("EventType", "onConversationStateUpdated", "ChatServiceSid", "IS38067ec392f1486bb6e4de4610f26fb3",
+                "ConversationSid", "CH8dccb45b337e4c6fbf5a3499dabd2f86", "StateFrom", from, "StateTo", to, "Reason", "API");
+        FromFlex event = FromFlex.read(form, CUSTOMER);
+        assertEquals(ended ? Optional.of("CH8dccb45b337e4c6fbf5a3499dabd2f86") : Optional.empty(), event.ended());
+        assertEquals(List.of(), event.messages());
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"onMessageUpdated", "onMessageRemoved", "onMemberAdded", "onParticipantAdded", "onConversationUpdated", "onDeliveryUpdated",
+        "ONMESSAGESENT", "onSomethingUnknownToday", ""})
+    void otherEventsSayNothing(String event) throws IOException {
+        FromFlex read = FromFlex.read(with(captured("onMessageSent"), "EventType", event), CUSTOMER);
+        assertTrue(read.messages().isEmpty() && read.ended().isEmpty());
+    }
+
+    @Test
+    void anEmptyFormSaysNothing() {
+        FromFlex read = FromFlex.read(Form.of(), CUSTOMER);
+        assertTrue(read.messages().isEmpty() && read.ended().isEmpty());
+    }
+
+    private static Message only(FromFlex event) {
+        assertEquals(1, event.messages().size());
+        return event.messages().get(0);
+    }
+
+    private static Form captured(String event) throws IOException {
+        try (InputStream file = FromFlexTest.class.getResourceAsStream("/flex/" + event + ".txt")) {
+            return Form.decode(new String(file.readAllBytes(), UTF_8).strip());
+        }
+    }
+
+    private static Form without(Form form, String name) {
+        return new Form(form.fields().stream().filter(field -> !field.getKey().equals(name)).toList());
+    }
+
+    private static Form with(Form form, String name, String value) {
+        return new Form(Stream.concat(without(form, name).fields().stream(), Form.of(name, value).fields().stream()).toList());
+    }
+}

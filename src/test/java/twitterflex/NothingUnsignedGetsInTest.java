@@ -1,0 +1,259 @@
+package twitterflex;
+
+import static java.nio.charset.StandardCharsets.UTF_8;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static twitterflex.Rig.HTTP;
+import static twitterflex.Rig.until;
+
+import java.io.IOException;
+import java.io.InputStream;
+import java.net.Socket;
+import java.net.URI;
+import java.net.http.HttpRequest;
+import java.net.http.HttpResponse;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import twitterflex.sandbox.Chat;
+import twitterflex.sandbox.Customer;
+import twitterflex.sandbox.SimulatedService.Posted;
+import twitterflex.sandbox.SimulatedX;
+
+/** Promise 1, and the edge around it: what the contract's table says about requests that are wrong, hostile or slow. */
+class NothingUnsignedGetsInTest {
+    private static Rig rig;
+
+    @BeforeAll
+    static void start() throws Exception {
+        rig = new Rig(Rig.Generation.CLASSIC, Map.of("LOG_LEVEL", "ERROR"));
+    }
+
+    @AfterAll
+    static void stop() throws Exception {
+        rig.close();
+    }
+
+    private static HttpResponse<String> send(String method, String path) throws Exception {
+        HttpRequest request = HttpRequest.newBuilder(URI.create(rig.url() + path)).method(method, HttpRequest.BodyPublishers.noBody()).build();
+        return HTTP.send(request, HttpResponse.BodyHandlers.ofString());
+    }
+
+    private static Posted signed(byte[] body) {
+        return rig.x.post(body, Map.of("x-twitter-webhooks-signature", rig.x.sign(body)));
+    }
+
+    private static void assertSentence(String body) {
+        String error = Bridge.lenient(body).path("error").asText();
+        assertFalse(error.isEmpty(), body);
+        assertFalse(error.contains("Exception") || error.contains("\n") || body.contains("at twitterflex"), body);
+    }
+
+    @ParameterizedTest
+    @CsvSource({"GET, /nope, 404", "POST, /, 405", "DELETE, /fromTwitter, 405", "GET, /fromFlex, 405", "PUT, /healthz, 405", "GET, /fromTwitterXYZ, 404",
+        "GET, /fromTwitter/, 404", "GET, /fromTwitter/a/../b, 404", "GET, /fromTwitter, 400", "GET, /fromTwitter?crc_token=, 400",
+        "GET, /fromTwitter?crc_token, 400", "POST, /fromTwitter, 403", "POST, /fromFlex, 403", "OPTIONS, /fromFlex, 405"})
+    void everyWrongRequestGetsItsStatusAndASentence(String method, String path, int status) throws Exception {
+        HttpResponse<String> answer = send(method, path);
+        assertEquals(status, answer.statusCode());
+        assertSentence(answer.body());
+        assertEquals("application/json", answer.headers().firstValue("content-type").orElse(""));
+        assertEquals(status == 405, answer.headers().firstValue("allow").isPresent());
+    }
+
+    @Test
+    void theAllowedMethodsAreNamed() throws Exception {
+        assertEquals("GET, POST", send("DELETE", "/fromTwitter").headers().firstValue("allow").orElse(""));
+        assertEquals("POST", send("GET", "/fromFlex").headers().firstValue("allow").orElse(""));
+        assertEquals(405, send("HEAD", "/").statusCode());
+    }
+
+    @Test
+    void aliveAndHealthy() throws Exception {
+        assertEquals("{\"message\":\"Alive!\"}", rig.get("/").body());
+        assertEquals(200, rig.get("/healthz").statusCode());
+        for (String counter : List.of("received", "delivered", "duplicates", "rejected", "failed", "pending", "oldest_pending_seconds")) {
+            assertTrue(rig.health().path(counter).isIntegralNumber(), counter);
+        }
+        assertEquals("ok", rig.health().path("status").asText());
+    }
+
+    @Test
+    void theChallengeIsAnsweredWithTheDecodedToken() throws Exception {
+        assertTrue(rig.x.challengeHolds());
+        String token = "a b+c&d=é/😀";
+        String expected = Bridge.Signatures.x(SimulatedX.sampleKeys().consumerSecret(), token.getBytes(UTF_8));
+        assertEquals(expected, Bridge.lenient(rig.x.challenge(token).body()).path("response_token").asText());
+        assertEquals(200, rig.get("/fromTwitter?crc_token=foo&nonce=bar").statusCode());
+    }
+
+    @Test
+    void theClientSecretIsTheKeyOnceItIsSet() throws Exception {
+        try (Rig oauth2 = new Rig(Rig.Generation.CURRENT, Map.of("TWITTER_CLIENT_SECRET", "the client secret".replace(' ', '-')))) {
+            byte[] body = oauth2.x.event(oauth2.customer("7"), "hi").getBytes(UTF_8);
+            String byClient = Bridge.Signatures.x("the-client-secret", body);
+            assertEquals(403, oauth2.x.post(body, Map.of("x-twitter-webhooks-signature", byClient)).status());
+            assertEquals(200, oauth2.x.post(body, Map.of("x-twitter-webhooks-signature-oauth2", byClient)).status());
+            assertEquals(200, oauth2.x.post(body, Map.of("x-twitter-webhooks-signature", oauth2.x.sign(body))).status());
+            String token = Bridge.lenient(oauth2.x.challenge("foo").body()).path("response_token").asText();
+            assertEquals(Bridge.Signatures.x("the-client-secret", "foo".getBytes(UTF_8)), token);
+        }
+        // Without a client secret that header opens nothing, not even with the HMAC of an empty key.
+        byte[] body = rig.x.event(rig.customer("7"), "hi").getBytes(UTF_8);
+        assertEquals(403, rig.x.post(body, Map.of("x-twitter-webhooks-signature-oauth2", rig.x.sign(body))).status());
+    }
+
+    @Test
+    void forgedAndTamperedWebhooksAreRefusedAndCounted() throws Exception {
+        Customer eve = rig.customer("666");
+        byte[] body = rig.x.event(eve, "let me in").getBytes(UTF_8);
+        String good = rig.x.sign(body);
+        long before = rig.health().path("rejected").asLong();
+        long received = rig.health().path("received").asLong();
+        for (String signature : List.of("", "sha256=", good.substring(7), good.replaceFirst("sha256", "sha1"), good.substring(0, good.length() - 1),
+                good + "=", "sha256=AAAA", good.toLowerCase())) {
+            assertEquals(403, rig.x.post(body, Map.of("x-twitter-webhooks-signature", signature)).status(), signature);
+        }
+        byte[] tampered = body.clone();
+        tampered[tampered.length / 2] ^= 1;
+        assertEquals(403, rig.x.post(tampered, Map.of("x-twitter-webhooks-signature", good)).status());
+
+        Map<String, String> form = new HashMap<>(Map.of("EventType", "onMessageSent", "ChannelSid", "CH1", "MessageSid", "IM1", "From", "ada", "Body", "hi"));
+        String url = rig.url() + "/fromFlex?customer=666";
+        String signature = rig.flex.sign(url, form);
+        byte[] encoded = "EventType=onMessageSent&ChannelSid=CH1&MessageSid=IM1&From=ada&Body=hi".getBytes(UTF_8);
+        Map<String, String> headers = Map.of("X-Twilio-Signature", signature, "Content-Type", "application/x-www-form-urlencoded");
+        assertEquals(403, rig.flex.post(rig.url() + "/fromFlex?customer=667", encoded, headers).status(), "another customer in the URL");
+        assertEquals(403, rig.flex.post(url, "Body=ho".getBytes(UTF_8), headers).status(), "another body");
+        assertEquals(403, rig.flex.post(url, "%zz=%".getBytes(UTF_8), headers).status(), "no form");
+        assertEquals(403, rig.flex.post(url, encoded, Map.of("Content-Type", "application/x-www-form-urlencoded")).status(), "no signature");
+        assertEquals(before + 13, rig.health().path("rejected").asLong());
+        assertEquals(received, rig.health().path("received").asLong(), "nothing of it was kept");
+    }
+
+    @Test
+    void aReplayedWebhookIsDeliveredOnce() throws Exception {
+        Customer ann = rig.customer("700");
+        byte[] body = rig.x.event(ann, "once").getBytes(UTF_8);
+        for (int i = 0; i < 5; i++) {
+            assertEquals(200, signed(body).status());
+        }
+        until("the message", () -> rig.written(ann).equals(List.of("once")));
+        rig.quiet();
+        Chat chat = rig.chat(ann);
+        Map<String, String> form = Map.of("EventType", "onMessageSent", "ChannelSid", chat.sid(), "MessageSid", "IM00000000000000000000000000000099",
+                "From", "ada", "Body", "once", "Source", "SDK");
+        for (int i = 0; i < 5; i++) {
+            assertEquals(200, rig.flex.post(rig.url() + "/fromFlex?customer=700", form).status());
+        }
+        rig.quiet();
+        assertEquals(List.of("once"), Rig.received(ann));
+    }
+
+    @Test
+    void signedRubbishIsAClientError() throws Exception {
+        byte[] latin = "{\"text\":\"\u00e9\"}".getBytes(java.nio.charset.StandardCharsets.ISO_8859_1);
+        for (byte[] body : List.of(new byte[0], "{".getBytes(UTF_8), "hello".getBytes(UTF_8), "{} x".getBytes(UTF_8), latin, new byte[] {0, 1, 2},
+                ("[".repeat(10_000) + "]".repeat(10_000)).getBytes(UTF_8), "{\"a\":".repeat(10_000).getBytes(UTF_8))) {
+            Posted answer = signed(body);
+            assertEquals(400, answer.status(), () -> new String(body, 0, Math.min(20, body.length), UTF_8));
+            assertSentence(answer.body());
+        }
+    }
+
+    @ParameterizedTest
+    @CsvSource(delimiter = '|', value = {"[]", "null", "42", "{}", "{\"direct_message_events\":{}}", "{\"direct_message_events\":[null,1,{},[]]}",
+        "{\"for_user_id\":\"1\",\"follow_events\":[{}]}", "{\"tweet_create_events\":[{}]}", "{\"user_event\":{\"revoke\":{\"source\":{\"user_id\":\"1\"}}}}",
+        "{\"direct_message_indicate_typing_events\":[{\"sender_id\":\"2\"}]}", "{\"unknown_events\":[{}],\"users\":[]}", "{\"data\":{\"event_type\":\"dm.read\"}}",
+        "{\"data\":{\"event_type\":\"chat.received\",\"payload\":{\"sender_id\":\"9\"}}}", "{\"data\":{\"event_type\":\"oauth.revoke\",\"payload\":{\"user_id\":\"1\"}}}"})
+    void otherKindsOfEventAreIgnoredAndCounted(String body) throws Exception {
+        long before = rig.health().path("ignored").asLong();
+        assertEquals(200, rig.x.post(body).status());
+        assertTrue(rig.health().path("ignored").asLong() > before);
+    }
+
+    @Test
+    void aBodyOfOneMebibyteAndOneByteIsTooLarge() throws Exception {
+        byte[] largest = new byte[1 << 20];
+        Arrays.fill(largest, (byte) ' ');
+        largest[0] = '{';
+        largest[largest.length - 1] = '}';
+        assertEquals(200, signed(largest).status());
+        byte[] larger = Arrays.copyOf(largest, largest.length + 1);
+        Posted answer = signed(larger);
+        assertEquals(413, answer.status());
+        assertSentence(answer.body());
+    }
+
+    @Test
+    void aThousandStalledConnectionsHoldNobodyUp() throws Exception {
+        List<Socket> stalled = new ArrayList<>();
+        try {
+            for (int i = 0; i < 1_000; i++) {
+                Socket socket = new Socket("127.0.0.1", rig.port);
+                socket.getOutputStream().write("POST /fromTwitter HTTP/1.1\r\nHost: localhost\r\nContent-Le".getBytes(UTF_8));
+                stalled.add(socket);
+            }
+            long slowest = 0;
+            for (int i = 0; i < 20; i++) {
+                long start = System.nanoTime();
+                assertEquals(200, rig.get("/fromTwitter?crc_token=foo").statusCode());
+                slowest = Math.max(slowest, Duration.ofNanos(System.nanoTime() - start).toMillis());
+            }
+            assertTrue(slowest < 1_000, "the slowest answer took " + slowest + " ms");
+        } finally {
+            for (Socket socket : stalled) {
+                socket.close();
+            }
+        }
+    }
+
+    @Test
+    void keptAliveConnectionsAreAnsweredAtOnce() throws Exception {
+        List<Long> times = new ArrayList<>();
+        for (int i = 0; i < 60; i++) {
+            long start = System.nanoTime();
+            rig.get("/");
+            times.add(System.nanoTime() - start);
+        }
+        times.sort(null);
+        assertTrue(times.get(30) < 20_000_000, "median " + times.get(30) / 1e6 + " ms: Nagle's algorithm is on");
+    }
+
+    @Test
+    void anAbsoluteOrEncodedTargetIsSignedAsItCame() throws Exception {
+        Map<String, String> form = Map.of("EventType", "onUnknown");
+        for (String target : List.of("/fromFlex?customer=1&x=%2B+a%20b'", "/fromFlex?a=1&&b")) {
+            String url = rig.url() + target;
+            Map<String, String> headers = Map.of("X-Twilio-Signature", rig.flex.sign(url, form), "Content-Type", "application/x-www-form-urlencoded");
+            assertEquals(200, rig.flex.post(url, "EventType=onUnknown".getBytes(UTF_8), headers).status(), target);
+        }
+        String signature = rig.flex.sign(rig.url() + "/fromFlex?customer=1", form);
+        String answer = raw("POST http://evil.example/fromFlex?customer=1 HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n"
+                + "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 19\r\nX-Twilio-Signature: " + signature + "\r\n\r\nEventType=onUnknown");
+        assertTrue(answer.startsWith("HTTP/1.1 200"), answer);
+    }
+
+    private static String raw(String request) throws IOException {
+        try (Socket socket = new Socket("127.0.0.1", rig.port); InputStream in = socket.getInputStream()) {
+            socket.setSoTimeout(5_000);
+            socket.getOutputStream().write(request.getBytes(UTF_8));
+            return new String(in.readAllBytes(), UTF_8);
+        }
+    }
+
+    @Test
+    void aHandlerThatThrowsAnythingAnswers500() {
+        Bridge.Request broken = new Bridge.Request("POST", "/fromTwitter", null, null, new byte[0]);
+        org.junit.jupiter.api.Assertions.assertThrows(NullPointerException.class, () -> rig.bridge.answer(broken), "and serve() turns it into a 500");
+    }
+}

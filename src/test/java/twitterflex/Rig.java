@@ -1,0 +1,193 @@
+package twitterflex;
+
+import java.io.IOException;
+import java.net.ServerSocket;
+import java.net.URI;
+import java.net.http.HttpClient;
+import java.net.http.HttpRequest;
+import java.net.http.HttpResponse;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.Comparator;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.function.BooleanSupplier;
+import java.util.function.Supplier;
+import java.util.stream.Stream;
+import twitterflex.sandbox.Chat;
+import twitterflex.sandbox.Customer;
+import twitterflex.sandbox.SimulatedFlex;
+import twitterflex.sandbox.SimulatedX;
+
+/** A bridge between the simulated services, in this process, with time compressed. */
+final class Rig implements AutoCloseable {
+
+    /** The two generations of both services' APIs; what both promise is tested with both. */
+    enum Generation {
+        CURRENT("conversations", "2"), CLASSIC("chat", "1.1");
+
+        final String flexApi;
+        final String twitterApi;
+
+        Generation(String flexApi, String twitterApi) {
+            this.flexApi = flexApi;
+            this.twitterApi = twitterApi;
+        }
+    }
+
+    /** A hundredth of the real pauses; calls end after a second and a half. */
+    static final Bridge.Tempo QUICK = new Bridge.Tempo(Duration.ofMillis(10), Duration.ofMillis(300), Duration.ofMillis(1500),
+            Duration.ofMillis(600), Duration.ofMillis(600));
+
+    static final HttpClient HTTP = HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).build();
+
+    final Generation generation;
+    final SimulatedX x = new SimulatedX(0, SimulatedX.sampleKeys());
+    final SimulatedFlex flex = new SimulatedFlex(0, SimulatedFlex.Account.sample());
+    final int port = freePort();
+    final Path data;
+    final Map<String, String> environment;
+    Bridge bridge;
+
+    Rig(Generation generation) throws Exception {
+        this(generation, Map.of());
+    }
+
+    Rig(Generation generation, Map<String, String> changes) throws Exception {
+        this.generation = generation;
+        data = Files.createTempDirectory("bridge-test");
+        environment = environment(generation, x, flex, port, data);
+        environment.putAll(changes);
+        x.webhook(url() + "/fromTwitter");
+        x.envelope(generation == Generation.CURRENT ? SimulatedX.Envelope.X_ACTIVITY : SimulatedX.Envelope.ACCOUNT_ACTIVITY);
+        x.retryDelays(Duration.ofMillis(50));
+        flex.retryDelays(Duration.ofMillis(50));
+        start();
+    }
+
+    static Map<String, String> environment(Generation generation, SimulatedX x, SimulatedFlex flex, int port, Path data) {
+        SimulatedX.Keys keys = SimulatedX.sampleKeys();
+        SimulatedFlex.Account account = SimulatedFlex.Account.sample();
+        Map<String, String> all = new HashMap<>();
+        all.put("FLEX_API", generation.flexApi);
+        all.put("TWITTER_API", generation.twitterApi);
+        all.put("PORT", String.valueOf(port));
+        all.put("PUBLIC_URL", "http://127.0.0.1:" + port);
+        all.put("TWITTER_CONSUMER_KEY", keys.consumerKey());
+        all.put("TWITTER_CONSUMER_SECRET", keys.consumerSecret());
+        all.put("TWITTER_ACCESS_KEY", keys.accessToken());
+        all.put("TWITTER_ACCESS_SECRET", keys.accessSecret());
+        all.put("TWITTER_API_URL", x.url());
+        all.put("TWILIO_ACCOUNT_SID", account.accountSid());
+        all.put("TWILIO_AUTH_TOKEN", account.authToken());
+        all.put("TWILIO_API_URL", flex.apiUrlTemplate());
+        all.put("FLEX_CHAT_SERVICE", account.chatService());
+        all.put("FLEX_FLOW_SID", account.flexFlow());
+        all.put("FLEX_WORKSPACE_SID", account.workspace());
+        all.put("FLEX_WORKFLOW_SID", account.workflow());
+        all.put("FLEX_TASK_CHANNEL", account.taskChannel());
+        all.put("DATA_DIR", data.toString());
+        all.put("LOG_LEVEL", "ERROR");
+        return all;
+    }
+
+    void start() throws Exception {
+        bridge = new Bridge(Bridge.Settings.from(Bridge.Settings.canonical(environment)), QUICK);
+        bridge.start();
+    }
+
+    String url() {
+        return "http://127.0.0.1:" + port;
+    }
+
+    Customer customer(String id) {
+        return x.customer(id, "handle_" + id, "Name of " + id);
+    }
+
+    /** The customer's open chat, as an agent can see it: with a message in it. */
+    Chat chat(Customer customer) {
+        return eventually("an open chat of " + customer.handle(),
+                () -> flex.openChat("twitter-" + customer.id()).filter(open -> !open.messages().isEmpty()).orElse(null));
+    }
+
+    /** What the customer himself wrote, as it stands in all his chats, in order. */
+    List<String> written(Customer customer) {
+        return flex.chats("twitter-" + customer.id()).stream().flatMap(chat -> chat.messages().stream())
+                .filter(message -> message.author().equals("twitter-" + customer.id())).map(Chat.Posted::body).toList();
+    }
+
+    List<String> notes(Chat chat) {
+        return chat.messages().stream().filter(message -> message.author().equals(Bridge.NOTE_AUTHOR)).map(Chat.Posted::body).toList();
+    }
+
+    static List<String> received(Customer customer) {
+        return customer.inbox().stream().map(Customer.Received::text).toList();
+    }
+
+    com.fasterxml.jackson.databind.JsonNode health() throws Exception {
+        return Bridge.lenient(get("/healthz").body());
+    }
+
+    HttpResponse<String> get(String path) throws Exception {
+        return HTTP.send(HttpRequest.newBuilder(URI.create(url() + path)).build(), HttpResponse.BodyHandlers.ofString());
+    }
+
+    static void until(String what, BooleanSupplier condition) {
+        eventually(what, () -> condition.getAsBoolean() ? true : null);
+    }
+
+    /** Waits for something to be there; no test passes by luck of timing. */
+    static <T> T eventually(String what, Supplier<T> there) {
+        Instant end = Instant.now().plusSeconds(30);
+        while (true) {
+            T thing = there.get();
+            if (thing != null) {
+                return thing;
+            }
+            if (Instant.now().isAfter(end)) {
+                throw new AssertionError("not within 30 s: " + what);
+            }
+            java.util.concurrent.locks.LockSupport.parkNanos(2_000_000);
+        }
+    }
+
+    /** Nothing is on its way any more, in either direction. */
+    void quiet() {
+        x.awaitDelivered(Duration.ofSeconds(30));
+        flex.awaitDelivered(Duration.ofSeconds(30));
+        until("nothing pending", () -> {
+            try {
+                return health().path("pending").asInt() == 0;
+            } catch (Exception unreachable) {
+                throw new AssertionError(unreachable);
+            }
+        });
+    }
+
+    static int freePort() {
+        try (ServerSocket socket = new ServerSocket(0)) {
+            return socket.getLocalPort();
+        } catch (IOException none) {
+            throw new AssertionError(none);
+        }
+    }
+
+    static void delete(Path folder) throws IOException {
+        try (Stream<Path> all = Files.walk(folder)) {
+            for (Path path : all.sorted(Comparator.reverseOrder()).toList()) {
+                Files.delete(path);
+            }
+        }
+    }
+
+    @Override
+    public void close() throws IOException {
+        bridge.stop();
+        x.close();
+        flex.close();
+        delete(data);
+    }
+}

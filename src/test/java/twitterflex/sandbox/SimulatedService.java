@@ -1,0 +1,294 @@
+package twitterflex.sandbox;
+
+import com.sun.net.httpserver.HttpExchange;
+import com.sun.net.httpserver.HttpServer;
+import java.io.IOException;
+import java.io.OutputStream;
+import java.io.UncheckedIOException;
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
+import java.net.URI;
+import java.net.http.HttpRequest;
+import java.nio.charset.StandardCharsets;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.ArrayDeque;
+import java.util.Collection;
+import java.util.Collections;
+import java.util.Deque;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.TreeMap;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.function.Consumer;
+
+/** A service the bridge talks to, as a real HTTP server on loopback: it judges, counts and records what arrives, and fails on demand. */
+public abstract class SimulatedService implements AutoCloseable {
+
+    static {
+        // Read once per process; without the first every kept-alive answer waits 44 ms, with 200 idle connections POSTs fail at random.
+        System.getProperties().putIfAbsent("sun.net.httpserver.nodelay", "true");
+        System.getProperties().putIfAbsent("sun.net.httpserver.maxIdleConnections", "10000");
+    }
+
+    private static final int BACKLOG = 1024;
+    private static final int LARGEST_BODY = 1 << 20;
+    private static final int EXCHANGES_KEPT = 20_000;
+    private static final Reply DROPPED = new Reply(0, Map.of(), "");
+    private static final String WEB_PAGE = "<!DOCTYPE html><html><body><h1>Something is between you and the service</h1></body></html>";
+
+    /** One request and what became of it; status 0: the connection was closed without an answer. */
+    public record Exchange(Instant at, String method, String target, String operation, Map<String, String> requestHeaders,
+            String requestBody, int status, String responseBody, long millis) { }
+
+    /** What a request of the sandbox's own brought back; status 0: no answer, and the body says why. */
+    public record Posted(int status, String body) { }
+
+    record Request(String method, String path, String query, Map<String, String> headers, byte[] body, String operation,
+            Map<String, String> variables) {
+
+        String header(String name) {
+            return headers.getOrDefault(name, "");
+        }
+
+        String text() {
+            return new String(body, StandardCharsets.UTF_8);
+        }
+
+        String target() {
+            return query.isEmpty() ? path : path + "?" + query;
+        }
+    }
+
+    record Reply(int status, Map<String, String> headers, String body) { }
+
+    /** Ends a request the real service would not carry out; a violation is one that no correct client makes. */
+    static final class Refused extends RuntimeException {
+        private static final long serialVersionUID = 1;
+        private final transient Reply reply;
+        private final boolean violation;
+
+        Refused(Reply reply, String sentence, boolean violation) {
+            super(sentence, null, false, false);
+            this.reply = reply;
+            this.violation = violation;
+        }
+
+        Reply reply() {
+            return reply;
+        }
+    }
+
+    final Courier courier = new Courier();
+    private final Collection<Operation> operations;
+    private final HttpServer server;
+    private final ExecutorService threads = Executors.newCachedThreadPool(task -> {
+        Thread thread = new Thread(task, getClass().getSimpleName());
+        thread.setDaemon(true);
+        return thread;
+    });
+    private final Faults faults = new Faults();
+    private final Map<String, AtomicInteger> calls = new ConcurrentHashMap<>();
+    private final Deque<Exchange> exchanges = new ArrayDeque<>();
+    private final List<String> violations = new CopyOnWriteArrayList<>();
+    private final List<Consumer<Exchange>> listeners = new CopyOnWriteArrayList<>();
+
+    /** Binds the port (0: any free one); the subclass calls {@link #start()} when it is ready to answer. */
+    SimulatedService(int port, Collection<Operation> operations) {
+        this.operations = operations;
+        try {
+            server = HttpServer.create(new InetSocketAddress(InetAddress.getLoopbackAddress(), port), BACKLOG);
+        } catch (IOException e) {
+            throw new UncheckedIOException("cannot listen on port " + port, e);
+        }
+    }
+
+    final void start() {
+        server.setExecutor(threads);
+        server.createContext("/", this::handle);
+        server.start();
+    }
+
+    /** What the real service would say; runs on many threads at once. */
+    abstract Reply answer(Request request);
+
+    /** Headers that stand on every answer, refusals included. */
+    Map<String, String> standingHeaders(Request request) {
+        return Map.of();
+    }
+
+    public final String url() {
+        return "http://127.0.0.1:" + server.getAddress().getPort();
+    }
+
+    public final Faults faults() {
+        return faults;
+    }
+
+    /** The last 20,000 requests, oldest first. */
+    public final List<Exchange> exchanges() {
+        synchronized (exchanges) {
+            return List.copyOf(exchanges);
+        }
+    }
+
+    /** Hears of every exchange just before its answer goes out. */
+    public final void onExchange(Consumer<Exchange> listener) {
+        listeners.add(listener);
+    }
+
+    /** Requests of an operation that have arrived, by its template: {@code "POST /v1/Channels"}. */
+    public final int calls(String operation) {
+        AtomicInteger count = calls.get(operation);
+        return count == null ? 0 : count.get();
+    }
+
+    public final int calls() {
+        return calls.values().stream().mapToInt(AtomicInteger::get).sum();
+    }
+
+    /** Sets the counts to 0; the recorded exchanges stay. */
+    public final void resetCalls() {
+        calls.clear();
+    }
+
+    /** A sentence for each request that no correct client makes. */
+    public final List<String> violations() {
+        return Collections.unmodifiableList(violations);
+    }
+
+    final void violation(String sentence) {
+        violations.add(sentence);
+    }
+
+    /** Waits until every webhook is answered or given up, or throws {@link IllegalStateException}. */
+    public final void awaitDelivered(Duration patience) {
+        courier.awaitDelivered(patience);
+    }
+
+    final Posted ask(HttpRequest.Builder request) {
+        return courier.ask(request.build(), Duration.ofSeconds(30)).join();
+    }
+
+    static HttpRequest.Builder posting(String url, byte[] body, Map<String, String> headers) {
+        HttpRequest.Builder request = HttpRequest.newBuilder(URI.create(url)).POST(HttpRequest.BodyPublishers.ofByteArray(body));
+        headers.forEach(request::setHeader);
+        return request;
+    }
+
+    @Override
+    public final void close() {
+        courier.close();
+        server.stop(0);
+        threads.shutdownNow();
+    }
+
+    // One request from its first byte to its last: counted, struck by a fault, carried out, recorded, answered.
+
+    private void handle(HttpExchange http) throws IOException {
+        Instant at = Instant.now();
+        long started = System.nanoTime();
+        try (http) {
+            Request request = read(http);
+            calls.computeIfAbsent(request.operation(), name -> new AtomicInteger()).incrementAndGet();
+            Fault fault = faults.take(request.operation()).orElse(null);
+            Reply reply = suffer(fault, request);
+            record(new Exchange(at, request.method(), request.target(), request.operation(), request.headers(), request.text(),
+                    reply.status(), reply.body(), (System.nanoTime() - started) / 1_000_000));
+            if (reply != DROPPED) { // an exchange closed unanswered closes its connection
+                send(http, reply, fault instanceof Fault.StallBody stall ? stall.time() : Duration.ZERO);
+            }
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
+    }
+
+    private Request read(HttpExchange http) throws IOException {
+        Map<String, String> headers = new TreeMap<>(String.CASE_INSENSITIVE_ORDER);
+        http.getRequestHeaders().forEach((name, values) -> headers.put(name, String.join(", ", values)));
+        String method = http.getRequestMethod();
+        String path = http.getRequestURI().getRawPath();
+        String query = Optional.ofNullable(http.getRequestURI().getRawQuery()).orElse("");
+        byte[] body = http.getRequestBody().readNBytes(LARGEST_BODY + 1);
+        for (Operation operation : operations) {
+            Optional<Map<String, String>> variables = operation.match(method, path);
+            if (variables.isPresent()) {
+                return new Request(method, path, query, headers, body, operation.name(), variables.get());
+            }
+        }
+        return new Request(method, path, query, headers, body, method + " " + path, Map.of());
+    }
+
+    private Reply suffer(Fault fault, Request request) throws InterruptedException {
+        if (fault instanceof Fault.DropBefore) {
+            return DROPPED;
+        }
+        if (fault instanceof Fault.Status status) {
+            return new Reply(status.status(), status.headers(), status.body());
+        }
+        Reply page = fault instanceof Fault.NotJson wrong ? new Reply(wrong.status(), Map.of("Content-Type", "text/html"), WEB_PAGE) : null;
+        if (page != null && page.status() >= 400) {
+            return page;
+        }
+        if (fault instanceof Fault.Delay delay) {
+            Thread.sleep(delay.time().toMillis());
+        }
+        if (fault instanceof Fault.Hold hold) {
+            hold.until().await();
+        }
+        Reply reply = judged(request);
+        Map<String, String> headers = new TreeMap<>(standingHeaders(request));
+        headers.putAll(reply.headers());
+        reply = new Reply(reply.status(), headers, reply.body());
+        return fault instanceof Fault.DropAfter ? DROPPED : page != null ? page : reply;
+    }
+
+    private Reply judged(Request request) {
+        try {
+            if (request.body().length > LARGEST_BODY) {
+                throw new Refused(new Reply(413, Map.of(), ""), "the body is larger than " + LARGEST_BODY + " bytes", true);
+            }
+            return answer(request);
+        } catch (Refused refused) {
+            if (refused.violation) {
+                violation(request.operation() + ": " + refused.getMessage());
+            }
+            return refused.reply();
+        } catch (RuntimeException | Error e) {
+            violation(request.operation() + ": the sandbox itself failed: " + e);
+            return new Reply(500, Map.of(), "");
+        }
+    }
+
+    private void record(Exchange exchange) {
+        synchronized (exchanges) {
+            exchanges.addLast(exchange);
+            if (exchanges.size() > EXCHANGES_KEPT) {
+                exchanges.removeFirst();
+            }
+        }
+        listeners.forEach(listener -> listener.accept(exchange));
+    }
+
+    private void send(HttpExchange http, Reply reply, Duration stall) throws IOException, InterruptedException {
+        byte[] body = reply.body().getBytes(StandardCharsets.UTF_8);
+        http.getResponseHeaders().set("Content-Type", "application/json; charset=utf-8");
+        reply.headers().forEach(http.getResponseHeaders()::set);
+        http.sendResponseHeaders(reply.status(), body.length == 0 ? -1 : body.length);
+        if (body.length > 0) {
+            OutputStream out = http.getResponseBody();
+            int half = stall.isZero() ? body.length : body.length / 2;
+            out.write(body, 0, half);
+            if (half < body.length) {
+                out.flush();
+                Thread.sleep(stall.toMillis());
+                out.write(body, half, body.length - half);
+            }
+        }
+    }
+}

@@ -1,0 +1,491 @@
+package twitterflex.sandbox;
+
+import static twitterflex.sandbox.DirectMessageRules.body;
+import static twitterflex.sandbox.DirectMessageRules.buttons;
+import static twitterflex.sandbox.DirectMessageRules.fields;
+import static twitterflex.sandbox.DirectMessageRules.listed;
+import static twitterflex.sandbox.DirectMessageRules.number;
+import static twitterflex.sandbox.DirectMessageRules.options;
+import static twitterflex.sandbox.DirectMessageRules.query;
+import static twitterflex.sandbox.DirectMessageRules.refused;
+import static twitterflex.sandbox.DirectMessageRules.require;
+import static twitterflex.sandbox.DirectMessageRules.text;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.MissingNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.net.URI;
+import java.net.http.HttpRequest;
+import java.nio.charset.StandardCharsets;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.ArrayList;
+import java.util.HashSet;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.UUID;
+import java.util.function.Predicate;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+
+/** X as the bridge sees it: takes Direct Messages through both of its APIs, and posts signed webhooks about what customers write. */
+public final class SimulatedX extends SimulatedService {
+
+    /** What an X app is given; the client secret may be empty. */
+    public record Keys(String consumerKey, String consumerSecret, String accessToken, String accessSecret, String clientSecret) {
+
+        /** The support account: the part of the access token before the hyphen. */
+        public String ownId() {
+            return accessToken.substring(0, accessToken.indexOf('-'));
+        }
+    }
+
+    /** The two shapes of webhook: Account Activity (to end on 1 January 2027) and the X Activity API. */
+    public enum Envelope { ACCOUNT_ACTIVITY, X_ACTIVITY }
+
+    private record DirectMessage(String id, String sender, String other, Instant at, ObjectNode event) {
+        JsonNode data() {
+            return event.path("message_create").path("message_data");
+        }
+    }
+
+    private static final String SEND_1 = "POST /1.1/direct_messages/events/new.json";
+    private static final String LIST_1 = "GET /1.1/direct_messages/events/list.json";
+    private static final String SEND_2 = "POST /2/dm_conversations/with/{participant_id}/messages";
+    private static final String LIST_2 = "GET /2/dm_conversations/with/{participant_id}/dm_events";
+    private static final String ME_2 = "GET /2/users/me";
+    static final Pattern LINK = Pattern.compile("https?://\\S*[^\\s.,;:!?)]");
+    private static final int LONGEST_TEXT = 10_000;
+    private static final String APP_ID = "13090192";
+
+    private final Keys keys;
+    private final Map<String, Customer> customers = new LinkedHashMap<>();
+    private final List<DirectMessage> history = new ArrayList<>();
+    private final OAuthCheck oauth;
+    private final Set<String> delivered = new HashSet<>();
+    private final RateLimit unlimited = new RateLimit(Integer.MAX_VALUE, Duration.ofMinutes(15));
+    private RateLimit sends = unlimited;
+    private RateLimit lists1 = new RateLimit(15, Duration.ofMinutes(15));
+    private RateLimit lists2 = unlimited;
+    private Envelope envelope = Envelope.ACCOUNT_ACTIVITY;
+    private boolean echoes = true;
+    private String webhook = "";
+    private List<Duration> retryDelays = List.of(Duration.ofSeconds(3), Duration.ofSeconds(27), Duration.ofSeconds(242));
+    private long lastId;
+    private long links;
+
+    public SimulatedX(int port, Keys keys) {
+        super(port, List.of(SEND_1, LIST_1, SEND_2, LIST_2, ME_2).stream()
+                .map(name -> Operation.of(name, "", MissingNode.getInstance())).toList());
+        this.keys = keys;
+        oauth = new OAuthCheck(keys, url());
+        start();
+    }
+
+    public static Keys sampleKeys() {
+        return new Keys("xvz1evFS4wEEPTGEFPHBog", "kAcSOqF21Fu85e7zjz7ZN2U4ZRhfV3WpwPAoE3Z7kBw",
+                "4337869213-GmHxMAgYyLbNEtIKZeRNFsMKPR9EyMZeS9weJAEb", "LswwdoUaIvS8ltyTt5jkRh4J50vUPVVHtR2YPi5kE", "");
+    }
+
+    // Knobs.
+
+    /** Where webhooks go, e.g. {@code http://127.0.0.1:3000/fromTwitter}; retries follow a change. */
+    public synchronized void webhook(String url) {
+        webhook = url;
+    }
+
+    public synchronized void envelope(Envelope envelope) {
+        this.envelope = envelope;
+    }
+
+    /** Whether what the support account sends comes back as a webhook, as it really does; true at first. */
+    public synchronized void echoes(boolean echoes) {
+        this.echoes = echoes;
+    }
+
+    /** The waits before a webhook that was not answered 200 is sent again; documented for Account Activity: 3, 27, 242 seconds. */
+    public synchronized void retryDelays(Duration... delays) {
+        retryDelays = List.of(delays);
+    }
+
+    /** So many sends per window through both APIs; without it there is no limit (X's own for API 2: 15 per 15 minutes). */
+    public synchronized void limit(int sends, Duration window) {
+        this.sends = new RateLimit(sends, window);
+    }
+
+    /** So many reads of Direct Messages per window; without it {@code list.json} has its 15 per 15 minutes, {@code dm_events} no limit. */
+    public synchronized void limitReads(int reads, Duration window) {
+        lists1 = new RateLimit(reads, window);
+        lists2 = new RateLimit(reads, window);
+    }
+
+    // Acting as X towards the bridge.
+
+    /** The customer with that id, new or known; handle and name count only for a new one. */
+    public synchronized Customer customer(String id, String handle, String name) {
+        return customers.computeIfAbsent(id, unknown -> new Customer(this, id, handle, name));
+    }
+
+    synchronized String write(Customer customer, String text, ObjectNode attachment, ObjectNode quickReplyResponse) {
+        DirectMessage message = fromCustomer(customer, text, attachment, quickReplyResponse);
+        deliver(message, customer);
+        return message.id();
+    }
+
+    /** The body that {@link Customer#writes} would post for this text, with a new id, so that a test can send it itself. */
+    public synchronized String event(Customer customer, String text) {
+        return enveloped(fromCustomer(customer, text, null, null), customer);
+    }
+
+    private DirectMessage fromCustomer(Customer customer, String text, ObjectNode given, ObjectNode quickReplyResponse) {
+        String id = newId();
+        ObjectNode attachment = given == null ? null : given.deepCopy();
+        JsonNode media = attachment == null ? MissingNode.getInstance() : attachment.path("media");
+        ObjectNode data = media.isObject() ? withMedia(text, id, attachment) : messageData(text, List.of());
+        if (attachment != null) {
+            data.set("attachment", attachment);
+        }
+        if (quickReplyResponse != null) {
+            data.set("quick_reply_response", quickReplyResponse);
+        }
+        return remembered(id, customer.id(), keys.ownId(), customer.id(), data);
+    }
+
+    private ObjectNode withMedia(String text, String id, ObjectNode attachment) {
+        ObjectNode media = (ObjectNode) attachment.path("media");
+        String link = media.path("url").asText(shortLink());
+        String page = media.path("expanded_url").asText("https://twitter.com/messages/media/" + id);
+        media.put("url", link).put("expanded_url", page).put("display_url", "pic.twitter.com/" + link.substring(link.lastIndexOf('/') + 1));
+        return messageData(text + " " + link, List.of(Map.entry(link, page)));
+    }
+
+    /** Text as X shows it: links shortened, {@code & < >} escaped; {@code known} links are short already. */
+    private ObjectNode messageData(String text, List<Map.Entry<String, String>> known) {
+        StringBuilder shown = new StringBuilder();
+        List<ObjectNode> urls = new ArrayList<>();
+        Matcher matcher = LINK.matcher(text);
+        int end = 0;
+        while (matcher.find()) {
+            shown.append(escaped(text.substring(end, matcher.start())));
+            String found = matcher.group();
+            String page = known.stream().filter(link -> link.getKey().equals(found)).map(Map.Entry::getValue).findFirst().orElse(found);
+            String link = page.equals(found) ? shortLink() : found;
+            int start = shown.codePointCount(0, shown.length());
+            urls.add(Json.object("url", link, "expanded_url", page, "display_url", page.replaceFirst("https?://", ""),
+                    "indices", List.of(start, start + link.length())));
+            shown.append(link);
+            end = matcher.end();
+        }
+        shown.append(escaped(text.substring(end)));
+        return Json.object("text", shown.toString(), "entities", Json.object("hashtags", List.of(), "symbols", List.of(),
+                "user_mentions", List.of(), "urls", Json.array(urls)));
+    }
+
+    private static String escaped(String text) {
+        return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;");
+    }
+
+    private String shortLink() {
+        return "https://t.co/" + String.format("%10s", Long.toString(++links, 36)).replace(' ', 'A');
+    }
+
+    private DirectMessage remembered(String id, String sender, String recipient, String customer, ObjectNode data) {
+        Instant at = Instant.now();
+        ObjectNode create = Json.object("target", Json.object("recipient_id", recipient), "sender_id", sender, "message_data", data);
+        if (sender.equals(keys.ownId())) {
+            create.put("source_app_id", APP_ID);
+        }
+        DirectMessage message = new DirectMessage(id, sender, customer, at, Json.object("type", "message_create", "id", id,
+                "created_timestamp", String.valueOf(at.toEpochMilli()), "message_create", create));
+        history.add(message);
+        return message;
+    }
+
+    /** A snowflake: milliseconds since X's epoch and a counter, never twice and never smaller than the one before. */
+    private String newId() {
+        lastId = Math.max(lastId + 1, (System.currentTimeMillis() - 1288834974657L) << 22);
+        return String.valueOf(lastId);
+    }
+
+    private String enveloped(DirectMessage message, Customer customer) {
+        boolean sent = message.sender().equals(keys.ownId());
+        if (envelope == Envelope.ACCOUNT_ACTIVITY) {
+            ObjectNode body = Json.object("for_user_id", keys.ownId(), "direct_message_events", List.of(message.event()));
+            if (sent) {
+                body.set("apps", Json.object(APP_ID, Json.object("id", APP_ID, "name", "Flex Bridge", "url", "https://example.com")));
+            }
+            body.set("users", Json.object(keys.ownId(), user(keys.ownId(), "support_co", "Support"),
+                    customer.id(), user(customer.id(), customer.handle(), customer.name())));
+            return body.toString();
+        }
+        ObjectNode event = message.event().deepCopy();
+        ((ObjectNode) event.path("message_create")).remove("source_app_id");
+        ObjectNode users = Json.object(keys.ownId(), activityUser(keys.ownId(), "support_co", "Support"),
+                customer.id(), activityUser(customer.id(), customer.handle(), customer.name()));
+        return Json.object("data", Json.object("event_uuid", String.valueOf(-Long.parseLong(message.id())),
+                "filter", Json.object("user_id", keys.ownId()), "event_type", sent ? "dm.sent" : "dm.received", "tag", "dm-inbound",
+                "payload", Json.object("direct_message_events", List.of(event), "users", users))).toString();
+    }
+
+    private static ObjectNode user(String id, String handle, String name) {
+        return Json.object("id", id, "created_timestamp", "1422556069340", "name", name, "screen_name", handle, "protected", false,
+                "verified", false, "followers_count", 22, "friends_count", 45, "statuses_count", 494, "profile_image_url", "null",
+                "profile_image_url_https", "https://pbs.twimg.com/profile_images/1/x_normal.jpg");
+    }
+
+    private static ObjectNode activityUser(String id, String handle, String name) {
+        return Json.object("data", Json.object("id", id, "name", name, "username", handle, "description", "", "protected", false,
+                "verified", false, "verified_type", "none", "created_at", "2015-01-29T18:27:49.000Z"));
+    }
+
+    private void deliver(DirectMessage message, Customer customer) {
+        if (webhook.isEmpty()) {
+            return;
+        }
+        byte[] body = enveloped(message, customer).getBytes(StandardCharsets.UTF_8);
+        Map<String, String> headers = signed(body);
+        courier.deliver(customer.id(), timeout(), retryDelays, new Courier.Errand() {
+            @Override
+            public HttpRequest request(int attempt) {
+                synchronized (SimulatedX.this) {
+                    return posting(webhook, body, headers).build();
+                }
+            }
+
+            @Override
+            public boolean taken(Posted answer, boolean lastAttempt) {
+                boolean taken = answer.status() == 200;
+                synchronized (SimulatedX.this) {
+                    if (taken) {
+                        delivered.add(message.id());
+                    }
+                }
+                return taken;
+            }
+        });
+    }
+
+    private Duration timeout() {
+        return Duration.ofSeconds(envelope == Envelope.ACCOUNT_ACTIVITY ? 3 : 10);
+    }
+
+    /** Whether a webhook with this event was answered 200. */
+    public synchronized boolean delivered(String eventId) {
+        return delivered.contains(eventId);
+    }
+
+    /** Posts this body to the webhook with the right signature and waits for the answer. */
+    public Posted post(String rawJson) {
+        byte[] body = rawJson.getBytes(StandardCharsets.UTF_8);
+        return post(body, signed(body));
+    }
+
+    /** Posts these bytes to the webhook with these headers and no others. */
+    public Posted post(byte[] body, Map<String, String> headers) {
+        return ask(posting(webhookUrl(), body, headers));
+    }
+
+    /** The value of x-twitter-webhooks-signature. */
+    public String sign(byte[] body) {
+        return Signatures.xWebhook(body, keys.consumerSecret());
+    }
+
+    private Map<String, String> signed(byte[] body) {
+        Map<String, String> headers = new LinkedHashMap<>();
+        headers.put("Content-Type", "application/json");
+        headers.put("x-twitter-webhooks-signature", sign(body));
+        if (!keys.clientSecret().isEmpty()) {
+            headers.put("x-twitter-webhooks-signature-OAuth2", Signatures.xWebhook(body, keys.clientSecret()));
+        }
+        return headers;
+    }
+
+    /** The challenge-response check, as a GET with this token. */
+    public Posted challenge(String crcToken) {
+        String question = webhookUrl() + (webhookUrl().contains("?") ? "&" : "?") + "crc_token=" + Form.encode(crcToken);
+        return ask(HttpRequest.newBuilder(URI.create(question)));
+    }
+
+    /** Whether the webhook passes the check; the key is the client secret when there is one, else the consumer secret. */
+    public boolean challengeHolds() {
+        String token = UUID.randomUUID().toString();
+        String secret = keys.clientSecret().isEmpty() ? keys.consumerSecret() : keys.clientSecret();
+        Posted answer = challenge(token);
+        return answer.status() == 200 && Json.parse(answer.body()).path("response_token").asText()
+                .equals(Signatures.xWebhook(token.getBytes(StandardCharsets.UTF_8), secret));
+    }
+
+    private synchronized String webhookUrl() {
+        return webhook;
+    }
+
+    // The two APIs: what the bridge sends, judged and carried out.
+
+    @Override
+    synchronized Map<String, String> standingHeaders(Request request) {
+        RateLimit limit = limitOf(request);
+        return limit == unlimited ? Map.of() : limit.headers();
+    }
+
+    private RateLimit limitOf(Request request) {
+        return switch (request.operation()) {
+            case SEND_1, SEND_2 -> sends;
+            case LIST_1 -> lists1;
+            case LIST_2 -> lists2;
+            default -> unlimited;
+        };
+    }
+
+    @Override
+    synchronized Reply answer(Request request) {
+        oauth.check(request);
+        if (!limitOf(request).spend()) {
+            throw refused(request, 429, 88, "Rate limit exceeded");
+        }
+        return switch (request.operation()) {
+            case SEND_1 -> send1(request);
+            case LIST_1 -> list1(request);
+            case SEND_2 -> send2(request);
+            case LIST_2 -> list2(request);
+            case ME_2 -> me2(request);
+            default -> throw refused(request, 404, 34, "Sorry, that page does not exist.");
+        };
+    }
+
+    private Reply send1(Request request) {
+        JsonNode event = fields(request, fields(request, body(request), Set.of("event"), Set.of()).path("event"),
+                Set.of("type", "message_create"), Set.of());
+        require(request, event.path("type").asText().equals("message_create"), 214, "event.type must be message_create.");
+        JsonNode create = fields(request, event.path("message_create"), Set.of("target", "message_data"), Set.of("custom_profile_id"));
+        JsonNode data = fields(request, create.path("message_data"), Set.of("text"), Set.of("quick_reply", "ctas", "attachment"));
+        String recipient = fields(request, create.path("target"), Set.of("recipient_id"), Set.of()).path("recipient_id").asText();
+        require(request, recipient.matches("\\d{1,19}"), 214, "recipient_id: '" + recipient + "' is not a valid Long");
+        String text = text(request, data, "text", 0, Integer.MAX_VALUE);
+        if (text.codePointCount(0, text.length()) > LONGEST_TEXT) {
+            throw refused(request, 403, 354, "The text of your Direct Message is over the max character limit.");
+        }
+        require(request, !data.has("attachment"), 325, "A media id was not found: the sandbox takes no uploads.");
+        require(request, !text.isEmpty(), 38, "text parameter is missing.");
+        List<Customer.QuickReplyOption> options = data.has("quick_reply") ? options(request, data.path("quick_reply")) : List.of();
+        List<Customer.Button> buttons = data.has("ctas") ? buttons(request, data.path("ctas")) : List.of();
+        Customer customer = customers.get(recipient);
+        if (customer == null) {
+            throw refused(request, 404, 50, "User not found.");
+        }
+        if (customer.blocks()) {
+            throw refused(request, 403, 349, "You cannot send messages to this user.");
+        }
+        DirectMessage message = arrive(customer, text, options, buttons, data);
+        return new Reply(200, Map.of(), Json.object("event", message.event()).toString());
+    }
+
+    private Reply send2(Request request) {
+        String recipient = request.variables().get("participant_id");
+        require(request, recipient.matches("\\d{1,19}"), 214, "participant_id must be up to 19 digits.");
+        JsonNode body = fields(request, body(request), Set.of("text"), Set.of("attachments"));
+        String text = text(request, body, "text", 1, LONGEST_TEXT);
+        require(request, !body.has("attachments"), 325, "A media id was not found: the sandbox takes no uploads.");
+        Customer customer = customers.get(recipient);
+        if (customer == null) {
+            throw refused(request, 400, 50, "participant_id: there is no such user.");
+        }
+        if (customer.blocks()) {
+            throw refused(request, 403, 349, "You do not have permission to DM one or more participants.");
+        }
+        DirectMessage message = arrive(customer, text, List.of(), List.of(), Json.object());
+        return new Reply(201, Map.of(), Json.object("data", Json.object("dm_conversation_id", conversation(customer.id()),
+                "dm_event_id", message.id())).toString());
+    }
+
+    private String conversation(String customer) {
+        boolean smaller = Long.parseLong(customer) < Long.parseLong(keys.ownId());
+        return smaller ? customer + "-" + keys.ownId() : keys.ownId() + "-" + customer;
+    }
+
+    private DirectMessage arrive(Customer customer, String text, List<Customer.QuickReplyOption> options, List<Customer.Button> buttons,
+            JsonNode sent) {
+        ObjectNode data = messageData(text, List.of());
+        if (sent.has("quick_reply")) {
+            data.set("quick_reply", sent.path("quick_reply"));
+        }
+        if (sent.has("ctas")) {
+            sent.path("ctas").forEach(button -> ((ObjectNode) button).put("tco_url", shortLink()));
+            data.set("ctas", sent.path("ctas"));
+        }
+        DirectMessage message = remembered(newId(), keys.ownId(), customer.id(), customer.id(), data);
+        customer.receive(new Customer.Received(message.id(), text, List.copyOf(options), List.copyOf(buttons), message.at()));
+        if (echoes) {
+            deliver(message, customer);
+        }
+        return message;
+    }
+
+    private Reply list1(Request request) {
+        Form query = query(request, Set.of("count", "cursor"));
+        int count = number(request, query, "count", 20, 50);
+        List<DirectMessage> page = newest(message -> true, query.first("cursor"), count + 1);
+        ObjectNode answer = Json.object("events", Json.array(page.stream().limit(count).map(DirectMessage::event).toList()),
+                "apps", Json.object(APP_ID, Json.object("id", APP_ID, "name", "Flex Bridge", "url", "https://example.com")));
+        if (page.size() > count) {
+            answer.put("next_cursor", page.get(count - 1).id());
+        }
+        return new Reply(200, Map.of(), answer.toString());
+    }
+
+    private Reply list2(Request request) {
+        Form query = query(request, Set.of("max_results", "pagination_token", "event_types", "dm_event.fields", "expansions",
+                "user.fields", "post.fields", "media.fields"));
+        int count = number(request, query, "max_results", 100, 100);
+        Set<String> types = listed(request, query, "event_types", Set.of("MessageCreate", "ParticipantsJoin", "ParticipantsLeave"));
+        // The OpenAPI document leaves sender_id out of the fields and has it among the expansions only; other pages show it as a field.
+        Set<String> fields = new HashSet<>(listed(request, query, "dm_event.fields", Set.of("attachments", "created_at",
+                "dm_conversation_id", "entities", "event_type", "id", "text", "sender_id", "participant_ids")));
+        Set<String> expansions = listed(request, query, "expansions", Set.of("attachments.media_keys", "participant_ids",
+                "referenced_posts", "sender_id"));
+        fields.addAll(Set.of("id", "event_type", "text"));
+        fields.addAll(expansions);
+        String customer = request.variables().get("participant_id");
+        boolean messages = types.isEmpty() || types.contains("MessageCreate");
+        Predicate<DirectMessage> asked = message -> messages && message.other().equals(customer);
+        List<DirectMessage> page = newest(asked, query.first("pagination_token"), count + 1);
+        List<ObjectNode> data = page.stream().limit(count).map(message -> event2(message).retain(fields)).toList();
+        ObjectNode meta = Json.object("result_count", data.size());
+        if (page.size() > count) {
+            meta.put("next_token", page.get(count - 1).id());
+        }
+        ObjectNode answer = data.isEmpty() ? Json.object("meta", meta) : Json.object("data", Json.array(data), "meta", meta);
+        return new Reply(200, Map.of(), answer.toString());
+    }
+
+    private ObjectNode event2(DirectMessage message) {
+        List<ObjectNode> urls = new ArrayList<>();
+        message.data().path("entities").path("urls").forEach(url -> urls.add(Json.object("start", url.path("indices").path(0),
+                "end", url.path("indices").path(1), "url", url.path("url"), "expanded_url", url.path("expanded_url"),
+                "display_url", url.path("display_url"))));
+        return Json.object("id", message.id(), "event_type", "MessageCreate", "text", message.data().path("text"),
+                "sender_id", message.sender(), "created_at", message.at().toString(), "dm_conversation_id", conversation(message.other()),
+                "participant_ids", List.of(keys.ownId(), message.other()), "entities", Json.object("urls", Json.array(urls)));
+    }
+
+    /** Newest first, at most 30 days old, only those before the cursor's. */
+    private List<DirectMessage> newest(Predicate<DirectMessage> asked, String cursor, int count) {
+        List<DirectMessage> page = new ArrayList<>();
+        Instant oldest = Instant.now().minus(Duration.ofDays(30));
+        for (int i = history.size() - 1; i >= 0 && page.size() < count; i--) {
+            DirectMessage message = history.get(i);
+            boolean before = cursor.isEmpty() || message.id().compareTo(cursor) < 0;
+            if (before && asked.test(message) && message.at().isAfter(oldest)) {
+                page.add(message);
+            }
+        }
+        return page;
+    }
+
+    private Reply me2(Request request) {
+        query(request, Set.of("user.fields", "expansions", "post.fields"));
+        return new Reply(200, Map.of(), Json.object("data", Json.object("id", keys.ownId(), "name", "Support", "username", "support_co"))
+                .toString());
+    }
+}
