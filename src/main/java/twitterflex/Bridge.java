@@ -32,9 +32,7 @@ import java.util.*;
 import java.util.concurrent.*;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicLong;
-import java.util.function.IntUnaryOperator;
-import java.util.function.Predicate;
-import java.util.function.Supplier;
+import java.util.function.*;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
@@ -89,8 +87,7 @@ public final class Bridge {
 
     /** The JDK's logging switches itself off in a shutdown hook, in a race with ours: this one keeps the last lines of a stop. */
     public static final class LogsToTheEnd extends java.util.logging.LogManager {
-        @Override
-        public void reset() {
+        @Override public void reset() {
             // Called by nothing here but that hook.
         }
     }
@@ -202,27 +199,18 @@ public final class Bridge {
 
     /** A request, whole. {@code target} is path and query exactly as received: Twilio signs those bytes. Header names in lower case. */
     record Request(String method, String path, String target, Map<String, List<String>> headers, byte[] body) {
-        String header(String name) {
-            return headers.getOrDefault(name, List.of("")).get(0);
-        }
-
-        String query(String name) {
-            return Form.decode(target.substring(path.length()).replaceFirst("\\?", "")).get(name);
-        }
+        String header(String name) { return headers.getOrDefault(name, List.of("")).get(0); }
+        String query(String name) { return Form.decode(target.substring(path.length()).replaceFirst("\\?", "")).get(name); }
     }
 
     record Reply(int status, ObjectNode body, Map<String, String> headers) {
-        static Reply ok(ObjectNode body) {
-            return new Reply(200, body, Map.of());
-        }
+        static Reply ok(ObjectNode body) { return new Reply(200, body, Map.of()); }
 
         static Reply error(int status, String sentence) {
             return new Reply(status, JSON.createObjectNode().put("error", sentence), Map.of());
         }
 
-        Reply with(String header, String value) {
-            return new Reply(status, body, Map.of(header, value));
-        }
+        Reply with(String header, String value) { return new Reply(status, body, Map.of(header, value)); }
     }
 
     /** Bytes of a request body: X's largest webhook is some 45 KB (10,000 four-byte characters), Twilio's is smaller. */
@@ -270,9 +258,7 @@ public final class Bridge {
         LOG.log(INFO, () -> "listening on " + address() + ", reached by X at " + settings.publicUrl() + "/fromTwitter");
     }
 
-    String address() {
-        return "http://" + settings.host() + ":" + server.getAddress().getPort();
-    }
+    String address() { return "http://" + settings.host() + ":" + server.getAddress().getPort(); }
 
     /** Takes no more, finishes what is in hand (10 s at most) and leaves the rest in the journal for the next start. */
     void stop() {
@@ -303,9 +289,7 @@ public final class Bridge {
             exchange.getResponseHeaders().set("Content-Type", "application/json");
             reply.headers().forEach(exchange.getResponseHeaders()::set);
             exchange.sendResponseHeaders(reply.status(), head ? -1 : body.length);
-            if (!head) {
-                exchange.getResponseBody().write(body);
-            }
+            if (!head) exchange.getResponseBody().write(body);
         } catch (IOException gone) {
             LOG.log(DEBUG, () -> "a client went away: " + reason(gone));
         }
@@ -336,9 +320,7 @@ public final class Bridge {
             return allowed.isEmpty() ? Reply.error(404, "there is nothing here")
                     : Reply.error(405, "this path takes only " + allowed).with("Allow", allowed);
         }
-        if (request.body().length > MAX_BODY) {
-            return Reply.error(413, "the body is larger than " + MAX_BODY + " bytes");
-        }
+        if (request.body().length > MAX_BODY) return Reply.error(413, "the body is larger than " + MAX_BODY + " bytes");
         try {
             return handler.answer(request);
         } catch (IllegalArgumentException mistake) {
@@ -377,9 +359,7 @@ public final class Bridge {
     /** X's challenge-response check, at least once a day: proves that whoever answers knows the secret. */
     private Reply challenge(Request request) {
         String token = request.query("crc_token");
-        if (token.isEmpty()) {
-            throw new IllegalArgumentException("crc_token is missing");
-        }
+        if (token.isEmpty()) throw new IllegalArgumentException("crc_token is missing");
         String secret = settings.clientSecret().isEmpty() ? settings.consumerSecret() : settings.clientSecret();
         return Reply.ok(JSON.createObjectNode().put("response_token", Signatures.x(secret, token.getBytes(UTF_8))));
     }
@@ -413,9 +393,7 @@ public final class Bridge {
                 .put("received", counts.received()).put("delivered", counts.delivered()).put("duplicates", counts.duplicates())
                 .put("rejected", rejected.get()).put("ignored", ignored.get()).put("failed", counts.failed())
                 .put("pending", counts.pending()).put("oldest_pending_seconds", counts.oldestPendingSeconds());
-        if (!troubles.isEmpty()) {
-            body.put("reason", String.join("; ", troubles));
-        }
+        if (!troubles.isEmpty()) body.put("reason", String.join("; ", troubles));
         return new Reply(troubles.isEmpty() ? 200 : 503, body, Map.of());
     }
 
@@ -445,9 +423,7 @@ public final class Bridge {
         }
 
         /** What agents read as the customer's name. */
-        String title() {
-            return name.equals(handle) ? "@" + handle : name + " (@" + handle + ")";
-        }
+        String title() { return name.equals(handle) ? "@" + handle : name + " (@" + handle + ")"; }
 
         /** What the bridge itself has to say to the agent about this message: a sentence, not a page. */
         Message note(String about, String text) {
@@ -474,9 +450,7 @@ public final class Bridge {
     }
 
     /** A customer's identity in Flex. His id, not his handle: a handle can be renamed or taken over in the middle of a chat. */
-    static String identity(String customer) {
-        return "twitter-" + customer;
-    }
+    static String identity(String customer) { return "twitter-" + customer; }
 
     /** The author of the bridge's own notes to agents. */
     static final String NOTE_AUTHOR = "twitter-bridge";
@@ -559,9 +533,7 @@ public final class Bridge {
         /** The kind of an attachment and where it is: of a video, the best quality. */
         private static List<String> attachments(JsonNode data) {
             JsonNode attachment = data.path("attachment");
-            if (attachment.isMissingNode()) {
-                return List.of();
-            }
+            if (attachment.isMissingNode()) return List.of();
             JsonNode media = attachment.path("media");
             JsonNode best = media.path("media_url_https");
             long bitrate = -1;
@@ -580,9 +552,7 @@ public final class Bridge {
     static JsonNode json(byte[] body) {
         try {
             JsonNode json = JSON.readTree(body);
-            if (!json.isMissingNode()) {
-                return json;
-            }
+            if (!json.isMissingNode()) return json;
         } catch (IOException broken) {
             LOG.log(DEBUG, () -> "not JSON: " + broken.getClass().getSimpleName());
         }
@@ -629,14 +599,10 @@ public final class Bridge {
             String author = form.get("Author").isEmpty() ? form.get("From") : form.get("Author");
             boolean customers = customer.isEmpty() ? author.matches("twitter-[0-9]+") : author.equals(identity(customer));
             String id = form.get("MessageSid");
-            if (customers || author.equals(NOTE_AUTHOR) || id.isEmpty()) {
-                return List.of();
-            }
+            if (customers || author.equals(NOTE_AUTHOR) || id.isEmpty()) return List.of();
             List<String> files = new ArrayList<>();
             lenient(form.get("Media")).forEach(file -> files.add(file.path("Filename").asText() + " " + file.path("ContentType").asText()));
-            if (!form.get("MediaSid").isEmpty()) {
-                files.add(form.get("MediaFilename") + " " + form.get("MediaContentType"));
-            }
+            if (!form.get("MediaSid").isEmpty()) files.add(form.get("MediaFilename") + " " + form.get("MediaContentType"));
             Instant now = Instant.now();
             List<Message> messages = new ArrayList<>();
             if (files.isEmpty() || !form.get("Body").isEmpty()) {
@@ -703,6 +669,9 @@ public final class Bridge {
         private long order;
         private boolean stopping;
 
+        /** One customer's messages in one direction, the oldest first. */
+        private record Lane(String key, Side side, ArrayDeque<Attempt> waiting) { }
+
         Relay(Journal journal, Flex flex, X x, Tempo tempo) {
             this.journal = journal;
             this.tempo = tempo;
@@ -730,39 +699,32 @@ public final class Bridge {
             }
         }
 
-        List<String> troubles() {
-            return Stream.of(toFlex, toX).flatMap(side -> side.trouble().stream()).toList();
+        synchronized List<String> troubles() {
+            return Stream.of(toFlex, toX).filter(side -> side.closed).map(side -> side.name + " is paused: " + side.why).toList();
         }
 
         /** Called by the journal, in its order, with what is on disk. */
         private synchronized void add(Message message, boolean unknown) {
-            Lane lane = lanes.computeIfAbsent(message.lane(), key -> new Lane(key, message.direction() == Direction.TO_X ? toX : toFlex));
+            Lane lane = lanes.computeIfAbsent(message.lane(), key -> new Lane(key, message.direction() == Direction.TO_X ? toX : toFlex, new ArrayDeque<>()));
             lane.waiting.add(new Attempt(message, order++, unknown));
-            if (lane.waiting.size() == 1) {
-                lane.side.ready(lane);
-            }
+            if (lane.waiting.size() == 1) lane.side.ready(lane);
         }
 
         /** Tries a lane's first message once, and sees to what follows from that. */
-        private void work(Lane lane) {
-            Attempt attempt = lane.head();
+        private void work(Lane lane, Attempt attempt) {
             Message message = attempt.message;
-            if (attempt.tries++ == 0) {
-                journal.attempting(message.id());
-            }
+            if (attempt.tries++ == 0) journal.attempting(message.id());
             Instant began = Instant.now();
             Outcome outcome;
             try {
-                outcome = lane.side.service.deliver(attempt);
+                outcome = lane.side.service.apply(attempt);
             } catch (RuntimeException bug) {
                 LOG.log(ERROR, "message " + message.id() + " could not be handled", bug);
                 outcome = new Outcome.Refused("the bridge could not handle it (" + bug.getClass().getSimpleName() + ")", false);
             }
             String what = " id=" + message.id() + " to=" + lane.side.name + " customer=" + message.customer() + " try=" + attempt.tries;
             if (outcome instanceof Outcome.Later later) {
-                if (later.unknown() && attempt.unknownSince == null) {
-                    attempt.unknownSince = began;
-                }
+                if (later.unknown() && attempt.unknownSince == null) attempt.unknownSince = began;
                 LOG.log(WARNING, () -> "waiting" + what + ": " + later.reason());
                 lane.side.again(lane, attempt.tries, later);
             } else if (outcome instanceof Outcome.Refused refused) {
@@ -792,22 +754,11 @@ public final class Bridge {
         }
 
         /** Once per conversation, thanks to the note's id: the journal keeps no message twice. */
-        private void tellWhoWaits() {
+        private synchronized void tellWhoWaits() {
             Instant since = Instant.now().minus(tempo.patience());
-            List<Message> notes = new ArrayList<>();
-            synchronized (this) {
-                for (Lane lane : lanes.values()) {
-                    Message waiting = lane.waiting.element().message;
-                    if (lane.side == toX && !lane.told && waiting.time().isBefore(since)) {
-                        lane.told = true;
-                        notes.add(waiting.note("waits-" + waiting.conversation(),
-                                "X does not take messages at the moment: what you write waits here and will be sent in order."));
-                    }
-                }
-            }
-            if (!notes.isEmpty()) {
-                journal.keep(notes);
-            }
+            journal.keep(lanes.values().stream().filter(lane -> lane.side == toX).map(lane -> lane.waiting.element().message)
+                    .filter(message -> message.time().isBefore(since)).map(message -> message.note("waits-" + message.conversation(),
+                            "X does not take messages at the moment: what you write waits here and will be sent in order.")).toList());
         }
 
         /** Lets what is being sent end within 7 s, and sends nothing more. */
@@ -817,35 +768,8 @@ public final class Bridge {
             }
             clock.shutdownNow();
             Instant until = Instant.now().plusSeconds(7);
-            for (Side side : List.of(toFlex, toX)) {
-                side.workers.shutdown();
-            }
-            for (Side side : List.of(toFlex, toX)) {
-                await(side.workers, until);
-            }
-        }
-
-        private final class Lane {
-            final String key;
-            final Side side;
-            final ArrayDeque<Attempt> waiting = new ArrayDeque<>();
-            boolean told;
-
-            Lane(String key, Side side) {
-                this.key = key;
-                this.side = side;
-            }
-
-            Attempt head() {
-                synchronized (Relay.this) {
-                    return waiting.element();
-                }
-            }
-        }
-
-        /** Delivers one message to a service. */
-        private interface Service {
-            Outcome deliver(Attempt attempt);
+            Stream.of(toFlex, toX).forEach(side -> side.workers.shutdown());
+            Stream.of(toFlex, toX).forEach(side -> await(side.workers, until));
         }
 
         /**
@@ -854,113 +778,77 @@ public final class Bridge {
          */
         private final class Side {
             final String name;
-            final Service service;
+            final Function<Attempt, Outcome> service;
             final ThreadPoolExecutor workers;
-            private final PriorityQueue<Lane> held = new PriorityQueue<>(Comparator.comparingLong(lane -> lane.head().order));
+            private final PriorityQueue<Lane> held = new PriorityQueue<>(Comparator.comparingLong(lane -> lane.waiting.element().order));
             private boolean closed;
             private String why = "";
             private int pauses;
-            private Lane probing;
+            private Lane probe;
 
-            Side(String name, Service service) {
+            Side(String name, Function<Attempt, Outcome> service) {
                 this.name = name;
                 this.service = service;
                 workers = new ThreadPoolExecutor(WORKERS, WORKERS, 30, TimeUnit.SECONDS, new LinkedBlockingQueue<>(), threads("to-" + name));
                 workers.allowCoreThreadTimeOut(true);
             }
 
-            Optional<String> trouble() {
-                synchronized (Relay.this) {
-                    return closed ? Optional.of(name + " is paused: " + why) : Optional.empty();
-                }
-            }
-
+            /** Sends a lane on its way, or before the door if that is closed by the time its turn has come. */
             void ready(Lane lane) {
-                synchronized (Relay.this) {
-                    if (closed) {
-                        held.add(lane);
-                    } else {
-                        go(lane);
+                if (stopping) return;
+                workers.execute(() -> {
+                    Attempt head;
+                    synchronized (Relay.this) {
+                        if (closed && lane != probe) held.add(lane);
+                        head = stopping || closed && lane != probe ? null : lane.waiting.element();
                     }
-                }
-            }
-
-            private void go(Lane lane) {
-                if (!stopping) {
-                    workers.execute(() -> {
-                        // The door may have closed while it stood in the workers' queue.
-                        boolean enter;
-                        synchronized (Relay.this) {
-                            enter = !stopping && (!closed || lane == probing);
-                            if (!enter) {
-                                held.add(lane);
-                            }
-                        }
-                        if (enter) {
-                            work(lane);
-                        }
-                    });
-                }
+                    if (head != null) work(lane, head);
+                });
             }
 
             void again(Lane lane, int tries, Outcome.Later later) {
                 synchronized (Relay.this) {
                     if (!later.everyone()) {
                         works(lane);
-                        after(longer(later.after(), backoff(tries)), () -> ready(lane));
+                        after(later.after(), tries, () -> ready(lane));
                         return;
                     }
                     held.add(lane);
                     why = later.reason();
-                    if (!closed) {
-                        closed = true;
-                        pauses = 0;
-                        LOG.log(WARNING, () -> name + " is paused for all customers: " + later.reason());
-                    } else if (probing != lane) {
-                        // It was already under way when the door closed; the pause that runs will do.
-                        return;
-                    }
-                    probing = null;
-                    after(longer(later.after(), backoff(++pauses)), this::probe);
-                }
-            }
-
-            private void probe() {
-                synchronized (Relay.this) {
-                    probing = held.remove();
-                    go(probing);
+                    // One that was under way when the door closed changes nothing: the pause that runs will do.
+                    if (closed && lane != probe) return;
+                    if (!closed) LOG.log(WARNING, () -> name + " is paused for all customers: " + later.reason());
+                    pauses = closed ? pauses + 1 : 1;
+                    closed = true;
+                    probe = null;
+                    after(later.after(), pauses, () -> {
+                        probe = held.remove();
+                        ready(probe);
+                    });
                 }
             }
 
             /** The service has looked at this lane's message on its merits: if it was the probe, the door opens. */
             void works(Lane lane) {
-                synchronized (Relay.this) {
-                    if (lane == probing) {
-                        probing = null;
-                        closed = false;
-                        LOG.log(INFO, () -> name + " takes messages again");
-                        while (!held.isEmpty()) {
-                            go(held.remove());
-                        }
+                if (lane != probe) return;
+                probe = null;
+                closed = false;
+                LOG.log(INFO, () -> name + " takes messages again");
+                while (!held.isEmpty()) {
+                    ready(held.remove());
+                }
+            }
+
+            /** Backoff, exponential with full jitter: many lanes that failed together do not come back together. */
+            private void after(Duration asked, int tries, Runnable then) {
+                if (stopping) return;
+                long ceiling = Math.min(tempo.longestPause().toMillis(), tempo.firstPause().toMillis() << Math.min(tries - 1, 20));
+                clock.schedule(() -> {
+                    synchronized (Relay.this) {
+                        then.run();
                     }
-                }
+                }, Math.max(asked.toMillis(), ThreadLocalRandom.current().nextLong(ceiling + 1)), TimeUnit.MILLISECONDS);
             }
-
-            private void after(Duration pause, Runnable then) {
-                if (!stopping) {
-                    clock.schedule(then, pause.toMillis(), TimeUnit.MILLISECONDS);
-                }
-            }
-        }
-
-        /** Exponential, with full jitter: many lanes that failed together do not come back together. */
-        private Duration backoff(int tries) {
-            long ceiling = Math.min(tempo.longestPause().toMillis(), tempo.firstPause().toMillis() << Math.min(tries - 1, 20));
-            return Duration.ofMillis(ThreadLocalRandom.current().nextLong(ceiling + 1));
-        }
-
-        private static Duration longer(Duration one, Duration other) {
-            return one.compareTo(other) > 0 ? one : other;
         }
     }
 
@@ -1008,22 +896,19 @@ public final class Bridge {
         }
 
         /** One call for a message in a known conversation, six for the first message of a new customer. */
-        @Override
-        public Outcome deliver(Attempt attempt) {
+        @Override public Outcome deliver(Attempt attempt) {
             String customer = attempt.message.customer();
             String known = live.get(customer);
             if (known != null) {
                 Outcome posted = post(known, attempt, false);
-                if (!(posted instanceof Outcome.Refused refused && refused.gone())) {
-                    return posted;
-                }
+                if (!(posted instanceof Outcome.Refused refused && refused.gone())) return posted;
                 live.remove(customer, known);
             }
             Opening opening = open(attempt.message);
-            if (opening.trouble() != null) {
-                return opening.trouble();
-            }
+            if (opening.trouble() != null) return opening.trouble();
             live.put(customer, opening.sid());
+            // Another bridge may have been given the same message, before this one knew the conversation.
+            if (!opening.fresh() && attempt.unknownSince == null) attempt.unknownSince = Instant.now();
             Outcome posted = post(opening.sid(), attempt, opening.fresh());
             return posted instanceof Outcome.Refused refused && refused.gone() ? later("closed while it was opened", Duration.ZERO) : posted;
         }
@@ -1034,9 +919,7 @@ public final class Bridge {
 
         /** A complete conversation, or why there is none yet. */
         private record Opening(String sid, boolean fresh, Outcome trouble) {
-            static Opening failed(Answer answer) {
-                return new Opening("", false, answer.outcome());
-            }
+            static Opening failed(Answer answer) { return new Opening("", false, answer.outcome()); }
         }
 
         /**
@@ -1045,18 +928,12 @@ public final class Bridge {
          */
         private Opening open(Message message) {
             Answer created = create(message, 0);
-            if (created.ok()) {
-                return complete(created.body(), message, true);
-            }
-            if (created.code() != TAKEN) {
-                return Opening.failed(created);
-            }
+            if (created.ok()) return complete(created.body(), message, true);
+            if (created.code() != TAKEN) return Opening.failed(created);
             int closed = 0;
             for (String page = service() + "/ParticipantConversations?Identity=" + identity(message.customer()); !page.isEmpty();) {
                 Answer listed = twilio.get("conversations", page);
-                if (!listed.ok()) {
-                    return Opening.failed(listed);
-                }
+                if (!listed.ok()) return Opening.failed(listed);
                 for (JsonNode conversation : listed.body().path("conversations")) {
                     if (!conversation.path("conversation_state").asText().equals("closed")) {
                         return complete(conversation, message, false);
@@ -1068,16 +945,10 @@ public final class Bridge {
             // Names of closed conversations stay taken; one that was joined by nobody yet shows only here.
             for (int n = closed; n <= closed + 20; n++) {
                 Answer next = create(message, n);
-                if (next.ok()) {
-                    return complete(next.body(), message, true);
-                }
+                if (next.ok()) return complete(next.body(), message, true);
                 Answer taken = next.code() == TAKEN ? twilio.get("conversations", path(name(message.customer(), n))) : next;
-                if (!taken.ok()) {
-                    return Opening.failed(taken);
-                }
-                if (!taken.body().path("state").asText().equals("closed")) {
-                    return complete(taken.body(), message, false);
-                }
+                if (!taken.ok()) return Opening.failed(taken);
+                if (!taken.body().path("state").asText().equals("closed")) return complete(taken.body(), message, false);
             }
             return new Opening("", false, later("no free name for a conversation", Duration.ZERO));
         }
@@ -1086,9 +957,7 @@ public final class Bridge {
         private static final int TAKEN = 50353;
         private static final int ALREADY_IN = 50433;
 
-        private static String name(String customer, int n) {
-            return identity(customer) + "-" + n;
-        }
+        private static String name(String customer, int n) { return identity(customer) + "-" + n; }
 
         private Answer create(Message message, int n) {
             return twilio.post("conversations", service() + "/Conversations", Form.of("UniqueName", name(message.customer(), n),
@@ -1127,17 +996,13 @@ public final class Bridge {
             }
             if (!done) {
                 Answer joined = twilio.post("conversations", path(sid) + "/Participants", Form.of("Identity", identity(message.customer())));
-                if (!joined.ok() && joined.code() != ALREADY_IN) {
-                    return Opening.failed(joined);
-                }
+                if (!joined.ok() && joined.code() != ALREADY_IN) return Opening.failed(joined);
             }
             Form webhook = Form.of("Target", "webhook", "Configuration.Url", settings.fromFlexUrl(message.customer()), "Configuration.Method", "post",
                     "Configuration.Filters", "onMessageAdded", "Configuration.Filters", "onConversationStateUpdated");
             Answer hooked = fresh ? twilio.post("conversations", path(sid) + "/Webhooks", webhook)
                     : twilio.ensureWebhook("conversations", path(sid) + "/Webhooks", webhook);
-            if (!hooked.ok()) {
-                return Opening.failed(hooked);
-            }
+            if (!hooked.ok()) return Opening.failed(hooked);
             return done ? new Opening(sid, false, null) : route(sid, attributes, message, fresh);
         }
 
@@ -1147,9 +1012,7 @@ public final class Bridge {
             if (!fresh) {
                 Answer tasks = twilio.get("taskrouter", "/v1/Workspaces/" + settings.workspace() + "/Tasks?EvaluateTaskAttributes="
                         + Form.escape("conversationSid == \"" + sid + "\""));
-                if (!tasks.ok()) {
-                    return Opening.failed(tasks);
-                }
+                if (!tasks.ok()) return Opening.failed(tasks);
                 task = tasks.body().at("/tasks/0");
             }
             JsonNode found = lenient(task.path("attributes").asText());
@@ -1186,32 +1049,22 @@ public final class Bridge {
             return routing;
         }
 
-        @Override
-        public Outcome note(Message note) {
+        @Override public Outcome note(Message note) {
             return twilio.post("conversations", path(note.conversation()) + "/Messages", Form.of("Author", NOTE_AUTHOR, "Body", note.text())).outcome();
         }
 
-        @Override
-        public Owner customerOf(String conversation) {
+        @Override public Owner customerOf(String conversation) {
             return Owner.in(twilio.get("conversations", path(conversation)), "twitter-([0-9]{1,19})-[0-9]+", "unique_name");
         }
 
-        @Override
-        public void ended(String customer, String conversation) {
-            live.values().remove(conversation);
-        }
+        @Override public void ended(String customer, String conversation) { live.values().remove(conversation); }
 
         private static Outcome later(String reason, Duration after) {
             return new Outcome.Later(reason, after, false, false);
         }
 
-        private String service() {
-            return "/v1/Services/" + settings.chatService();
-        }
-
-        private String path(String conversation) {
-            return service() + "/Conversations/" + Form.escape(conversation);
-        }
+        private String service() { return "/v1/Services/" + settings.chatService(); }
+        private String path(String conversation) { return service() + "/Conversations/" + Form.escape(conversation); }
     }
 
     /** Programmable Chat with Flex Flows, the original's API. Twilio calls it at its end (June 2026); accounts that have it use it. */
@@ -1230,45 +1083,35 @@ public final class Bridge {
          * Two calls for a message in a known chat, four for the first of a chat. Creating the channel is asked for every time: it
          * gives back the customer's channel while that is active, and a new one after the agent has ended it.
          */
-        @Override
-        public Outcome deliver(Attempt attempt) {
+        @Override public Outcome deliver(Attempt attempt) {
             Message message = attempt.message;
             String customer = message.customer();
             Answer opened = twilio.post("flex-api", "/v1/Channels", Form.of("FlexFlowSid", settings.flexFlow(), "Identity", identity(customer),
                     "ChatUserFriendlyName", message.title(), "ChatFriendlyName", customer, "Target", "@" + message.handle()));
-            if (!opened.ok()) {
-                return opened.outcome();
-            }
+            if (!opened.ok()) return opened.outcome();
             String channel = opened.body().path("sid").asText();
             if (!channel.equals(ready.get(customer))) {
                 Answer hooked = twilio.ensureWebhook("chat", path(channel) + "/Webhooks", Form.of("Type", "webhook",
                         "Configuration.Url", settings.fromFlexUrl(customer), "Configuration.Method", "POST",
                         "Configuration.Filters", "onMessageSent", "Configuration.Filters", "onMediaMessageSent",
                         "Configuration.Filters", "onChannelUpdated", "Configuration.RetryCount", "3"));
-                if (!hooked.ok()) {
-                    return hooked.outcome();
-                }
+                if (!hooked.ok()) return hooked.outcome();
                 ready.put(customer, channel);
             }
             // With webhooks, or the flow's Studio hook does not run and no agent hears of the chat.
             return twilio.postParts("chat", path(channel) + "/Messages", "From", true, attempt, false);
         }
 
-        @Override
-        public Outcome note(Message note) {
+        @Override public Outcome note(Message note) {
             return twilio.post("chat", path(note.conversation()) + "/Messages", Form.of("From", NOTE_AUTHOR, "Body", note.text())).outcome();
         }
 
         /** The original, and so do we, keeps the customer's id in the channel's friendly name. */
-        @Override
-        public Owner customerOf(String conversation) {
+        @Override public Owner customerOf(String conversation) {
             return Owner.in(twilio.get("chat", path(conversation)), "([0-9]{1,19})", "friendly_name");
         }
 
-        @Override
-        public void ended(String customer, String conversation) {
-            ready.values().remove(conversation);
-        }
+        @Override public void ended(String customer, String conversation) { ready.values().remove(conversation); }
 
         private String path(String channel) {
             return "/v2/Services/" + settings.chatService() + "/Channels/" + Form.escape(channel);
@@ -1293,17 +1136,9 @@ public final class Bridge {
                     : Signatures.basic(settings.apiKey(), settings.apiSecret());
         }
 
-        Answer get(String product, String path) {
-            return client.call(request(product, path).GET());
-        }
-
-        Answer delete(String product, String path) {
-            return client.call(request(product, path).DELETE());
-        }
-
-        Answer post(String product, String path, Form form) {
-            return client.call(filled(request(product, path), form));
-        }
+        Answer get(String product, String path) { return client.call(request(product, path).GET()); }
+        Answer delete(String product, String path) { return client.call(request(product, path).DELETE()); }
+        Answer post(String product, String path, Form form) { return client.call(filled(request(product, path), form)); }
 
         private HttpRequest.Builder request(String product, String path) {
             return HttpRequest.newBuilder(URI.create(urls.replace("{product}", product) + path)).header("Authorization", authorization);
@@ -1327,9 +1162,7 @@ public final class Bridge {
             Supplier<Answer> newest = () -> get(product, messages + "?Order=desc&PageSize=100");
             if (attempt.unknownSince != null && !fresh) {
                 Answer found = newest.get();
-                if (!found.ok()) {
-                    return found.outcome();
-                }
+                if (!found.ok()) return found.outcome();
                 for (JsonNode posted : found.body().path("messages")) {
                     JsonNode mark = lenient(posted.path("attributes").asText());
                     if (mark.path("x_dm_id").asText().equals(message.id())) {
@@ -1344,18 +1177,12 @@ public final class Bridge {
             String sid = "found";
             for (; attempt.parts < parts.size(); attempt.parts++) {
                 ObjectNode attributes = JSON.createObjectNode().put("x_dm_id", message.id()).put("part", attempt.parts + 1);
-                if (!message.answer().isEmpty()) {
-                    attributes.put("quick_reply_metadata", message.answer());
-                }
-                if (read.chosen()) {
-                    attributes.put("chosen_by", message.text());
-                }
+                if (!message.answer().isEmpty()) attributes.put("quick_reply_metadata", message.answer());
+                if (read.chosen()) attributes.put("chosen_by", message.text());
                 HttpRequest.Builder request = filled(request(product, messages), Form.of(author, identity(message.customer()),
                         "Body", parts.get(attempt.parts), "Attributes", attributes.toString()));
                 Answer posted = client.call(webhooks ? request.header("X-Twilio-Webhook-Enabled", "true") : request);
-                if (!posted.ok()) {
-                    return posted.outcome();
-                }
+                if (!posted.ok()) return posted.outcome();
                 sid = posted.body().path("sid").asText();
             }
             return new Outcome.Delivered(sid, "");
@@ -1375,18 +1202,14 @@ public final class Bridge {
             last.body().path("webhooks").forEach(webhook -> {
                 String known = webhook.at("/configuration/url").asText();
                 // With our parameter, or without it as the original registered it.
-                if (known.endsWith(route) || known.endsWith("/fromFlex")) {
-                    ours.add(webhook);
-                }
+                if (known.endsWith(route) || known.endsWith("/fromFlex")) ours.add(webhook);
             });
             // The one that is right already stays first; with equals the order of listing decides, the same for every bridge.
             ours.sort(Comparator.comparing(webhook -> !webhook.at("/configuration/url").asText().equals(url)));
             for (JsonNode surplus : ours.subList(Math.min(1, ours.size()), ours.size())) {
                 last = last.ok() ? delete(product, webhooks + "/" + surplus.path("sid").asText()) : last;
             }
-            if (last.ok() && ours.isEmpty()) {
-                return post(product, webhooks, form);
-            }
+            if (last.ok() && ours.isEmpty()) return post(product, webhooks, form);
             return last.ok() && !ours.get(0).at("/configuration/url").asText().equals(url)
                     ? post(product, webhooks + "/" + ours.get(0).path("sid").asText(), Form.of("Configuration.Url", url)) : last;
         }
@@ -1397,10 +1220,7 @@ public final class Bridge {
         return Collections.synchronizedMap(new LinkedHashMap<>(16, 0.75f, true) {
             private static final long serialVersionUID = 1;
 
-            @Override
-            protected boolean removeEldestEntry(Map.Entry<String, V> eldest) {
-                return size() > 100_000;
-            }
+            @Override protected boolean removeEldestEntry(Map.Entry<String, V> eldest) { return size() > 100_000; }
         });
     }
 
@@ -1421,9 +1241,7 @@ public final class Bridge {
             }
             at += Character.charCount(point);
             used += weight.applyAsInt(point);
-            if (Character.isWhitespace(point)) {
-                space = at;
-            }
+            if (Character.isWhitespace(point)) space = at;
         }
         parts.add(text.substring(start));
         parts.removeIf(String::isBlank);
@@ -1478,18 +1296,14 @@ public final class Bridge {
 
         /** A message found at X, its text as it was before X shortened the links. */
         record Sent(String id, String text, Instant at) { }
-
         void delivered(String customer, Rich rich) { }
 
-        @Override
-        public Outcome deliver(Attempt attempt, String customer) {
+        @Override public Outcome deliver(Attempt attempt, String customer) {
             Message message = attempt.message;
             if (!message.attachments().isEmpty()) {
                 return new Outcome.Refused("files are not carried to X yet (" + String.join(", ", message.attachments()) + ")", false);
             }
-            if (message.text().isBlank()) {
-                return new Outcome.Refused("a message without text cannot be sent", false);
-            }
+            if (message.text().isBlank()) return new Outcome.Refused("a message without text cannot be sent", false);
             if (exhaustedUntil.isAfter(Instant.now())) {
                 return new Outcome.Later("the rate limit is used up until " + exhaustedUntil, Duration.between(Instant.now(), exhaustedUntil), true, false);
             }
@@ -1498,9 +1312,7 @@ public final class Bridge {
             String id = "found";
             if (attempt.unknownSince != null) {
                 Answer newest = newest(customer);
-                if (!newest.ok()) {
-                    return newest.outcome();
-                }
+                if (!newest.ok()) return newest.outcome();
                 // What arrived before is settled under its own id; each message found counts for one part.
                 List<Sent> found = new ArrayList<>(read(newest.body(), customer));
                 Instant since = attempt.unknownSince.minus(SKEW);
@@ -1509,9 +1321,7 @@ public final class Bridge {
                 for (attempt.parts = 0; attempt.parts < parts.size(); attempt.parts++) {
                     String part = parts.get(attempt.parts).strip();
                     Optional<Sent> same = found.stream().filter(sent -> sent.text().strip().equals(part)).findFirst();
-                    if (same.isEmpty()) {
-                        break;
-                    }
+                    if (same.isEmpty()) break;
                     id = same.get().id();
                     found.remove(same.get());
                 }
@@ -1524,9 +1334,7 @@ public final class Bridge {
                 if (sent.headers().firstValue("x-rate-limit-remaining").orElse("").equals("0")) {
                     exhaustedUntil = Instant.now().plus(sent.untilReset());
                 }
-                if (!sent.ok()) {
-                    return sent.outcome();
-                }
+                if (!sent.ok()) return sent.outcome();
                 id = id(sent.body());
             }
             delivered(customer, rich);
@@ -1552,34 +1360,21 @@ public final class Bridge {
             this.choices = choices;
         }
 
-        @Override
-        String path(String customer) {
-            return "/2/dm_conversations/with/" + customer + "/messages";
-        }
+        @Override String path(String customer) { return "/2/dm_conversations/with/" + customer + "/messages"; }
+        @Override String text(Rich rich) { return rich.plain(); }
 
-        @Override
-        String text(Rich rich) {
-            return rich.plain();
-        }
-
-        @Override
-        ObjectNode body(String customer, String text, Rich rich, boolean last) {
+        @Override ObjectNode body(String customer, String text, Rich rich, boolean last) {
             return JSON.createObjectNode().put("text", text);
         }
 
-        @Override
-        String id(JsonNode answer) {
-            return answer.at("/data/dm_event_id").asText();
-        }
+        @Override String id(JsonNode answer) { return answer.at("/data/dm_event_id").asText(); }
 
-        @Override
-        Answer newest(String customer) {
+        @Override Answer newest(String customer) {
             return client.call(request("GET", "/2/dm_conversations/with/" + customer + "/dm_events", Form.of("max_results", "100", "event_types", "MessageCreate",
                     "dm_event.fields", "created_at,entities,event_type,id,text", "expansions", "sender_id")).GET());
         }
 
-        @Override
-        List<Sent> read(JsonNode newest, String customer) {
+        @Override List<Sent> read(JsonNode newest, String customer) {
             return Stream.of(newest.path("data")).flatMap(Bridge::elements).filter(event -> !event.path("sender_id").asText().equals(customer))
                     .map(event -> new Sent(event.path("id").asText(), FromX.text(event), time(event.path("created_at").asText()))).toList();
         }
@@ -1592,10 +1387,7 @@ public final class Bridge {
             }
         }
 
-        @Override
-        void delivered(String customer, Rich rich) {
-            choices.sent(customer, rich);
-        }
+        @Override void delivered(String customer, Rich rich) { choices.sent(customer, rich); }
     }
 
     /** The original's Direct Message API, the only one with quick replies and buttons (X API v1.1, "direct_messages/events/new"). */
@@ -1604,18 +1396,10 @@ public final class Bridge {
             super(client, settings, sentBefore);
         }
 
-        @Override
-        String path(String customer) {
-            return "/1.1/direct_messages/events/new.json";
-        }
+        @Override String path(String customer) { return "/1.1/direct_messages/events/new.json"; }
+        @Override String text(Rich rich) { return rich.text(); }
 
-        @Override
-        String text(Rich rich) {
-            return rich.text();
-        }
-
-        @Override
-        ObjectNode body(String customer, String text, Rich rich, boolean last) {
+        @Override ObjectNode body(String customer, String text, Rich rich, boolean last) {
             ObjectNode event = JSON.createObjectNode();
             ObjectNode create = event.putObject("event").put("type", "message_create").putObject("message_create");
             create.putObject("target").put("recipient_id", customer);
@@ -1625,9 +1409,7 @@ public final class Bridge {
                 for (Rich.Option option : rich.options()) {
                     // The metadata comes back with the customer's answer.
                     ObjectNode shown = list.addObject().put("label", option.label()).put("metadata", "option_" + list.size());
-                    if (!option.description().isEmpty()) {
-                        shown.put("description", option.description());
-                    }
+                    if (!option.description().isEmpty()) shown.put("description", option.description());
                 }
             }
             if (last && !rich.buttons().isEmpty()) {
@@ -1637,18 +1419,13 @@ public final class Bridge {
             return event;
         }
 
-        @Override
-        String id(JsonNode answer) {
-            return answer.at("/event/id").asText();
-        }
+        @Override String id(JsonNode answer) { return answer.at("/event/id").asText(); }
 
-        @Override
-        Answer newest(String customer) {
+        @Override Answer newest(String customer) {
             return client.call(request("GET", "/1.1/direct_messages/events/list.json", Form.of("count", "50")).GET());
         }
 
-        @Override
-        List<Sent> read(JsonNode newest, String customer) {
+        @Override List<Sent> read(JsonNode newest, String customer) {
             return Stream.of(newest.path("events")).flatMap(Bridge::elements)
                     .filter(event -> event.at("/message_create/target/recipient_id").asText().equals(customer))
                     .map(event -> new Sent(event.path("id").asText(), FromX.text(event.at("/message_create/message_data")),
@@ -1677,20 +1454,13 @@ public final class Bridge {
         }
 
         record Read(String text, boolean chosen) { }
-
-        void sent(String customer, Rich rich) {
-            if (!rich.options().isEmpty()) {
-                last.put(customer, labels(rich));
-            }
-        }
+        void sent(String customer, Rich rich) { if (!rich.options().isEmpty()) last.put(customer, labels(rich)); }
 
         /** @param newest the conversation's newest messages first; asked for only if the text may be a choice */
         Read read(Message message, Supplier<Answer> newest) {
             String typed = message.text().strip();
             boolean number = typed.matches("[1-9][0-9]?");
-            if (!numbered || typed.isEmpty() || typed.length() > 2 * Rich.MAX_LABEL) {
-                return new Read(message.text(), false);
-            }
+            if (!numbered || typed.isEmpty() || typed.length() > 2 * Rich.MAX_LABEL) return new Read(message.text(), false);
             List<String> labels = last.get(message.customer());
             if (labels == null || number) {
                 labels = find(newest.get().body().path("messages"), message.customer());
@@ -1698,9 +1468,7 @@ public final class Bridge {
             }
             int index = number ? Integer.parseInt(typed) - 1 : labels.stream().map(label -> label.toLowerCase(Locale.ROOT)).toList()
                     .indexOf(typed.toLowerCase(Locale.ROOT));
-            if (index < 0 || index >= labels.size()) {
-                return new Read(message.text(), false);
-            }
+            if (index < 0 || index >= labels.size()) return new Read(message.text(), false);
             last.put(message.customer(), List.of());
             return new Read(labels.get(index), true);
         }
@@ -1709,22 +1477,16 @@ public final class Bridge {
             for (JsonNode message : newest) {
                 String author = message.path("author").asText(message.path("from").asText());
                 if (author.equals(identity(customer))) {
-                    if (lenient(message.path("attributes").asText()).has("chosen_by")) {
-                        return List.of();
-                    }
+                    if (lenient(message.path("attributes").asText()).has("chosen_by")) return List.of();
                 } else if (!author.equals(NOTE_AUTHOR)) {
                     List<String> labels = labels(Rich.read(message.path("body").asText()));
-                    if (!labels.isEmpty()) {
-                        return labels;
-                    }
+                    if (!labels.isEmpty()) return labels;
                 }
             }
             return List.of();
         }
 
-        private static List<String> labels(Rich rich) {
-            return rich.options().stream().map(Rich.Option::label).toList();
-        }
+        private static List<String> labels(Rich rich) { return rich.options().stream().map(Rich.Option::label).toList(); }
     }
 
     /**
@@ -1738,7 +1500,6 @@ public final class Bridge {
         static final int MAX_OPTIONS = 20, MAX_BUTTONS = 3, MAX_LABEL = 36, MAX_DESCRIPTION = 72;
 
         record Option(String label, String description) { }
-
         record Button(String label, String url) { }
 
         /** A label holds neither a comma nor another {@code Link}; what follows the comma has to look like an address. */
@@ -1814,9 +1575,7 @@ public final class Bridge {
             }
             for (Button button : buttons) {
                 tooLong(button.label(), MAX_LABEL, "label", wrong);
-                if (!usable(button.url())) {
-                    wrong.add("\"" + button.url() + "\" is not a usable http or https address");
-                }
+                if (!usable(button.url())) wrong.add("\"" + button.url() + "\" is not a usable http or https address");
             }
             return wrong.isEmpty() ? "" : "Sent as plain text, because " + String.join("; ", wrong) + ".";
         }
@@ -1894,13 +1653,9 @@ public final class Bridge {
             Matcher hash = BODY_SHA256.matcher(url);
             Form form = Form.of();
             if (hash.find()) {
-                if (!same(hash.group(1).toLowerCase(Locale.ROOT), HexFormat.of().formatHex(sha256(body)))) {
-                    return false;
-                }
+                if (!same(hash.group(1).toLowerCase(Locale.ROOT), HexFormat.of().formatHex(sha256(body)))) return false;
             } else if (body.length > 0) {
-                if (!contentType.toLowerCase(Locale.ROOT).startsWith("application/x-www-form-urlencoded")) {
-                    return false;
-                }
+                if (!contentType.toLowerCase(Locale.ROOT).startsWith("application/x-www-form-urlencoded")) return false;
                 try {
                     form = Form.decode(new String(body, UTF_8));
                 } catch (IllegalArgumentException garbled) {
@@ -2000,9 +1755,7 @@ public final class Bridge {
         }
 
         /** A field's first value, or nothing. */
-        String get(String name) {
-            return first(name).orElse("");
-        }
+        String get(String name) { return first(name).orElse(""); }
 
         /** Percent-encoding as RFC 3986 has it and OAuth needs it: the JDK's encoder differs in three places. */
         static String escape(String text) {
@@ -2068,9 +1821,7 @@ public final class Bridge {
             return new Answer(where, 0, HttpHeaders.of(Map.of(), (name, value) -> true), JSON.missingNode(), trouble, sent);
         }
 
-        boolean ok() {
-            return status / 100 == 2;
-        }
+        boolean ok() { return status / 100 == 2; }
 
         /** Codes of X that say something about our account or app, not about the message (X API, "Response codes"). */
         private static final Set<Integer> OURS = Set.of(32, 64, 89, 93, 135, 215, 220, 261, 326, 416, 453);
@@ -2080,9 +1831,7 @@ public final class Bridge {
 
         /** What this means for the message: 429, wrong keys and account trouble hold everyone; 408 and 5xx pass; other 4xx are final. */
         Outcome outcome() {
-            if (ok()) {
-                return new Outcome.Delivered(body.path("sid").asText(), "");
-            }
+            if (ok()) return new Outcome.Delivered(body.path("sid").asText(), "");
             boolean everyone = status == 429 || status == 401 || status == 402 || status == 403 && OURS.contains(code());
             boolean unknown = status == 0 ? sent : status == 408 || status >= 500 && status != 503;
             if (status < 400 || status == 408 || status >= 500 || everyone) {
@@ -2091,15 +1840,11 @@ public final class Bridge {
             return new Outcome.Refused(sentence(), status == 404 || code() == CLOSED);
         }
 
-        int code() {
-            return body.path("code").asInt(body.at("/errors/0/code").asInt());
-        }
+        int code() { return body.path("code").asInt(body.at("/errors/0/code").asInt()); }
 
         /** The service's own code and words, in one line. */
         String sentence() {
-            if (status == 0) {
-                return where + ": " + trouble;
-            }
+            if (status == 0) return where + ": " + trouble;
             String words = Stream.of("/message", "/errors/0/message", "/detail", "/title", "/error").map(body::at).map(JsonNode::asText)
                     .filter(text -> !text.isEmpty()).findFirst().orElse("no reason given");
             String code = code() == 0 ? "" : ", code " + code();
@@ -2122,9 +1867,7 @@ public final class Bridge {
         }
 
         private static Optional<Duration> seconds(String value) {
-            if (value.matches("[0-9]{1,9}")) {
-                return Optional.of(Duration.ofSeconds(Long.parseLong(value)));
-            }
+            if (value.matches("[0-9]{1,9}")) return Optional.of(Duration.ofSeconds(Long.parseLong(value)));
             try {
                 ZonedDateTime date = ZonedDateTime.parse(value, DateTimeFormatter.RFC_1123_DATE_TIME);
                 return Optional.of(Duration.between(Instant.now(), date.toInstant()));
@@ -2158,60 +1901,64 @@ public final class Bridge {
     static final class Journal implements AutoCloseable {
         record Counts(long received, long delivered, long duplicates, long failed, long pending, long oldestPendingSeconds) { }
 
-        /** Takes over a message that is on disk. */
-        interface Accepted {
-            /** @param unknown whether a try that was cut short may have delivered it */
-            void message(Message message, boolean unknown);
-        }
+        /** A message that is not delivered: waiting, or refused for a reason. @param attempted whether a try may have got through */
+        private record Kept(Message message, Instant at, boolean attempted, String reason) { }
+
+        /** Lines to append. What settles a message has to be written in the end; what a webhook brings may be turned away. */
+        private record Entry(List<Message> messages, List<ObjectNode> lines, boolean settles, CompletableFuture<Boolean> done) { }
 
         /** Bytes below which the file is not worth rewriting. */
         private static final long SMALL = 4 << 20;
+        /** Ids kept to know a message that comes again: a day's, but never fewer and never more than these. */
+        private static final int FEWEST_IDS = 100_000, MOST_IDS = 500_000;
 
         private final Path folder;
-        private final int maxPending;
-        private final long maxBytes;
-        private final FileChannel lock;
-        private final State state;
+        private final Path path;
+        // What the lines say; guarded by the journal's lock.
+        private final Map<String, Kept> pending = new LinkedHashMap<>();
+        private final Map<String, Kept> refused = new LinkedHashMap<>();
+        private final Map<String, Long> settled = new LinkedHashMap<>();
+        private final Set<String> sent = new LinkedHashSet<>();
+        private String bridge = UUID.randomUUID().toString();
+        private long received, delivered, duplicates, settledSince;
+        // The writer's own.
         private final LinkedBlockingQueue<Entry> queue = new LinkedBlockingQueue<>();
         private final Thread writer = new Thread(this::write, "journal");
-        private final AtomicLong duplicates = new AtomicLong();
-        private Accepted accepted;
-        private FileChannel file;
-        private long size;
-        private long rewriteAt;
-        private Instant rewritten = Instant.now();
-        private List<Entry> owed = new ArrayList<>();
+        private BiConsumer<Message, Boolean> accepted;
+        private int maxPending;
+        private long maxBytes, size, rewriteAt;
+        private Instant rewritten;
+        private FileChannel file, lock;
+        private List<Entry> owed = List.of();
         private volatile String trouble = "";
         private volatile boolean open = true;
 
-        /** Lines to append. What is settled has to be written in the end; what a webhook brings may be refused. */
-        private record Entry(List<Message> messages, List<ObjectNode> lines, boolean settles, CompletableFuture<Boolean> done) { }
+        private Journal(Path folder) {
+            this.folder = folder;
+            path = folder.resolve("journal.jsonl");
+        }
 
         /** @throws Wrong if the folder cannot be used, is used by another bridge, or its journal is damaged */
         static Journal open(Path folder, int maxPending, long maxBytes) throws Wrong {
+            Journal journal = new Journal(folder);
+            journal.maxPending = maxPending;
+            journal.maxBytes = maxBytes;
             try {
-                boolean posix = folder.getFileSystem().supportedFileAttributeViews().contains("posix");
-                if (!Files.isDirectory(folder)) {
-                    Files.createDirectories(folder.toAbsolutePath().getParent());
-                    if (posix) {
-                        Files.createDirectory(folder, PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")));
-                    } else {
-                        Files.createDirectory(folder);
-                    }
-                }
-                FileChannel lock = openPrivately(folder.resolve("lock"));
-                if (!locked(lock)) {
-                    lock.close();
+                Files.createDirectories(folder.toAbsolutePath().getParent());
+                if (!Files.isDirectory(folder)) Files.createDirectory(folder, only("rwx------"));
+                journal.lock = openPrivately(folder.resolve("lock"));
+                if (!locked(journal.lock)) {
                     throw new Wrong(1, List.of("another bridge is running on " + folder + ": stop it, or give this one a DATA_DIR of its own"));
                 }
-                try {
-                    return new Journal(folder, maxPending, maxBytes, lock);
-                } catch (IOException | Wrong failed) {
-                    lock.close();
-                    throw failed;
-                }
+                journal.read();
+                journal.rewrite();
+                return journal;
             } catch (IOException failed) {
+                journal.closeFiles();
                 throw new Wrong(1, List.of("the data folder " + folder + " cannot be used (" + reason(failed) + "): make it writable, or set DATA_DIR"));
+            } catch (Wrong wrong) {
+                journal.closeFiles();
+                throw wrong;
             }
         }
 
@@ -2224,57 +1971,44 @@ public final class Bridge {
         }
 
         private static FileChannel openPrivately(Path path) throws IOException {
-            boolean fresh = !Files.exists(path);
-            FileChannel channel = FileChannel.open(path, StandardOpenOption.CREATE, StandardOpenOption.READ, StandardOpenOption.WRITE);
-            if (fresh && path.getFileSystem().supportedFileAttributeViews().contains("posix")) {
-                Files.setPosixFilePermissions(path, PosixFilePermissions.fromString("rw-------"));
-            }
-            return channel;
+            return FileChannel.open(path, Set.of(StandardOpenOption.CREATE, StandardOpenOption.READ, StandardOpenOption.WRITE), only("rw-------"));
         }
 
-        private Journal(Path folder, int maxPending, long maxBytes, FileChannel lock) throws IOException, Wrong {
-            this.folder = folder;
-            this.maxPending = maxPending;
-            this.maxBytes = maxBytes;
-            this.lock = lock;
-            state = State.read(folder.resolve("journal.jsonl"));
-            rewrite();
+        /** Permissions for the owner alone, where files have such. */
+        private static FileAttribute<?>[] only(String permissions) {
+            return FileSystems.getDefault().supportedFileAttributeViews().contains("posix")
+                    ? new FileAttribute<?>[] {PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString(permissions))} : new FileAttribute<?>[0];
         }
 
-        void start(Accepted accepted) {
+        /** @param accepted takes over each message that is on disk, and whether a try that was cut short may have delivered it */
+        void start(BiConsumer<Message, Boolean> accepted) {
             this.accepted = accepted;
-            state.pending().forEach(pending -> accepted.message(pending.message(), pending.attempted()));
+            pending.values().forEach(kept -> accepted.accept(kept.message(), kept.attempted()));
             writer.start();
         }
 
-        /** Whether X gave this id to a message that is settled. */
-        boolean sent(String directMessage) { return state.sent(directMessage); }
-
         /** The name this folder gives its bridge, the same after every restart. */
-        String bridge() {
-            return state.bridge;
-        }
+        String bridge() { return bridge; }
+
+        /** Whether X gave this id to a message that is settled. */
+        synchronized boolean sent(String directMessage) { return sent.contains(directMessage); }
 
         /** @return true once all of them are on disk, be it from an earlier time; false if there is no room */
-        CompletableFuture<Boolean> keep(List<Message> messages) {
-            return submit(new Entry(messages, List.of(), false, new CompletableFuture<>()));
-        }
+        CompletableFuture<Boolean> keep(List<Message> messages) { return submit(false, messages); }
 
         /** Marks that a message is about to be sent: after a crash it is looked for before it is repeated. */
-        void attempting(String id) {
-            submit(new Entry(List.of(), List.of(JSON.createObjectNode().put("attempt", id)), true, new CompletableFuture<>())).join();
-        }
+        void attempting(String id) { submit(true, List.of(), JSON.createObjectNode().put("attempt", id)).join(); }
 
         void delivered(String id, String as, List<Message> notes) {
-            submit(new Entry(notes, List.of(JSON.createObjectNode().put("delivered", id).put("as", as)), true, new CompletableFuture<>()));
+            submit(true, notes, JSON.createObjectNode().put("delivered", id).put("as", as).put("at", System.currentTimeMillis()));
         }
 
         void failed(String id, String reason, List<Message> notes) {
-            submit(new Entry(notes, List.of(JSON.createObjectNode().put("failed", id).put("reason", reason)
-                    .put("at", System.currentTimeMillis())), true, new CompletableFuture<>()));
+            submit(true, notes, JSON.createObjectNode().put("failed", id).put("reason", reason).put("at", System.currentTimeMillis()));
         }
 
-        private CompletableFuture<Boolean> submit(Entry entry) {
+        private CompletableFuture<Boolean> submit(boolean settles, List<Message> messages, ObjectNode... lines) {
+            Entry entry = new Entry(messages, List.of(lines), settles, new CompletableFuture<>());
             if (open) {
                 queue.add(entry);
             } else {
@@ -2283,13 +2017,15 @@ public final class Bridge {
             return entry.done();
         }
 
-        Counts counts() {
-            return state.counts(duplicates.get());
+        synchronized Counts counts() {
+            long oldest = pending.isEmpty() ? 0 : Math.max(0, Duration.between(pending.values().iterator().next().at(), Instant.now()).toSeconds());
+            return new Counts(received, delivered, duplicates, counted(refused.values()), pending.size(), oldest);
         }
 
-        Optional<String> trouble() {
-            return trouble.isEmpty() ? Optional.empty() : Optional.of(trouble);
-        }
+        Optional<String> trouble() { return trouble.isEmpty() ? Optional.empty() : Optional.of(trouble); }
+
+        /** The bridge's own notes are carried like messages, but nobody sent them. */
+        private static long counted(Collection<Kept> all) { return all.stream().filter(kept -> kept.message().direction() != Direction.NOTE).count(); }
 
         /** The writer: all that has come in since the last sync shares the next one. */
         private void write() {
@@ -2297,24 +2033,19 @@ public final class Bridge {
             while (open || !queue.isEmpty()) {
                 try {
                     Entry first = queue.poll(1, TimeUnit.SECONDS);
-                    if (first != null) {
-                        batch.add(first);
-                        queue.drainTo(batch, 10_000);
-                    }
-                    batch.addAll(retries());
-                    write(batch);
-                    boolean hourly = rewritten.isBefore(Instant.now().minusSeconds(3600));
-                    if (trouble.isEmpty() && state.settled() > 0 && (size > rewriteAt || size > maxBytes || hourly)) {
-                        rewrite();
-                    }
+                    if (first != null) batch.add(first);
+                    queue.drainTo(batch, 10_000);
+                    askedBack().ifPresent(batch::add);
+                    write(Stream.concat(owed.stream(), batch.stream()).toList());
+                    boolean pays = size > rewriteAt || size > maxBytes || rewritten.isBefore(Instant.now().minusSeconds(3600));
+                    if (trouble.isEmpty() && settledSince > 0 && pays) rewrite();
                 } catch (IOException | RuntimeException failed) {
                     trouble = "the journal cannot be written: " + reason(failed);
                     LOG.log(ERROR, () -> trouble);
-                    rewriteAt = size * 2;
+                    rewriteAt = 2 * size;
                 } catch (InterruptedException never) {
                     open = false;
                 }
-                // Whoever still waits was not served.
                 batch.forEach(entry -> entry.done().complete(false));
                 batch.clear();
             }
@@ -2324,61 +2055,48 @@ public final class Bridge {
             Set<String> fresh = new HashSet<>();
             List<ObjectNode> lines = new ArrayList<>();
             List<Entry> written = new ArrayList<>();
-            boolean sync = false;
-            for (Entry entry : Stream.concat(owed.stream(), batch.stream()).toList()) {
-                List<Message> news = entry.messages().stream().filter(message -> !state.knows(message.id()) && fresh.add(message.id())).toList();
-                boolean room = state.counts(0).pending() + fresh.size() <= maxPending && size < maxBytes;
-                if (!room && !news.isEmpty() && !entry.settles()) {
+            for (Entry entry : batch) {
+                List<Message> news = entry.messages().stream().filter(message -> !knows(message.id()) && fresh.add(message.id())).toList();
+                if (!entry.settles() && !news.isEmpty() && (pending.size() + fresh.size() > maxPending || size > maxBytes)) {
                     news.forEach(message -> fresh.remove(message.id()));
                     entry.done().complete(false);
                     continue;
                 }
-                if (!entry.settles()) {
-                    duplicates.addAndGet(entry.messages().size() - news.size());
-                }
-                news.forEach(message -> lines.add(JSON.createObjectNode().put("at", System.currentTimeMillis()).set("message", message.toJson())));
+                entry.messages().stream().filter(message -> !news.contains(message) && message.direction() != Direction.NOTE).forEach(again -> duplicates++);
+                news.forEach(message -> lines.add(line(message, Instant.now())));
                 lines.addAll(entry.lines());
                 written.add(entry);
-                sync |= !news.isEmpty() || entry.lines().stream().anyMatch(line -> line.has("attempt"));
             }
-            if (lines.isEmpty() && !trouble.isEmpty()) {
-                lines.add(JSON.createObjectNode().put("checked", System.currentTimeMillis()));
-            }
+            // What is merely settled is not synced at once: if a power cut undoes that, the message is looked up, not repeated.
+            boolean sync = lines.stream().anyMatch(line -> line.has("message") || line.has("attempt"));
+            if (lines.isEmpty() && !trouble.isEmpty()) lines.add(JSON.createObjectNode().put("checked", System.currentTimeMillis()));
             try {
                 append(lines, sync);
-                owed = new ArrayList<>();
             } catch (IOException full) {
-                if (trouble.isEmpty()) {
-                    LOG.log(ERROR, () -> "the journal cannot be written, new messages are refused: " + reason(full));
-                }
+                if (trouble.isEmpty()) LOG.log(ERROR, () -> "the journal cannot be written, new messages are refused: " + reason(full));
                 trouble = "the journal cannot be written: " + reason(full);
-                owed = written.stream().filter(Entry::settles).collect(Collectors.toCollection(ArrayList::new));
+                owed = written.stream().filter(Entry::settles).toList();
                 // A message may be sent without its mark: the worst that follows is one sent twice, if the process dies as well.
                 written.forEach(entry -> entry.done().complete(entry.settles()));
                 return;
             }
-            if (!trouble.isEmpty()) {
-                trouble = "";
-                LOG.log(INFO, () -> "the journal can be written again");
-            }
-            lines.forEach(line -> state.apply(line).ifPresent(pending -> accepted.message(pending.message(), pending.attempted())));
+            if (!trouble.isEmpty()) LOG.log(INFO, () -> "the journal can be written again");
+            trouble = "";
+            owed = List.of();
+            lines.forEach(line -> apply(line).ifPresent(kept -> accepted.accept(kept.message(), kept.attempted())));
             written.forEach(entry -> entry.done().complete(true));
         }
 
         /** Writes at the end of what is good: what a failed write has left there is overwritten. */
         private void append(List<ObjectNode> lines, boolean sync) throws IOException {
-            if (lines.isEmpty()) {
-                return;
-            }
+            if (lines.isEmpty()) return;
             ByteBuffer bytes = encode(lines);
             int length = bytes.remaining();
             try {
                 while (bytes.hasRemaining()) {
                     file.write(bytes, size + length - bytes.remaining());
                 }
-                if (sync) {
-                    file.force(false);
-                }
+                if (sync) file.force(false);
             } catch (IOException failed) {
                 file.truncate(size);
                 throw failed;
@@ -2387,253 +2105,179 @@ public final class Bridge {
         }
 
         private static ByteBuffer encode(List<ObjectNode> lines) {
-            StringBuilder text = new StringBuilder();
-            lines.forEach(line -> text.append(line).append('\n'));
-            return UTF_8.encode(text.toString());
+            return UTF_8.encode(lines.stream().map(line -> line + "\n").collect(Collectors.joining()));
         }
 
         /** Leaves out what is settled: written aside, synced, then put in the place of the old file in one step. */
         private void rewrite() throws IOException {
             Path aside = folder.resolve("journal.new");
             Files.deleteIfExists(aside);
+            FileChannel old = file;
             FileChannel fresh = openPrivately(aside);
             try {
-                ByteBuffer bytes = encode(state.snapshot());
-                while (bytes.hasRemaining()) {
+                for (ByteBuffer bytes = encode(snapshot()); bytes.hasRemaining();) {
                     fresh.write(bytes);
                 }
                 fresh.force(true);
+                Files.move(aside, path, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
             } catch (IOException failed) {
                 fresh.close();
                 throw failed;
             }
-            Files.move(aside, folder.resolve("journal.jsonl"), StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
             try (FileChannel names = FileChannel.open(folder, StandardOpenOption.READ)) {
                 names.force(true);
             } catch (IOException notOnThisSystem) {
                 LOG.log(DEBUG, () -> "folders cannot be synced here: " + reason(notOnThisSystem));
             }
-            if (file != null) {
-                file.close();
-            }
             file = fresh;
             size = fresh.size();
             rewriteAt = Math.max(SMALL, 2 * size);
             rewritten = Instant.now();
+            settledSince = 0;
+            if (old != null) old.close();
         }
 
-        /** What an operator has asked to put back, by {@link #askForRetry}. */
-        private List<Entry> retries() throws IOException {
-            Path asked = folder.resolve("retry");
-            if (!Files.exists(asked)) {
-                return List.of();
+        /** @throws Wrong if a line in the middle cannot be read: starting without it could lose a message */
+        private void read() throws IOException, Wrong {
+            if (!Files.exists(path)) return;
+            long number = 0, broken = 0;
+            try (BufferedReader lines = new BufferedReader(new InputStreamReader(Files.newInputStream(path), UTF_8))) {
+                for (String line = lines.readLine(); line != null; line = lines.readLine()) {
+                    number++;
+                    JsonNode json = lenient(line);
+                    boolean good = json.isObject();
+                    try {
+                        if (good && broken == 0) apply(json);
+                    } catch (IllegalArgumentException incomplete) {
+                        good = false;
+                    }
+                    if (good && broken > 0) throw new Wrong(1, List.of("the journal " + path + " is damaged at line " + broken
+                            + ": nothing was changed; what the line says of a message can be read there, and without the line the bridge starts"));
+                    if (!good && broken == 0) broken = number;
+                }
             }
-            Set<String> ids = Set.copyOf(Files.readAllLines(asked));
-            Files.delete(asked);
-            List<ObjectNode> lines = state.failures().stream().map(failure -> failure.message().id()).filter(id -> ids.contains("all") || ids.contains(id))
-                    .map(id -> JSON.createObjectNode().put("retry", id)).toList();
-            LOG.log(INFO, () -> "retry: " + lines.size() + " refused messages are put back");
-            return List.of(new Entry(List.of(), lines, true, new CompletableFuture<>()));
+            if (broken > 0) LOG.log(WARNING, () -> "the journal ended in a torn line, which was never acknowledged: it is left out");
         }
 
-        @Override
-        public void close() {
-            open = false;
-            queue.add(new Entry(List.of(), List.of(), true, new CompletableFuture<>()));
-            try {
-                writer.join(2000);
-                file.force(false);
-                file.close();
-                lock.close();
-            } catch (IOException | InterruptedException failed) {
-                LOG.log(WARNING, () -> "closing the journal: " + reason(failed));
+        /** Makes memory follow a line. @return the message that is to be delivered because of it, if there is one */
+        private synchronized Optional<Kept> apply(JsonNode line) {
+            Instant at = Instant.ofEpochMilli(line.path("at").asLong());
+            Kept due = null, done = null;
+            if (line.has("message")) {
+                due = new Kept(Message.fromJson(line.path("message")), at, false, "");
+                received += counted(List.of(due));
+            } else if (line.has("attempt")) {
+                pending.computeIfPresent(line.path("attempt").asText(), (id, kept) -> new Kept(kept.message(), kept.at(), true, ""));
+            } else if (line.has("delivered") && (done = pending.remove(line.path("delivered").asText())) != null) {
+                delivered += counted(List.of(done));
+                if (done.message().direction() == Direction.TO_X) remember(line.path("as").asText());
+                remember(done.message().id(), at);
+            } else if (line.has("failed") && (done = pending.remove(line.path("failed").asText())) != null) {
+                refused.put(done.message().id(), new Kept(done.message(), at, false, line.path("reason").asText()));
+            } else if (line.has("retry") && (done = refused.remove(line.path("retry").asText())) != null) {
+                due = new Kept(done.message(), Instant.now(), false, "");
+            } else if (line.has("seen")) {
+                remember(line.path("seen").asText(), at);
+            } else if (line.has("sent")) {
+                line.path("sent").forEach(id -> remember(id.asText()));
+            } else if (line.has("bridge")) {
+                bridge = line.path("bridge").asText();
+                received = line.path("received").asLong();
+                delivered = line.path("delivered").asLong();
             }
+            if (due != null) pending.put(due.message().id(), due);
+            return Optional.ofNullable(due);
+        }
+
+        private void remember(String id, Instant at) {
+            settledSince++;
+            settled.put(id, at.toEpochMilli());
+            long yesterday = System.currentTimeMillis() - Duration.ofDays(1).toMillis();
+            for (var eldest = settled.entrySet().iterator(); settled.size() > FEWEST_IDS;) {
+                if (eldest.next().getValue() > yesterday && settled.size() <= MOST_IDS) return;
+                eldest.remove();
+            }
+        }
+
+        /** The last ids X gave: by them a message found there is known to be an earlier one. */
+        private void remember(String directMessage) {
+            sent.add(directMessage);
+            if (sent.size() > 10_000) sent.remove(sent.iterator().next());
+        }
+
+        private synchronized boolean knows(String id) { return pending.containsKey(id) || refused.containsKey(id) || settled.containsKey(id); }
+
+        private static ObjectNode line(Message message, Instant at) {
+            return JSON.createObjectNode().put("at", at.toEpochMilli()).set("message", message.toJson());
+        }
+
+        /** The fewest lines that say the same. */
+        private synchronized List<ObjectNode> snapshot() {
+            List<ObjectNode> lines = new ArrayList<>();
+            lines.add(JSON.createObjectNode().put("bridge", bridge).put("received", received - counted(pending.values()) - counted(refused.values()))
+                    .put("delivered", delivered));
+            ObjectNode ids = JSON.createObjectNode();
+            sent.forEach(ids.putArray("sent")::add);
+            lines.add(ids);
+            settled.forEach((id, at) -> lines.add(JSON.createObjectNode().put("seen", id).put("at", at)));
+            refused.forEach((id, kept) -> {
+                lines.add(line(kept.message(), kept.at()));
+                lines.add(JSON.createObjectNode().put("failed", id).put("reason", kept.reason()).put("at", kept.at().toEpochMilli()));
+            });
+            pending.forEach((id, kept) -> {
+                lines.add(line(kept.message(), kept.at()));
+                if (kept.attempted()) lines.add(JSON.createObjectNode().put("attempt", id));
+            });
+            return lines;
         }
 
         /** The lines of the {@code failed} command: id, time, customer and reason, and no text. */
         static List<String> failed(Path folder) throws Wrong, IOException {
-            return State.read(folder.resolve("journal.jsonl")).failures().stream().map(failure -> String.join("  ", failure.message().id(),
-                    failure.at().toString(), failure.message().customer(), failure.reason())).toList();
+            Journal journal = new Journal(folder);
+            journal.read();
+            return journal.refused.values().stream().map(kept -> String.join("  ", kept.message().id(), kept.at().toString(),
+                    kept.message().customer(), kept.reason())).toList();
         }
 
         /** Leaves a request for the bridge that holds the folder's lock, or for the next one that will. */
         static void askForRetry(Path folder, String id) throws Wrong, IOException {
-            List<Failure> failures = State.read(folder.resolve("journal.jsonl")).failures();
-            if (failures.stream().noneMatch(failure -> id.equals("all") || failure.message().id().equals(id))) {
+            Journal journal = new Journal(folder);
+            journal.read();
+            if (id.equals("all") ? journal.refused.isEmpty() : !journal.refused.containsKey(id)) {
                 throw new Wrong(1, List.of(id.equals("all") ? "no message was refused" : "no refused message has the id " + id + ": see the command failed"));
             }
             Files.writeString(folder.resolve("retry"), id + "\n", StandardOpenOption.CREATE, StandardOpenOption.APPEND);
         }
 
-        private record Pending(Message message, Instant at, boolean attempted) { }
+        private Optional<Entry> askedBack() throws IOException {
+            Path asked = folder.resolve("retry");
+            if (!Files.exists(asked)) return Optional.empty();
+            Set<String> ids = Set.copyOf(Files.readAllLines(asked));
+            Files.delete(asked);
+            List<ObjectNode> lines = refused.keySet().stream().filter(id -> ids.contains("all") || ids.contains(id))
+                    .map(id -> JSON.createObjectNode().put("retry", id)).toList();
+            LOG.log(INFO, () -> lines.size() + " refused messages are put back");
+            return Optional.of(new Entry(List.of(), lines, true, new CompletableFuture<>()));
+        }
 
-        private record Failure(Message message, Instant at, String reason) { }
-
-        /** What the lines say, in the order they were written. */
-        private static final class State {
-            /** Ids kept to know a message that comes again: a day's, but never fewer and never more than these. */
-            private static final int FEWEST_IDS = 100_000;
-            private static final int MOST_IDS = 500_000;
-
-            private final Map<String, Pending> pending = new LinkedHashMap<>();
-            private final Map<String, Failure> failures = new LinkedHashMap<>();
-            private final LinkedHashMap<String, Long> settledIds = new LinkedHashMap<>();
-            private final Set<String> sent = new LinkedHashSet<>();
-            private String bridge = UUID.randomUUID().toString();
-            private long received;
-            private long delivered;
-            private long settled;
-
-            /** @throws Wrong if a line in the middle cannot be read: those after it would be lost with it */
-            static State read(Path path) throws IOException, Wrong {
-                State state = new State();
-                if (!Files.exists(path)) {
-                    return state;
-                }
-                long number = 0;
-                long broken = 0;
-                try (Stream<String> lines = new BufferedReader(new InputStreamReader(Files.newInputStream(path), UTF_8), 1 << 16).lines()) {
-                    for (String line : (Iterable<String>) lines::iterator) {
-                        number++;
-                        try {
-                            JsonNode json = JSON.readTree(line);
-                            if (!json.isObject()) {
-                                throw new IllegalArgumentException("not an object");
-                            }
-                            if (broken > 0) {
-                                throw new Wrong(1, List.of("the journal " + path + " is damaged at line " + broken + ": move that line into another file to "
-                                        + "start without it; what it says of a message can be read there"));
-                            }
-                            state.apply(json);
-                        } catch (JsonProcessingException | IllegalArgumentException torn) {
-                            broken = broken == 0 ? number : broken;
-                        }
-                    }
-                } catch (UncheckedIOException failed) {
-                    throw failed.getCause();
-                }
-                if (broken > 0) {
-                    long from = broken;
-                    LOG.log(WARNING, () -> "the journal ends in a torn line, number " + from + ": it was never acknowledged and is left out");
-                }
-                return state;
+        @Override public void close() {
+            submit(true, List.of());
+            open = false;
+            try {
+                if (writer.isAlive()) writer.join(2000);
+                file.force(false);
+            } catch (IOException | InterruptedException failed) {
+                LOG.log(WARNING, () -> "closing the journal: " + reason(failed));
             }
+            closeFiles();
+        }
 
-            /** @return the message that is to be delivered because of this line, if it says so */
-            synchronized Optional<Pending> apply(JsonNode line) {
-                Optional<Pending> due = Optional.empty();
-                if (line.has("message")) {
-                    Message message = Message.fromJson(line.path("message"));
-                    due = Optional.of(new Pending(message, Instant.ofEpochMilli(line.path("at").asLong()), false));
-                    received += counted(message);
-                } else if (line.has("retry")) {
-                    due = Optional.ofNullable(failures.remove(line.path("retry").asText())).map(failure -> new Pending(failure.message(), Instant.now(), false));
-                } else if (line.has("attempt")) {
-                    pending.computeIfPresent(line.path("attempt").asText(), (id, waiting) -> new Pending(waiting.message(), waiting.at(), true));
-                } else if (line.has("delivered")) {
-                    Pending done = pending.remove(line.path("delivered").asText());
-                    if (done != null) {
-                        delivered += counted(done.message());
-                        if (done.message().direction() == Direction.TO_X) {
-                            sent(line.path("as"));
-                        }
-                        remember(done.message().id(), System.currentTimeMillis());
-                    }
-                } else if (line.has("failed")) {
-                    Pending done = pending.remove(line.path("failed").asText());
-                    if (done != null) {
-                        failures.put(done.message().id(), new Failure(done.message(), Instant.ofEpochMilli(line.path("at").asLong()), line.path("reason").asText()));
-                        settled++;
-                    }
-                } else if (line.has("seen")) {
-                    remember(line.path("seen").asText(), line.path("at").asLong());
-                } else if (line.has("sent")) {
-                    line.path("sent").forEach(this::sent);
-                } else if (line.has("bridge")) {
-                    bridge = line.path("bridge").asText();
-                    received = line.path("received").asLong();
-                    delivered = line.path("delivered").asLong();
-                }
-                due.ifPresent(waiting -> pending.put(waiting.message().id(), waiting));
-                return due;
-            }
-
-            /** The last ids X gave: by them a message found there is known to be an earlier one. */
-            private void sent(JsonNode directMessage) {
-                sent.add(directMessage.asText());
-                if (sent.size() > 10_000) {
-                    sent.remove(sent.iterator().next());
-                }
-            }
-
-            synchronized boolean sent(String directMessage) { return sent.contains(directMessage); }
-
-            private void remember(String id, long at) {
-                settled++;
-                settledIds.put(id, at);
-                long yesterday = System.currentTimeMillis() - Duration.ofDays(1).toMillis();
-                for (var eldest = settledIds.entrySet().iterator(); settledIds.size() > FEWEST_IDS;) {
-                    if (eldest.next().getValue() > yesterday && settledIds.size() <= MOST_IDS) {
-                        return;
-                    }
-                    eldest.remove();
-                }
-            }
-
-            /** The fewest lines that say the same. */
-            synchronized List<ObjectNode> snapshot() {
-                List<ObjectNode> lines = new ArrayList<>();
-                long open = Stream.concat(pending.values().stream().map(Pending::message), failures.values().stream().map(Failure::message))
-                        .mapToLong(State::counted).sum();
-                lines.add(JSON.createObjectNode().put("bridge", bridge).put("received", received - open).put("delivered", delivered));
-                ArrayNode ids = JSON.createArrayNode();
-                sent.forEach(ids::add);
-                lines.add(JSON.createObjectNode().set("sent", ids));
-                settledIds.forEach((id, at) -> lines.add(JSON.createObjectNode().put("seen", id).put("at", at)));
-                failures.forEach((id, failure) -> {
-                    lines.add(line(failure.message(), failure.at()));
-                    lines.add(JSON.createObjectNode().put("failed", id).put("reason", failure.reason()).put("at", failure.at().toEpochMilli()));
-                });
-                pending.forEach((id, waiting) -> {
-                    lines.add(line(waiting.message(), waiting.at()));
-                    if (waiting.attempted()) {
-                        lines.add(JSON.createObjectNode().put("attempt", id));
-                    }
-                });
-                settled = 0;
-                return lines;
-            }
-
-            static ObjectNode line(Message message, Instant at) {
-                return JSON.createObjectNode().put("at", at.toEpochMilli()).set("message", message.toJson());
-            }
-
-            synchronized boolean knows(String id) {
-                return pending.containsKey(id) || failures.containsKey(id) || settledIds.containsKey(id);
-            }
-
-            synchronized List<Pending> pending() {
-                return List.copyOf(pending.values());
-            }
-
-            synchronized List<Failure> failures() {
-                return List.copyOf(failures.values());
-            }
-
-            /** Lines that a rewrite would leave out. */
-            synchronized long settled() {
-                return settled;
-            }
-
-            synchronized Counts counts(long duplicates) {
-                long oldest = pending.isEmpty() ? 0 : Math.max(0, Duration.between(pending.values().iterator().next().at(), Instant.now()).toSeconds());
-                return new Counts(received, delivered, duplicates, failures.values().stream().mapToLong(failure -> counted(failure.message())).sum(),
-                        pending.size(), oldest);
-            }
-
-            /** The bridge's own notes are carried like messages, but nobody sent them. */
-            private static int counted(Message message) {
-                return message.direction() == Direction.NOTE ? 0 : 1;
+        private void closeFiles() {
+            try {
+                if (file != null) file.close();
+                if (lock != null) lock.close();
+            } catch (IOException failed) {
+                LOG.log(DEBUG, () -> "closing the journal: " + reason(failed));
             }
         }
     }
@@ -2711,18 +2355,14 @@ public final class Bridge {
             }
             Settings settings = new Settings(values);
             settings.together(problems);
-            if (!problems.isEmpty()) {
-                throw new Wrong(2, problems);
-            }
+            if (!problems.isEmpty()) throw new Wrong(2, problems);
             return settings;
         }
 
         /** What must hold between several settings. */
         private void together(List<String> problems) {
             for (String name : flexApi().equals("chat") ? List.of("FLEX_FLOW_SID") : List.of("FLEX_WORKSPACE_SID", "FLEX_WORKFLOW_SID")) {
-                if (get(name).isEmpty()) {
-                    problems.add(name + " is missing: FLEX_API=" + flexApi() + " needs it");
-                }
+                if (get(name).isEmpty()) problems.add(name + " is missing: FLEX_API=" + flexApi() + " needs it");
             }
             if (apiKey().isEmpty() != apiSecret().isEmpty()) {
                 problems.add("TWILIO_API_KEY and TWILIO_API_SECRET go together: set both or none");
@@ -2733,19 +2373,14 @@ public final class Bridge {
         }
 
         /** The folder alone, for commands that need no account. */
-        static Path dataFolder(Map<String, String> given) {
-            return Path.of(given.getOrDefault("DATA_DIR", "data"));
-        }
+        static Path dataFolder(Map<String, String> given) { return Path.of(given.getOrDefault("DATA_DIR", "data")); }
 
         static String describe() {
             return KEYS.stream().map(key -> "  %-24s %s%s%n".formatted(key.name(), key.advice(),
                     key.fallback() == null ? " (required)" : key.fallback().isEmpty() ? "" : " (default " + key.fallback() + ")")).collect(Collectors.joining());
         }
 
-        private String get(String name) {
-            return values.get(name);
-        }
-
+        private String get(String name) { return values.get(name); }
         int port() { return Integer.parseInt(get("PORT")); }
         String host() { return get("HOST"); }
 
@@ -2753,10 +2388,7 @@ public final class Bridge {
         String publicUrl() { return get("PUBLIC_URL").replaceAll("/+$", ""); }
 
         /** Where Flex sends what happens in a customer's chat. Twilio signs the URL, so nobody else can name a customer. */
-        String fromFlexUrl(String customer) {
-            return publicUrl() + "/fromFlex?customer=" + customer;
-        }
-
+        String fromFlexUrl(String customer) { return publicUrl() + "/fromFlex?customer=" + customer; }
         String consumerKey() { return get("TWITTER_CONSUMER_KEY"); }
         String consumerSecret() { return get("TWITTER_CONSUMER_SECRET"); }
         String accessToken() { return get("TWITTER_ACCESS_KEY"); }
@@ -2792,8 +2424,7 @@ public final class Bridge {
         }
 
         /** What was understood, without the secrets. */
-        @Override
-        public String toString() {
+        @Override public String toString() {
             return values.entrySet().stream().filter(value -> !value.getValue().isEmpty())
                     .map(value -> value.getKey() + "=" + (value.getKey().matches(".*(SECRET|TOKEN|KEY)") ? "***" : value.getValue()))
                     .collect(Collectors.joining(" "));
@@ -2827,9 +2458,7 @@ public final class Bridge {
                     problems.add(".env line " + number + " is not NAME=value");
                 }
             }
-            if (!problems.isEmpty()) {
-                throw new Wrong(2, problems);
-            }
+            if (!problems.isEmpty()) throw new Wrong(2, problems);
             return values;
         }
     }

@@ -142,7 +142,7 @@ class FromFlexTest {
     @Test
     void aFileWhoseNameHoldsHalfASurrogatePairCanStillBeKept() throws IOException {
         Message message = only(FromFlex.read(with(captured("onMessageAdded"), "Media", "[{\"Filename\":\"\\ud83d.png\",\"ContentType\":\"image/png\"}]"), CUSTOMER));
-        assertEquals(message.attachments(), Message.fromJson(Bridge.json(message.toJson().toString().getBytes(UTF_8))).attachments());
+        assertEquals(List.of("?.png image/png"), Message.fromJson(Bridge.json(message.toJson().toString().getBytes(UTF_8))).attachments());
     }
 
     @ParameterizedTest(name = "from {0} to {1}: ended {2}")

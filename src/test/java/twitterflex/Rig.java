@@ -45,6 +45,7 @@ final class Rig implements AutoCloseable {
     static final HttpClient HTTP = HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).build();
 
     final Generation generation;
+    final Bridge.Tempo tempo;
     final SimulatedX x = new SimulatedX(0, SimulatedX.sampleKeys());
     final SimulatedFlex flex = new SimulatedFlex(0, SimulatedFlex.Account.sample());
     final int port = freePort();
@@ -57,7 +58,12 @@ final class Rig implements AutoCloseable {
     }
 
     Rig(Generation generation, Map<String, String> changes) throws Exception {
+        this(generation, changes, QUICK);
+    }
+
+    Rig(Generation generation, Map<String, String> changes, Bridge.Tempo tempo) throws Exception {
         this.generation = generation;
+        this.tempo = tempo;
         data = Files.createTempDirectory("bridge-test");
         environment = environment(generation, x, flex, port, data);
         environment.putAll(changes);
@@ -95,8 +101,16 @@ final class Rig implements AutoCloseable {
     }
 
     void start() throws Exception {
-        bridge = new Bridge(Bridge.Settings.from(Bridge.Settings.canonical(environment)), QUICK);
-        bridge.start();
+        bridge = another(Map.of());
+    }
+
+    /** One more bridge between the same services. */
+    Bridge another(Map<String, String> changes) throws Exception {
+        Map<String, String> all = new HashMap<>(environment);
+        all.putAll(changes);
+        Bridge started = new Bridge(Bridge.Settings.from(Bridge.Settings.canonical(all)), tempo);
+        started.start();
+        return started;
     }
 
     String url() {

@@ -1,0 +1,191 @@
+package twitterflex;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.sun.net.httpserver.HttpServer;
+import java.io.File;
+import java.io.IOException;
+import java.io.InputStream;
+import java.net.InetSocketAddress;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+import java.util.jar.JarEntry;
+import java.util.jar.JarOutputStream;
+import java.util.jar.Manifest;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** The demo is the first thing a newcomer sees, so it must work, and must not say that it works when it does not. */
+class DemoTest {
+
+    @TempDir
+    private Path logs;
+
+    /** What the demo itself leaves on disk. */
+    @TempDir
+    private Path temporary;
+
+    private Command demo(String... options) throws IOException {
+        return demo("", 10_000, options);
+    }
+
+    private Command demo(String firstOfClassPath, int patience, String... options) throws IOException {
+        List<String> java = List.of(Path.of(System.getProperty("java.home"), "bin", "java").toString(), "-XX:+UseSerialGC",
+                "-XX:TieredStopAtLevel=1", "-Djava.io.tmpdir=" + temporary, "-Ddemo.patience=" + patience, "-cp", String.join(File.pathSeparator,
+                        firstOfClassPath, Command.JAR.toString(), Path.of("target", "test-classes").toAbsolutePath().toString()), "twitterflex.sandbox.Demo");
+        return new Command(logs, logs, Map.of(), Stream.concat(java.stream(), Stream.of(options)).toList());
+    }
+
+    private void assertNothingIsLeft() throws IOException {
+        try (Stream<Path> left = Files.list(temporary)) {
+            assertEquals(List.of(), left.toList());
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"--once", "--once --classic --verbose"})
+    void everyHopArrives(String options) throws Exception {
+        try (Command demo = demo(options.split(" "))) {
+            assertEquals(0, demo.status(), () -> text(demo));
+            assertTrue(demo.output().matches("(?s).*\\R11 of 11 hops arrived in \\d+ ms\\R"), () -> text(demo));
+            assertEquals(11, demo.output().lines().filter(line -> line.startsWith("✓")).count());
+            assertFalse(demo.output().contains("✗"));
+            assertEquals("", demo.errors());
+            assertEquals(options.contains("--verbose"), demo.output().contains("INFO listening on"));
+            assertNothingIsLeft();
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"", "--classic"})
+    void afterwardsBothEndsAreYours(String options) throws Exception {
+        try (Command demo = demo(options.isEmpty() ? new String[0] : options.split(" "))) {
+            demo.awaits("Your turn:");
+            demo.types("c Grüße 🍓");
+            demo.awaits("▶ agent      Grüße 🍓");
+            demo.types("a Which one? Options Red, Green");
+            demo.awaits(options.isEmpty() ? "2. Green" : "[Green]");
+            demo.types("2");
+            demo.awaits("▶ agent      Green");
+            demo.types("end");
+            demo.types("a Still there?");
+            demo.awaits("no chat is open");
+            demo.types("c Me again");
+            demo.awaits("▶ agent      Me again");
+            demo.types("quit");
+            assertEquals(0, demo.status(), () -> text(demo));
+            assertNothingIsLeft();
+        }
+    }
+
+    @Test
+    void withoutATerminalItEndsWithItsInput() throws Exception {
+        try (Command demo = demo()) {
+            demo.endsInput();
+            assertEquals(0, demo.status(), () -> text(demo));
+            assertTrue(demo.output().contains("The input has ended"));
+        }
+    }
+
+    @Test
+    void aBridgeThatDiesIsToldWithTheLastOfItsLog() throws Exception {
+        try (Command demo = demo()) {
+            demo.awaits("Your turn:");
+            demo.process().children().forEach(ProcessHandle::destroyForcibly);
+            assertEquals(1, demo.status(), () -> text(demo));
+            assertTrue(demo.output().contains("✗ The bridge has died with status 137."), () -> text(demo));
+            assertTrue(demo.output().contains("INFO listening on"));
+            assertNothingIsLeft();
+        }
+    }
+
+    @Test
+    void aBridgeThatDiesWhileItPlaysFailsTheDemo() throws Exception {
+        try (Command demo = demo("--once")) {
+            demo.awaits("is process");
+            demo.process().children().forEach(ProcessHandle::destroyForcibly);
+            assertEquals(1, demo.status(), () -> text(demo));
+            assertFalse(demo.output().contains("11 of 11"), () -> text(demo));
+        }
+    }
+
+    @Test
+    void hopsThatDoNotArriveFailTheDemo() throws Exception {
+        try (Command demo = demo(standIn().toString(), 100, "--once")) {
+            assertEquals(1, demo.status(), () -> text(demo));
+            assertTrue(demo.output().contains("\n0 of 11 hops arrived in "), () -> text(demo));
+            assertEquals(11, demo.output().lines().filter(line -> line.startsWith("✗") && line.contains(" ms ")).count());
+            assertEquals(11, demo.output().lines().filter(line -> line.contains("expected: ")).count());
+            assertTrue(demo.output().contains("I take everything and do nothing"), "the log of the bridge");
+            assertNothingIsLeft();
+        }
+    }
+
+    /** A jar with another program in the place of the bridge. */
+    private Path standIn() throws IOException {
+        Manifest manifest = new Manifest();
+        manifest.getMainAttributes().putValue("Manifest-Version", "1.0");
+        manifest.getMainAttributes().putValue("Main-Class", StandIn.class.getName());
+        Path jar = logs.resolve("stand-in.jar");
+        try (JarOutputStream out = new JarOutputStream(Files.newOutputStream(jar), manifest)) {
+            for (Class<?> type : List.of(Bridge.class, StandIn.class)) {
+                String name = type.getName().replace('.', '/') + ".class";
+                out.putNextEntry(new JarEntry(name));
+                try (InputStream code = type.getResourceAsStream("/" + name)) {
+                    code.transferTo(out);
+                }
+            }
+        }
+        return jar;
+    }
+
+    static final class StandIn {
+        public static void main(String[] arguments) throws IOException {
+            HttpServer server = HttpServer.create(new InetSocketAddress("127.0.0.1", Integer.parseInt(System.getenv("PORT"))), 0);
+            server.createContext("/", exchange -> {
+                exchange.getRequestBody().readAllBytes();
+                exchange.sendResponseHeaders(200, 2);
+                exchange.getResponseBody().write(new byte[] {'{', '}'});
+                exchange.close();
+            });
+            server.start();
+            System.out.println("I take everything and do nothing");
+        }
+    }
+
+    @Test
+    void whenItIsStoppedTheBridgeStopsToo() throws Exception {
+        try (Command demo = demo()) {
+            demo.awaits("Your turn:");
+            ProcessHandle bridge = demo.process().children().findFirst().orElseThrow();
+            demo.process().destroy();
+            demo.status();
+            assertFalse(bridge.isAlive());
+            assertFalse(demo.output().contains("died"), () -> text(demo));
+            assertNothingIsLeft();
+        }
+    }
+
+    @Test
+    void anUnknownOptionIsAnsweredWithTheUsage() throws Exception {
+        try (Command demo = demo("--twice")) {
+            assertEquals(2, demo.status());
+            assertTrue(demo.errors().startsWith("usage: ./run.sh demo [--once] [--classic] [--verbose]"));
+        }
+    }
+
+    private static String text(Command demo) {
+        try {
+            return demo.output() + demo.errors();
+        } catch (IOException e) {
+            return e.toString();
+        }
+    }
+}

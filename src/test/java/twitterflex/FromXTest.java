@@ -1,0 +1,310 @@
+package twitterflex;
+
+import static java.nio.charset.StandardCharsets.UTF_8;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import java.io.IOException;
+import java.io.InputStream;
+import java.time.Instant;
+import java.util.List;
+import java.util.Optional;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
+import twitterflex.Bridge.Direction;
+import twitterflex.Bridge.FromX;
+import twitterflex.Bridge.Message;
+
+/** What X says, in both envelopes: the payloads of protocol/x.md (in src/test/resources/x), and variations of them. */
+class FromXTest {
+
+    private static final String OWN = "4337869213";
+    private static final String CUSTOMER = "3001969357";
+
+    // Whole webhooks.
+
+    @Test
+    void aDirectMessageWithALinkAndAQuickReplysAnswerIsRead() throws IOException {
+        FromX webhook = FromX.read(captured("message"), OWN);
+        assertEquals(List.of(new Message(Direction.TO_FLEX, "1860000000000000101", CUSTOMER, "customer_one", "A Customer",
+                "Billing & refunds https://example.com/invoice/77", List.of(), "topic_billing", "", Instant.ofEpochMilli(1763800000123L))),
+                webhook.messages());
+        assertNothingElse(webhook, 0);
+    }
+
+    @Test
+    void aPictureIsAnnouncedWithItsLinkAndTheLinkInTheTextIsRemoved() throws IOException {
+        Message message = only(FromX.read(captured("media"), OWN));
+        assertEquals("broken part", message.text());
+        assertEquals(List.of("[photo] https://ton.twitter.com/1.1/ton/data/dm/1860000000000000102/1859999999999999000/AbCdEf_1.jpg"),
+                message.attachments());
+    }
+
+    @Test
+    void aDirectMessageInTheActivityEnvelopeIsRead() throws IOException {
+        FromX webhook = FromX.read(captured("activity-message"), OWN);
+        assertEquals(List.of(new Message(Direction.TO_FLEX, "2080765901528535096", CUSTOMER, "customer_one", "A Customer",
+                "hello!", List.of(), "", "", Instant.ofEpochMilli(1784928224372L))), webhook.messages());
+        assertNothingElse(webhook, 0);
+    }
+
+    @Test
+    void whatOurAccountSentIsNotEchoed() throws IOException {
+        assertNothing(FromX.read(captured("own-echo"), OWN));
+        assertNothing(FromX.read(captured("own-echo"), ""));
+        assertNothing(FromX.read(replaced(captured("activity-message"), "dm.received", "dm.sent"), OWN));
+        assertNothing(FromX.read(replaced(captured("activity-message"), "\"sender_id\":\"3001969357\"", "\"sender_id\":\"4337869213\""), ""));
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"typing", "read", "follow"})
+    void otherEventsOfTheSubscriptionAreIgnoredAndCounted(String event) throws IOException {
+        assertNothing(FromX.read(captured(event), OWN));
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {
+        "{}", "[]", "null", "5", "\"text\"", "{\"data\":null}", "{\"data\":[]}", "{\"data\":{\"event_type\":\"dm.received\"}}",
+        "{\"for_user_id\":\"4337869213\",\"tweet_create_events\":[{\"id\":1}]}",
+        "{\"replay_job_status\":{\"webhook_id\":\"1\",\"job_state\":\"Complete\"}}",
+        "{\"for_user_id\":\"4337869213\",\"kinds_unknown_today\":[{}]}",
+        "{\"for_user_id\":\"4337869213\",\"direct_message_events\":null}",
+        "{\"for_user_id\":\"4337869213\",\"direct_message_events\":\"none\"}",
+        "{\"for_user_id\":\"4337869213\",\"direct_message_events\":[{\"type\":\"kind_unknown_today\",\"id\":\"1\"}]}",
+        "{\"data\":{\"event_type\":\"dm.read\",\"payload\":{\"direct_message_mark_read_events\":[{\"sender_id\":\"3001969357\"}]}}}",
+        "{\"data\":{\"event_type\":\"dm.indicate_typing\",\"payload\":{\"anything\":true}}}",
+        "{\"data\":{\"event_type\":\"follow.follow\",\"payload\":{\"source\":{\"data\":{}},\"target\":{\"data\":{}}}}}"})
+    void kindsUnknownTodayAreIgnoredAndCounted(String webhook) {
+        FromX read = FromX.read(json(webhook), OWN);
+        assertEquals(List.of(), read.messages());
+        assertEquals(List.of(), read.warnings());
+        assertEquals(1, read.ignored());
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"revoke", "activity-revoke"})
+    void aRevokedAccessIsAWarningThatNamesTheAccount(String event) throws IOException {
+        FromX webhook = FromX.read(captured(event), OWN);
+        assertEquals(1, webhook.warnings().size());
+        assertTrue(webhook.warnings().get(0).contains(OWN), webhook.warnings().get(0));
+        assertEquals(List.of(), webhook.messages());
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"chat.received", "chat.conversation.join", "chat.kind_unknown_today"})
+    void anEncryptedMessageTellsOnlyWhoSentIt(String kind) {
+        FromX webhook = FromX.read(json("{\"data\":{\"event_type\":\"" + kind + "\",\"payload\":{\"sender_id\":\"3001969357\",\"encoded_event\":\"AAAA\"}}}"), OWN);
+        assertEquals(Optional.of(CUSTOMER), webhook.encrypted());
+        assertEquals(List.of(), webhook.messages());
+        assertTrue(FromX.read(json("{\"data\":{\"event_type\":\"" + kind + "\"}}"), OWN).encrypted().isPresent(), "also if that is unknown");
+    }
+
+    // Events.
+
+    @Test
+    void allEventsOfAWebhookAreReadInOrderAndOurOwnAndUnreadableOnesLeftOut() {
+        FromX webhook = FromX.read(webhook(event("1", CUSTOMER, "one"), event("2", OWN, "echo"), event("3", "77", "another customer"),
+                "{\"type\":\"kind_unknown_today\"}", event("4", CUSTOMER, "two")), OWN);
+        assertEquals(List.of("1", "3", "4"), webhook.messages().stream().map(Message::id).toList());
+        assertEquals(List.of(CUSTOMER, "77", CUSTOMER), webhook.messages().stream().map(Message::customer).toList());
+        assertEquals(List.of("one", "another customer", "two"), webhook.messages().stream().map(Message::text).toList());
+        assertNothingElse(webhook, 2);
+    }
+
+    @ParameterizedTest(name = "id {0}, sender {1}")
+    @CsvSource(textBlock = """
+            '',                   3001969357
+            1860000000000000101,  customer_one
+            1860000000000000101,  -5
+            1860000000000000101,  12345678901234567890
+            1860000000000000101,  ../../Messages
+            """)
+    void anEventWithoutAnIdOrANumericSenderIsAWarningAndHoldsNobodyUp(String id, String sender) {
+        FromX webhook = FromX.read(webhook(event(id, sender, "lost"), event("2", CUSTOMER, "arrives")), OWN);
+        assertEquals("arrives", only(webhook).text());
+        assertEquals(1, webhook.ignored());
+        assertEquals(1, webhook.warnings().size());
+    }
+
+    @Test
+    void idsBeyond53BitsKeepEveryDigitWhetherQuotedOrNot() {
+        JsonNode webhook = json(webhook(event("9223372036854775807", "9223372036854775806", "hello")).toString()
+                .replace("\"id\":\"9223372036854775807\"", "\"id\":9223372036854775807"));
+        assertEquals("9223372036854775807", only(FromX.read(webhook, OWN)).id());
+        assertEquals("9223372036854775806", only(FromX.read(webhook, OWN)).customer());
+    }
+
+    @Test
+    void anEventWithoutATimeGetsTheCurrentOne() {
+        Instant before = Instant.now().minusMillis(1);
+        Message message = only(FromX.read(json(webhook(event("1", CUSTOMER, "hello")).toString().replaceAll(",\"created_timestamp\":\"[0-9]+\"", "")), OWN));
+        assertTrue(message.time().isAfter(before) && message.time().isBefore(Instant.now().plusMillis(1)));
+    }
+
+    // Senders.
+
+    @Test
+    void theCustomerIsTheSenderEvenIfOurAccountIsListedFirst() {
+        String users = """
+                {"4337869213":{"id":"4337869213","name":"Support","screen_name":"support_co"},"3001969357":{"id":"3001969357","name":"A Customer","screen_name":"customer_one"}}""";
+        Message message = only(FromX.read(json(webhook(event("1", CUSTOMER, "hello")).toString().replace("\"users\":{}", "\"users\":" + users)), OWN));
+        assertEquals("customer_one", message.handle());
+        assertEquals("A Customer", message.name());
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"{}", "null", "[]", "{\"4337869213\":{\"screen_name\":\"support_co\"}}", "{\"3001969357\":null}", "{\"3001969357\":{}}",
+        "{\"3001969357\":{\"data\":{}}}", "{\"3001969357\":{\"name\":null,\"screen_name\":null}}"})
+    void aSenderWhoIsMissingAmongTheUsersGoesByHisId(String users) {
+        Message message = only(FromX.read(json(webhook(event("1", CUSTOMER, "hello")).toString().replace("\"users\":{}", "\"users\":" + users)), OWN));
+        assertEquals(CUSTOMER, message.customer());
+        assertEquals(CUSTOMER, message.handle());
+        assertEquals(CUSTOMER, message.name());
+    }
+
+    // Texts.
+
+    @ParameterizedTest(name = "{0}")
+    @CsvSource(delimiter = '|', textBlock = """
+            plain text                          | Hello there                       | Hello there
+            the three escapes                   | 1 &lt; 2 &amp;&amp; 3 &gt; 2      | 1 < 2 && 3 > 2
+            an escape that was typed            | &amp;lt;b&amp;gt; &amp;amp;       | &lt;b&gt; &amp;
+            escapes that X does not make        | &quot; &#39; &nbsp;               | &quot; &#39; &nbsp;
+            emoji, joined and with skin         | 👩‍👩‍👧 👍🏽 ❤️                        | 👩‍👩‍👧 👍🏽 ❤️
+            right to left                       | مرحبا بالعالم שלום                | مرحبا بالعالم שלום
+            markup and quotes                   | <b>'it''s'</b> "quoted" \\\\ {0} %s $1 | <b>'it''s'</b> "quoted" \\ {0} %s $1
+            a link                              | see https://t.co/abc now          | see https://example.com/?a=1 now
+            a link twice                        | https://t.co/abc https://t.co/abc | https://example.com/?a=1 https://example.com/?a=1
+            a link that begins like another     | https://t.co/abcd https://t.co/abc| https://example.org/$0\\1 https://example.com/?a=1
+            a target that looks like a link     | https://t.co/abcde                | https://t.co/abc
+            a link nobody explains              | https://t.co/zzz                  | https://t.co/zzz
+            """)
+    void aTextArrivesAsItsAuthorTypedIt(String what, String text, String typed) {
+        assertEquals(typed, only(FromX.read(webhook(event("1", CUSTOMER, text, """
+                ,"entities":{"urls":[{"url":"https://t.co/abc","expanded_url":"https://example.com/?a=1"},
+                {"url":"https://t.co/abcd","expanded_url":"https://example.org/$0\\\\1"},{"url":"https://t.co/abcde","expanded_url":"https://t.co/abc"},
+                {"url":"https://t.co/zzz"},{"url":""},{"expanded_url":"https://example.net"},null]}""")), OWN)).text());
+    }
+
+    @Test
+    void whiteSpaceAndLineEndsAreKept() {
+        assertEquals("  one\n\n\ttwo  ", only(FromX.read(webhook(event("1", CUSTOMER, "  one\\n\\n\\ttwo  ")), OWN)).text());
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"x", "é", "漢", "😀"})
+    void tenThousandCharactersArriveWhole(String character) {
+        String text = character.repeat(10_000);
+        assertEquals(text, only(FromX.read(webhook(event("1", CUSTOMER, text)), OWN)).text());
+    }
+
+    @ParameterizedTest(name = "{0}")
+    @CsvSource({"\\ud83d, ?", "\\ude00, ?", "a\\ud83db, a?b", "\\ude00\\ud83d, ??", "\\ud83d\\ude00, 😀"})
+    void halfASurrogatePairBecomesAQuestionMark(String escaped, String text) {
+        Message message = only(FromX.read(webhook(event("1", CUSTOMER, escaped)), OWN));
+        assertEquals(text, message.text());
+        assertEquals(message, Message.fromJson(json(message.toJson().toString())), "it survives the journal");
+    }
+
+    @Test
+    void anEmptyTextIsAMessageToo() {
+        assertEquals("", only(FromX.read(webhook(event("1", CUSTOMER, "")), OWN)).text());
+        assertEquals("", only(FromX.read(json(webhook(event("1", CUSTOMER, "")).toString().replace("\"text\":\"\"", "\"other\":1")), OWN)).text());
+    }
+
+    // Attachments.
+
+    @ParameterizedTest(name = "{0}")
+    @CsvSource(delimiter = '|', textBlock = """
+            a video, in its best quality | {"type":"media","media":{"type":"video","media_url_https":"https://pbs.twimg.com/preview.jpg","video_info":{"variants":[{"content_type":"application/x-mpegURL","url":"https://video.twimg.com/a.m3u8"},{"bitrate":320000,"content_type":"video/mp4","url":"https://video.twimg.com/small.mp4"},{"bitrate":832000,"content_type":"video/mp4","url":"https://video.twimg.com/large.mp4"}]}}} | [video] https://video.twimg.com/large.mp4
+            a GIF without a bitrate      | {"type":"media","media":{"type":"animated_gif","media_url_https":"https://pbs.twimg.com/preview.jpg","video_info":{"variants":[{"bitrate":0,"content_type":"video/mp4","url":"https://video.twimg.com/dm_gif/1/a.mp4"}]}}} | [animated_gif] https://video.twimg.com/dm_gif/1/a.mp4
+            a video without variants     | {"type":"media","media":{"type":"video","media_url_https":"https://pbs.twimg.com/preview.jpg"}} | [video] https://pbs.twimg.com/preview.jpg
+            a place                      | {"type":"location","location":{"type":"shared_coordinate"}} | [location]
+            a kind unknown today         | {"type":"hologram","hologram":{}} | [hologram]
+            nothing one can know         | {} | [attachment]
+            """)
+    void theAgentReadsThatThereIsAnAttachmentEvenWithoutAText(String what, String attachment, String line) {
+        Message message = only(FromX.read(webhook(event("1", CUSTOMER, "", ",\"attachment\":" + attachment)), OWN));
+        assertEquals(List.of(line), message.attachments());
+        assertEquals("", message.text());
+    }
+
+    @Test
+    void onlyTheLinkOfTheAttachmentIsRemoved() {
+        Message message = only(FromX.read(webhook(event("1", CUSTOMER, "look at https://t.co/page and https://t.co/pic", """
+                ,"entities":{"urls":[{"url":"https://t.co/page","expanded_url":"https://example.com/"},{"url":"https://t.co/pic","expanded_url":"https://twitter.com/messages/media/1"}]},
+                "attachment":{"type":"media","media":{"type":"photo","url":"https://t.co/pic","media_url_https":"https://ton.twitter.com/1.jpg"}}""")), OWN));
+        assertEquals("look at https://example.com/ and", message.text());
+    }
+
+    @Test
+    void anAttachmentThatIsNullIsNone() {
+        assertEquals(List.of(), only(FromX.read(webhook(event("1", CUSTOMER, "hello", ",\"attachment\":null,\"quick_reply_response\":null,\"entities\":null")), OWN)).attachments());
+    }
+
+    // Bodies.
+
+    @ParameterizedTest
+    @ValueSource(strings = {"", " ", "{", "{}{}", "{} x", "not JSON", "{\"a\":}", "\u0000"})
+    void whatIsNotJsonIsTheCallersMistake(String body) {
+        assertEquals("the body is not JSON", assertThrows(IllegalArgumentException.class, () -> json(body)).getMessage());
+    }
+
+    @Test
+    void nestingTenThousandDeepIsTheCallersMistake() {
+        for (String deep : List.of("[".repeat(10_000) + "]".repeat(10_000), "{\"a\":".repeat(10_000) + "1" + "}".repeat(10_000))) {
+            assertThrows(IllegalArgumentException.class, () -> json(deep));
+        }
+    }
+
+    private static Message only(FromX webhook) {
+        assertEquals(1, webhook.messages().size());
+        return webhook.messages().get(0);
+    }
+
+    private static void assertNothing(FromX webhook) {
+        assertEquals(List.of(), webhook.messages());
+        assertNothingElse(webhook, 1);
+    }
+
+    private static void assertNothingElse(FromX webhook, int ignored) {
+        assertEquals(ignored, webhook.ignored());
+        assertEquals(List.of(), webhook.warnings());
+        assertEquals(Optional.empty(), webhook.encrypted());
+    }
+
+    private static JsonNode webhook(String... events) {
+        return json("{\"for_user_id\":\"4337869213\",\"direct_message_events\":[" + String.join(",", events) + "],\"users\":{}}");
+    }
+
+    private static String event(String id, String sender, String text) {
+        return event(id, sender, text, "");
+    }
+
+    /** @param text quotes are escaped here, backslashes begin escapes of JSON; @param more further members of {@code message_data} */
+    private static String event(String id, String sender, String text, String more) {
+        return """
+                {"type":"message_create","id":"%s","created_timestamp":"1763800000123","message_create":{"target":{"recipient_id":"4337869213"},
+                "sender_id":"%s","message_data":{"text":"%s"%s}}}""".formatted(id, sender, text.replace("\"", "\\\""), more);
+    }
+
+    private static JsonNode json(String text) {
+        return Bridge.json(text.getBytes(UTF_8));
+    }
+
+    private static JsonNode replaced(JsonNode json, String old, String replacement) {
+        String text = json.toString();
+        assertTrue(text.contains(old));
+        return json(text.replace(old, replacement));
+    }
+
+    private static JsonNode captured(String name) throws IOException {
+        try (InputStream file = FromXTest.class.getResourceAsStream("/x/" + name + ".json")) {
+            return Bridge.json(file.readAllBytes());
+        }
+    }
+}

@@ -1,0 +1,281 @@
+package twitterflex;
+
+import static java.nio.charset.StandardCharsets.UTF_8;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static twitterflex.Rig.eventually;
+import static twitterflex.Rig.received;
+import static twitterflex.Rig.until;
+
+import java.net.URI;
+import java.net.http.HttpRequest;
+import java.net.http.HttpResponse;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.Callable;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
+import twitterflex.sandbox.Chat;
+import twitterflex.sandbox.Customer;
+import twitterflex.sandbox.Fault;
+import twitterflex.sandbox.SimulatedFlex;
+import twitterflex.sandbox.SimulatedX;
+
+/** Promise 4: one live conversation, one task and one webhook per customer, whatever happens while it is opened. */
+class OneLiveConversationTest {
+
+    private static void assertOneOfEach(Rig rig, Customer customer) {
+        assertEquals(1, rig.flex.chats("twitter-" + customer.id()).size(), "conversations");
+        assertEquals(1, rig.chat(customer).webhookUrls().size(), "webhooks");
+        assertEquals(1, rig.flex.tasks().stream().filter(task -> task.chatSid().equals(rig.chat(customer).sid())).count(), "tasks");
+        assertEquals(List.of(), rig.flex.violations());
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void twoBridgesSideBySideShareEveryConversation(Rig.Generation generation) throws Exception {
+        Bridge.Tempo tempo = new Bridge.Tempo(Duration.ofMillis(20), Duration.ofMillis(300), Duration.ofSeconds(15), Duration.ofMinutes(1), Duration.ofSeconds(30));
+        int customers = 200;
+        Path data = Files.createTempDirectory("bridge-test");
+        int port = Rig.freePort();
+        try (Rig rig = new Rig(generation, Map.of(), tempo)) {
+            Bridge second = rig.another(Map.of("PORT", String.valueOf(port), "DATA_DIR", data.toString()));
+            ExecutorService senders = Executors.newFixedThreadPool(16);
+            List<Future<Integer>> answers = new ArrayList<>();
+            for (int i = 0; i < customers; i++) {
+                Customer customer = rig.customer("80" + i);
+                String[] bodies = {rig.x.event(customer, "first"), rig.x.event(customer, "second")};
+                answers.add(senders.submit(() -> post(rig, rig.url(), bodies[0])));
+                answers.add(senders.submit(() -> post(rig, second.address(), bodies[1])));
+            }
+            for (Future<Integer> answer : answers) {
+                assertEquals(200, answer.get());
+            }
+            senders.shutdown();
+            for (int i = 0; i < customers; i++) {
+                Customer customer = rig.customer("80" + i);
+                until("both messages of " + customer.id(), () -> rig.written(customer).size() >= 2);
+                assertEquals(new HashSet<>(List.of("first", "second")), new HashSet<>(rig.written(customer)));
+                assertEquals(2, rig.written(customer).size());
+                if (generation == Rig.Generation.CURRENT) {
+                    assertOneOfEach(rig, customer);
+                } else {
+                    assertEquals(1, rig.flex.chats("twitter-" + customer.id()).size(), "channels");
+                }
+            }
+            second.stop();
+        } finally {
+            Rig.delete(data);
+        }
+    }
+
+    private static int post(Rig rig, String address, String body) throws Exception {
+        HttpRequest request = HttpRequest.newBuilder(URI.create(address + "/fromTwitter")).header("x-twitter-webhooks-signature", rig.x.sign(body.getBytes(UTF_8)))
+                .POST(HttpRequest.BodyPublishers.ofString(body)).build();
+        return Rig.HTTP.send(request, HttpResponse.BodyHandlers.discarding()).statusCode();
+    }
+
+    @Test
+    void theSameMessageGivenToTwoBridgesWhileTheyGetToKnowTheConversationArrivesOnce() throws Exception {
+        Path data = Files.createTempDirectory("bridge-test");
+        try (Rig rig = new Rig(Rig.Generation.CURRENT)) {
+            Bridge second = rig.another(Map.of("PORT", "0", "DATA_DIR", data.toString()));
+            Customer ann = rig.customer("77");
+            String body = rig.x.event(ann, "once");
+            assertEquals(200, post(rig, rig.url(), body));
+            until("it", () -> rig.written(ann).equals(List.of("once")));
+            assertEquals(200, post(rig, second.address(), body));
+            assertEquals(200, post(rig, second.address(), rig.x.event(ann, "after")));
+            until("what follows", () -> rig.written(ann).contains("after"));
+            assertEquals(List.of("once", "after"), rig.written(ann));
+            second.stop();
+        } finally {
+            Rig.delete(data);
+        }
+    }
+
+    private static final String CONVERSATIONS = "/v1/Services/{ChatServiceSid}/Conversations";
+    private static final List<String> OPENING = List.of("POST " + CONVERSATIONS, "POST " + CONVERSATIONS + "/{ConversationSid}/Participants",
+            "POST " + CONVERSATIONS + "/{ConversationSid}/Webhooks", "POST /v1/Interactions", "POST " + CONVERSATIONS + "/{Sid}",
+            "POST " + CONVERSATIONS + "/{ConversationSid}/Messages");
+
+    @Test
+    void aKillBeforeOrAfterAnyCallThatOpensAConversationIsHealedByTheNextStart() throws Exception {
+        ExecutorService scenarios = Executors.newFixedThreadPool(4);
+        List<Callable<String>> all = new ArrayList<>();
+        for (String operation : OPENING) {
+            all.add(() -> killAt(operation, Fault.hold(new CountDownLatch(1))));
+            all.add(() -> killAt(operation, Fault.stallBody(Duration.ofSeconds(60))));
+        }
+        List<String> failures = new ArrayList<>();
+        for (Future<String> scenario : scenarios.invokeAll(all)) {
+            failures.add(scenario.get());
+        }
+        scenarios.shutdown();
+        failures.removeIf(String::isEmpty);
+        assertEquals(List.of(), failures);
+    }
+
+    private static String killAt(String operation, Fault fault) throws Exception {
+        Path folder = Files.createTempDirectory("bridge-test");
+        int port = Rig.freePort();
+        try (SimulatedX x = new SimulatedX(0, SimulatedX.sampleKeys()); SimulatedFlex flex = new SimulatedFlex(0, SimulatedFlex.Account.sample())) {
+            x.webhook("http://127.0.0.1:" + port + "/fromTwitter");
+            Map<String, String> environment = Rig.environment(Rig.Generation.CURRENT, x, flex, port, folder.resolve("data"));
+            environment.put("LOG_LEVEL", "INFO");
+            try (BridgeProcess bridge = new BridgeProcess(environment, folder)) {
+                bridge.start();
+                flex.faults().next(operation, fault);
+                Customer ann = x.customer("1", "ann", "Ann");
+                ann.writes("hello");
+                until(operation, () -> flex.calls(operation) == 1);
+                boolean done = fault instanceof Fault.StallBody;
+                until("the work done", () -> !done || !flex.exchanges().isEmpty() && flex.exchanges().stream().anyMatch(call -> call.operation().equals(operation)));
+                bridge.kill();
+                bridge.start();
+                ann.writes("again");
+                Chat chat = eventually("both messages after a kill at " + operation, () -> flex.openChat("twitter-1").filter(open -> open.messages().size() >= 2).orElse(null));
+                List<String> bodies = chat.messages().stream().map(Chat.Posted::body).toList();
+                String found = flex.chats().size() + " conversations, " + flex.tasks().size() + " tasks, " + chat.webhookUrls().size() + " webhooks, " + bodies;
+                return found.equals("1 conversations, 1 tasks, 1 webhooks, [hello, again]") && flex.violations().isEmpty() ? ""
+                        : operation + (done ? " done" : " not done") + ": " + found + flex.violations();
+            } catch (AssertionError late) {
+                return operation + ": " + late.getMessage();
+            }
+        } finally {
+            Rig.delete(folder);
+        }
+    }
+
+    @Test
+    void anotherBridgeTakesOverWhatADeadOneLeftHalfOpen() throws Exception {
+        Path data = Files.createTempDirectory("bridge-test");
+        try (Rig rig = new Rig(Rig.Generation.CURRENT)) {
+            rig.flex.faults().always("POST /v1/Interactions", Fault.status(500));
+            Customer ann = rig.customer("31");
+            ann.writes("from the dead one");
+            until("it is half open", () -> rig.flex.calls("POST /v1/Interactions") > 1);
+            rig.bridge.stop();
+            rig.flex.faults().clear();
+            Bridge second = rig.another(Map.of("DATA_DIR", data.toString()));
+            assertEquals(200, post(rig, second.address(), rig.x.event(ann, "to the living one")));
+            until("the message", () -> rig.written(ann).equals(List.of("to the living one")));
+            assertOneOfEach(rig, ann);
+            second.stop();
+            rig.start();
+            until("the dead one's message, late", () -> rig.written(ann).size() == 2);
+            assertOneOfEach(rig, ann);
+        } finally {
+            Rig.delete(data);
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void afterARestartTheOpenConversationGoesOn(Rig.Generation generation) throws Exception {
+        try (Rig rig = new Rig(generation)) {
+            Customer ann = rig.customer("32");
+            ann.writes("before");
+            rig.quiet();
+            rig.bridge.stop();
+            rig.start();
+            ann.writes("after");
+            until("both", () -> rig.written(ann).equals(List.of("before", "after")));
+            assertOneOfEach(rig, ann);
+        }
+    }
+
+    @Test
+    void aConversationThatClosedUnseenLeadsToANewOneWithTheSameMessage() throws Exception {
+        try (Rig rig = new Rig(Rig.Generation.CURRENT)) {
+            rig.flex.pageSize(1);
+            Customer ann = rig.customer("33");
+            for (int i = 0; i < 4; i++) {
+                int n = i;
+                ann.writes("message " + i);
+                until("message " + i, () -> rig.written(ann).size() == n + 1);
+                Chat chat = rig.chat(ann);
+                assertEquals("twitter-33-" + i, chat.uniqueName());
+                rig.flex.faults().clear();
+                // The bridge is not told: its webhook is at an address where nobody listens.
+                rig.flex.publicUrl(rig.url(), "http://127.0.0.1:9");
+                rig.flex.agentCompletes(chat);
+            }
+            assertEquals(List.of("message 0", "message 1", "message 2", "message 3"), rig.written(ann));
+            assertEquals(4, rig.flex.tasks().size());
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void aWebhookAtAnOldPublicUrlIsReplaced(Rig.Generation generation) throws Exception {
+        try (Rig rig = new Rig(generation, Map.of("PUBLIC_URL", "https://old.example.com"))) {
+            Customer ann = rig.customer("34");
+            ann.writes("before");
+            rig.quiet();
+            assertEquals(List.of("https://old.example.com/fromFlex?customer=34"), rig.chat(ann).webhookUrls());
+            rig.bridge.stop();
+            rig.environment.put("PUBLIC_URL", rig.url());
+            rig.start();
+            ann.writes("after");
+            rig.quiet();
+            assertEquals(List.of(rig.url() + "/fromFlex?customer=34"), rig.chat(ann).webhookUrls());
+            rig.flex.agentWrites(rig.chat(ann), "I can reach you");
+            until("the answer", () -> received(ann).equals(List.of("I can reach you")));
+        }
+    }
+
+    @Test
+    void aNumberAfterARestartIsReadByTheListInTheConversation() throws Exception {
+        try (Rig rig = new Rig(Rig.Generation.CURRENT)) {
+            Customer ann = rig.customer("35");
+            ann.writes("hi");
+            rig.flex.agentWrites(rig.chat(ann), "Pick: Options Red, Green, Blue");
+            until("the list", () -> received(ann).size() == 1);
+            rig.quiet();
+            rig.bridge.stop();
+            rig.start();
+            ann.writes("bLUE ");
+            until("the label", () -> rig.written(ann).contains("Blue"));
+            ann.writes("2");
+            until("a number that answers nothing", () -> rig.written(ann).size() == 3);
+            assertEquals(List.of("hi", "Blue", "2"), rig.written(ann));
+            rig.flex.agentWrites(rig.chat(ann), "And: Options S, M, L");
+            until("the next list", () -> received(ann).size() == 2);
+            rig.quiet();
+            rig.bridge.stop();
+            rig.start();
+            ann.writes("4");
+            ann.writes("3");
+            until("the label", () -> rig.written(ann).equals(List.of("hi", "Blue", "2", "4", "L")));
+        }
+    }
+
+    @Test
+    void interactionsMayAnswerWithAnyGoodStatusAndBody() throws Exception {
+        try (Rig rig = new Rig(Rig.Generation.CURRENT)) {
+            rig.flex.interactionStatus(201);
+            rig.customer("36").writes("hi");
+            rig.quiet();
+            assertOneOfEach(rig, rig.customer("36"));
+            rig.flex.faults().next("POST /v1/Interactions", Fault.notJson(200));
+            rig.customer("37").writes("hi");
+            rig.quiet();
+            rig.customer("37").writes("again");
+            rig.quiet();
+            assertOneOfEach(rig, rig.customer("37"));
+            assertNotEquals("", new HashMap<>(Map.of("attributes", rig.chat(rig.customer("37")).attributes().toString())).get("attributes"));
+        }
+    }
+}

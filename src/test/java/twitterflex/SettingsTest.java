@@ -1,0 +1,365 @@
+package twitterflex;
+
+import static java.nio.charset.StandardCharsets.UTF_8;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.fasterxml.jackson.annotation.JsonInclude;
+import com.fasterxml.jackson.core.JsonParser;
+import com.fasterxml.jackson.databind.JsonNode;
+import java.io.File;
+import java.net.URISyntaxException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Collection;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeSet;
+import java.util.concurrent.TimeUnit;
+import java.util.regex.Pattern;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
+import twitterflex.Bridge.Settings;
+import twitterflex.Bridge.Wrong;
+
+/** Settings are read once, checked all together, and named in every complaint; nothing falls back silently. */
+class SettingsTest {
+
+    private static final String HEX = "0123456789abcdef0123456789ABCDEF";
+    private static final Map<String, String> GOOD = Map.ofEntries(
+            Map.entry("PUBLIC_URL", "https://bridge.example.com"),
+            Map.entry("TWITTER_CONSUMER_KEY", "consumer-key-1"), Map.entry("TWITTER_CONSUMER_SECRET", "consumer-secret-2"),
+            Map.entry("TWITTER_ACCESS_KEY", "4337869213-access-token-3"), Map.entry("TWITTER_ACCESS_SECRET", "access-secret-4"),
+            Map.entry("TWILIO_ACCOUNT_SID", "AC" + HEX), Map.entry("TWILIO_AUTH_TOKEN", "auth-token-5"),
+            Map.entry("FLEX_CHAT_SERVICE", "IS" + HEX), Map.entry("FLEX_WORKSPACE_SID", "WS" + HEX), Map.entry("FLEX_WORKFLOW_SID", "WW" + HEX));
+
+    /** The table of CONTRACT.md. */
+    private static final List<String> CONTRACT = List.of("PORT", "HOST", "PUBLIC_URL", "TWITTER_CONSUMER_KEY", "TWITTER_CONSUMER_SECRET",
+            "TWITTER_ACCESS_KEY", "TWITTER_ACCESS_SECRET", "TWITTER_CLIENT_SECRET", "TWITTER_API", "TWITTER_API_URL", "TWITTER_CO_HANDLE",
+            "TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "TWILIO_API_KEY", "TWILIO_API_SECRET", "TWILIO_API_URL", "FLEX_API", "FLEX_CHAT_SERVICE",
+            "FLEX_FLOW_SID", "FLEX_WORKSPACE_SID", "FLEX_WORKFLOW_SID", "FLEX_TASK_CHANNEL", "DATA_DIR", "LOG_LEVEL");
+
+    // Values.
+
+    @Test
+    void theRequiredSettingsAreEnoughAndTheOthersHaveTheirDefaults() throws Wrong {
+        Settings settings = Settings.from(GOOD);
+        assertEquals(3000, settings.port());
+        assertEquals("127.0.0.1", settings.host());
+        assertEquals("2", settings.twitterApi());
+        assertEquals("https://api.x.com", settings.twitterApiUrl());
+        assertEquals("https://{product}.twilio.com", settings.twilioApiUrl());
+        assertEquals("conversations", settings.flexApi());
+        assertEquals("chat", settings.taskChannel());
+        assertEquals(Path.of("data"), settings.dataDir());
+        assertEquals("", settings.clientSecret());
+        assertEquals("", settings.apiKey());
+    }
+
+    @Test
+    void everyMissingSettingIsToldAtOnceWithItsNameAndNothingElse() {
+        List<String> problems = problems(Map.of());
+        List<String> required = GOOD.keySet().stream().filter(name -> !name.equals("PUBLIC_URL")).sorted().toList();
+        for (String name : required) {
+            assertEquals(1, problems.stream().filter(problem -> problem.startsWith(name + " ")).count(), name);
+        }
+        assertTrue(problems.size() <= required.size() + 1, problems.toString());
+        assertTrue(problems.stream().allMatch(problem -> problem.length() > 30 && !problem.contains("\n")), "each says what to do");
+    }
+
+    @ParameterizedTest(name = "{0}={1}")
+    @CsvSource(textBlock = """
+            PORT,               65536
+            PORT,               99999999999
+            PORT,               http
+            PORT,               -1
+            PUBLIC_URL,         bridge.example.com
+            PUBLIC_URL,         http://bridge.example.com
+            PUBLIC_URL,         ftp://bridge.example.com
+            PUBLIC_URL,         https://
+            PUBLIC_URL,         https://bridge.example.com/?a=1
+            PUBLIC_URL,         https://bridge example.com
+            PUBLIC_URL,         http://localhost.example.com
+            TWITTER_API,        3
+            TWITTER_API_URL,    http://api.x.com
+            TWILIO_API_URL,     https://api.twilio.com
+            TWILIO_ACCOUNT_SID, AC123
+            TWILIO_ACCOUNT_SID, SK0123456789abcdef0123456789abcdef
+            TWILIO_AUTH_TOKEN,  two words
+            FLEX_CHAT_SERVICE,  CH0123456789abcdef0123456789abcdef
+            FLEX_WORKSPACE_SID, WW0123456789abcdef0123456789abcdef
+            FLEX_WORKFLOW_SID,  WS0123456789abcdef0123456789abcdef
+            FLEX_API,           voice
+            LOG_LEVEL,          LOUD
+            """)
+    void aWrongValueIsRefusedByName(String name, String value) {
+        List<String> problems = problems(with(name, value));
+        assertTrue(problems.get(0).startsWith(name + " "), problems.toString());
+        assertEquals(1, problems.size(), "told once");
+    }
+
+    @Test
+    void aWrongValueIsNotShownBecauseItMayBeASecretInTheWrongPlace() {
+        for (String name : List.of("PORT", "PUBLIC_URL", "TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "FLEX_API", "LOG_LEVEL")) {
+            assertFalse(problems(with(name, "my secret-8")).toString().contains("secret-8"), name);
+        }
+    }
+
+    @Test
+    void allKindsOfProblemsAreToldTogether() {
+        Map<String, String> several = new HashMap<>(GOOD);
+        several.keySet().removeAll(List.of("TWITTER_CONSUMER_KEY", "FLEX_WORKFLOW_SID"));
+        several.putAll(Map.of("PORT", "65536", "LOG_LEVEL", "LOUD", "TWILIO_API_KEY", "SK" + HEX));
+        String problems = String.join("\n", problems(several));
+        List.of("TWITTER_CONSUMER_KEY", "FLEX_WORKFLOW_SID", "PORT", "LOG_LEVEL", "TWILIO_API_SECRET")
+                .forEach(name -> assertTrue(problems.contains(name), name + " in\n" + problems));
+    }
+
+    @ParameterizedTest(name = "{0}: {1}")
+    @CsvSource(textBlock = """
+            https://bridge.example.com,         https://bridge.example.com
+            https://bridge.example.com/,        https://bridge.example.com
+            https://bridge.example.com/a/b/,    https://bridge.example.com/a/b
+            https://bridge.example.com:8443,    https://bridge.example.com:8443
+            http://127.0.0.1:3000/,             http://127.0.0.1:3000
+            http://localhost,                   http://localhost
+            http://[::1]:3000,                  http://[::1]:3000
+            """)
+    void aPublicUrlIsHttpsOrLoopbackWithOrWithoutASlash(String given, String understood) throws Wrong {
+        Settings settings = Settings.from(with("PUBLIC_URL", given));
+        assertEquals(understood, settings.publicUrl());
+        assertEquals(understood + "/fromFlex?customer=3001969357", settings.fromFlexUrl("3001969357"));
+    }
+
+    @Test
+    void theLargestPortIsAllowedAndZeroToo() throws Wrong {
+        assertEquals(65535, Settings.from(with("PORT", "65535")).port());
+        assertEquals(0, Settings.from(with("PORT", "0")).port());
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"TWILIO_API_KEY", "TWILIO_API_SECRET"})
+    void anApiKeyAndItsSecretGoTogether(String name) throws Wrong {
+        String value = name.endsWith("KEY") ? "SK" + HEX : "api-secret-6";
+        assertEquals(1, problems(with(name, value)).size());
+        Map<String, String> both = with("TWILIO_API_KEY", "SK" + HEX);
+        both.put("TWILIO_API_SECRET", "api-secret-6");
+        assertEquals("SK" + HEX, Settings.from(both).apiKey());
+    }
+
+    @Test
+    void eachFlexApiNeedsItsOwnSettings() throws Wrong {
+        Map<String, String> chat = with("FLEX_API", "chat");
+        assertTrue(problems(chat).get(0).startsWith("FLEX_FLOW_SID "));
+        chat.keySet().removeAll(List.of("FLEX_WORKSPACE_SID", "FLEX_WORKFLOW_SID"));
+        chat.put("FLEX_FLOW_SID", "FO" + HEX);
+        assertEquals("FO" + HEX, Settings.from(chat).flexFlow());
+    }
+
+    @ParameterizedTest(name = "{0}: \"{1}\"")
+    @CsvSource(textBlock = """
+            4337869213-access-token, 4337869213
+            access-token,            ''
+            -4337869213,             ''
+            """)
+    void ourOwnAccountIsKnownByTheAccessToken(String token, String id) throws Wrong {
+        assertEquals(id, Settings.from(with("TWITTER_ACCESS_KEY", token)).ownId());
+    }
+
+    @Test
+    void noSecretIsInWhatIsLogged() throws Wrong {
+        Map<String, String> all = new HashMap<>(GOOD);
+        all.putAll(Map.of("TWITTER_CLIENT_SECRET", "client-secret-7", "TWILIO_API_KEY", "SK" + HEX, "TWILIO_API_SECRET", "api-secret-6"));
+        String logged = Settings.from(all).toString();
+        for (String secret : List.of("consumer-key-1", "consumer-secret-2", "access-token-3", "access-secret-4", "auth-token-5", "api-secret-6", "client-secret-7")) {
+            assertFalse(logged.contains(secret), secret + " in " + logged);
+        }
+        assertTrue(logged.contains("PUBLIC_URL=https://bridge.example.com") && logged.contains("FLEX_API=conversations"), logged);
+    }
+
+    // Names.
+
+    @ParameterizedTest
+    @CsvSource({"NGROK_URL, PUBLIC_URL", "TWITTER_ACCESS_TOKEN, TWITTER_ACCESS_KEY", "TWITTER_ACCESS_TOKEN_SECRET, TWITTER_ACCESS_SECRET"})
+    void anAliasCountsLessThanTheFirstName(String alias, String name) {
+        assertEquals("by alias", Settings.canonical(Map.of(alias, "by alias")).get(name));
+        assertEquals("by name", Settings.canonical(Map.of(alias, "by alias", name, "by name")).get(name));
+        assertEquals("by alias", Settings.canonical(Map.of(alias, "by alias", name, " ")).get(name));
+    }
+
+    @Test
+    void aBlankValueIsNoneAndWhiteSpaceAroundAValueIsNotPartOfIt() throws Wrong {
+        assertEquals(Map.of("HOST", "0.0.0.0"), Settings.canonical(Map.of("PORT", "", "LOG_LEVEL", " \t", "HOST", " 0.0.0.0\n")));
+        assertEquals(3000, Settings.from(Settings.canonical(with("PORT", ""))).port());
+        assertTrue(problems(Settings.canonical(with("TWILIO_AUTH_TOKEN", " "))).get(0).startsWith("TWILIO_AUTH_TOKEN "));
+    }
+
+    @Test
+    void whatTheBridgeDoesNotKnowIsLeftAlone() throws Wrong {
+        assertEquals(Map.of(), Settings.canonical(Map.of("PATH", "/bin", "port", "1", "NGROK_TOKEN", "x")));
+    }
+
+    @Test
+    void everySettingOfTheContractIsDescribedInTheHelp() throws Wrong {
+        for (String name : names()) {
+            assertTrue(Pattern.compile("(?m)^ *" + name + " ").matcher(Settings.describe()).find(), name);
+        }
+    }
+
+    @Test
+    void everySettingIsInTheTableOfTheReadme() throws Exception {
+        String readme = Files.readString(Path.of("README.md"));
+        assertEquals(List.of(), names().stream().filter(name -> !Pattern.compile("(?m)^\\|.*`" + name + "`").matcher(readme).find()).toList());
+    }
+
+    @Test
+    void everySettingIsInTheExampleAndNothingElse() throws Exception {
+        String example = Files.readString(Path.of(".env.example"));
+        assertEquals(List.of(), names().stream().filter(name -> !Pattern.compile("(?m)^(# ?)?" + name + "=").matcher(example).find()).toList());
+        Map<String, String> uncommented = Settings.dotEnv(example.replaceAll("(?m)^# ?(?=[A-Z_]+=)", ""));
+        uncommented.keySet().removeAll(names());
+        assertEquals(Map.of(), uncommented);
+    }
+
+    // The file .env.
+
+    @ParameterizedTest(name = "{0}")
+    @CsvSource(delimiter = '|', quoteCharacter = '`', textBlock = """
+            plain                           | A=b                          | b
+            empty                           | A=                           | ``
+            spaces around                   | ` A = b `                    | b
+            spaces inside                   | A=b c  d                     | b c  d
+            an equals sign inside           | A=b=c==                      | b=c==
+            a comment after                 | A=b # c                      | b
+            a comment after nothing         | A= # c                       | ``
+            # without a space before it     | A=b#c                        | b#c
+            double quotes                   | A="b c"                      | b c
+            double quotes, a comment after  | A="b # c" # d                | b # c
+            single quotes                   | A='b # "c"'                  | b # "c"
+            spaces kept by quotes           | A="  b  "                    | `  b  `
+            empty quotes                    | A=""                         | ``
+            an escaped quote                | A="b \\"c\\""                | b "c"
+            a backslash in single quotes    | A='b\\c'                     | b\\c
+            export                          | export A=b                   | b
+            a dollar                        | A=b$c                        | b$c
+            a URL                           | A=https://a.example/?b=c&d   | https://a.example/?b=c&d
+            """)
+    void aLineOfTheFileIsRead(String what, String line, String value) throws Wrong {
+        assertEquals(Map.of("A", value), Settings.dotEnv(line));
+    }
+
+    @Test
+    void commentsBlankLinesAByteOrderMarkAndWindowsLineEndsDoNotMatterAndTheLastOneCounts() throws Wrong {
+        assertEquals(Map.of("A", "3", "B", "2"), Settings.dotEnv("\uFEFFA=1\r\n\r\n# a comment=\r\n  # another\r\nB='2'\r\nA=3\r\n"));
+        assertEquals(Map.of(), Settings.dotEnv(""));
+    }
+
+    @Test
+    void brokenLinesAreToldTogetherByNumberAndNotShown() {
+        Wrong wrong = assertThrows(Wrong.class, () -> Settings.dotEnv("A=1\n\nsecret-8\nB=2\n=secret-8\n2C=secret-8\nD E=secret-8"));
+        assertEquals(2, wrong.status);
+        assertEquals(List.of("3", "5", "6", "7"), wrong.sentences.stream().map(sentence -> sentence.replaceAll("\\D+", "")).toList());
+        assertFalse(wrong.sentences.toString().contains("secret-8"));
+    }
+
+    @Test
+    void aLongLineIsReadToo() throws Wrong {
+        String key = "0123456789abcdef".repeat(4_096);
+        assertEquals(Map.of("A", key, "B", key, "C", key), Settings.dotEnv("A=" + key + "\nB=\"" + key + "\"\nC='" + key + "'"));
+    }
+
+    @Test
+    void noFileIsNoSettings(@TempDir Path folder) throws Exception {
+        assertEquals(Map.of(), Settings.readDotEnv(folder.resolve(".env")));
+        Files.writeString(folder.resolve(".env"), "A=ä");
+        assertEquals(Map.of("A", "ä"), Settings.readDotEnv(folder.resolve(".env")));
+    }
+
+    @Test
+    void aFileThatCannotBeReadIsAWrongSetting(@TempDir Path folder) throws Exception {
+        Files.write(folder.resolve("latin1"), new byte[] {'A', '=', (byte) 0xE4});
+        for (Path unreadable : List.of(folder, folder.resolve("latin1"))) {
+            assertEquals(2, assertThrows(Wrong.class, () -> Settings.readDotEnv(unreadable)).status);
+        }
+    }
+
+    @Test
+    void theFileOfTheOriginalApplicationWorksUnchangedWithTheApisOfTheOriginal() throws Wrong {
+        Settings settings = Settings.from(Settings.canonical(Settings.dotEnv("""
+                PORT=
+                NGROK_TOKEN=ngrok-token
+                NGROK_SUBDOMAIN=bridge
+                NGROK_URL=https://bridge.ngrok.io
+
+                TWITTER_CONSUMER_KEY=consumer-key-1
+                TWITTER_CONSUMER_SECRET=consumer-secret-2
+                TWITTER_ACCESS_KEY=4337869213-access-token-3
+                TWITTER_ACCESS_SECRET=access-secret-4
+                TWITTER_CO_HANDLE=support_co
+
+                TWILIO_ACCOUNT_SID=AC0123456789abcdef0123456789abcdef
+                TWILIO_AUTH_TOKEN=auth-token-5
+                FLEX_FLOW_SID=FO0123456789abcdef0123456789abcdef
+                FLEX_CHAT_SERVICE=IS0123456789abcdef0123456789abcdef
+                FLEX_API=chat
+                TWITTER_API=1.1
+                """)));
+        assertEquals("https://bridge.ngrok.io", settings.publicUrl());
+        assertEquals("1.1", settings.twitterApi());
+        assertEquals("chat", settings.flexApi());
+        assertEquals(3000, settings.port());
+    }
+
+    @Test
+    void theEnvironmentWinsOverTheFileUnderAnyNameAndABlankOneDoesNot(@TempDir Path folder) throws Exception {
+        Files.writeString(folder.resolve(".env"), "PUBLIC_URL=https://bridge.example.com\nPORT=65536\nTWITTER_API=2\n");
+        assertEquals(List.of("PORT", "PUBLIC_URL", "TWITTER_API"),
+                wrongWhenStarted(folder, Map.of("NGROK_URL", "ftp://x", "PORT", "", "TWITTER_API", "3"), "PUBLIC_URL", "PORT", "TWITTER_API"));
+        assertEquals(List.of(), wrongWhenStarted(folder, Map.of("PORT", "0"), "PUBLIC_URL", "PORT", "TWITTER_API"));
+    }
+
+    /** Which of the settings the program itself complains about, started in a folder with too few settings to run. */
+    private static List<String> wrongWhenStarted(Path folder, Map<String, String> environment, String... names) throws Exception {
+        ProcessBuilder builder = new ProcessBuilder(Path.of(System.getProperty("java.home"), "bin", "java").toString(), "-cp",
+                String.join(File.pathSeparator, classes(Bridge.class), classes(JsonNode.class), classes(JsonParser.class), classes(JsonInclude.class)),
+                "twitterflex.Bridge").directory(folder.toFile()).redirectErrorStream(true);
+        builder.environment().clear();
+        builder.environment().putAll(environment);
+        Process process = builder.start();
+        String said = new String(process.getInputStream().readAllBytes(), UTF_8);
+        assertTrue(process.waitFor(20, TimeUnit.SECONDS));
+        assertEquals(2, process.exitValue(), said);
+        assertTrue(said.contains("TWILIO_AUTH_TOKEN is missing"), said);
+        return Stream.of(names).filter(name -> Pattern.compile("(?m)^" + name + " ").matcher(said).find()).sorted().toList();
+    }
+
+    private static String classes(Class<?> type) throws URISyntaxException {
+        return Path.of(type.getProtectionDomain().getCodeSource().getLocation().toURI()).toString();
+    }
+
+    /** Every setting there is: those of the contract and those the program has besides. */
+    private static Collection<String> names() throws Wrong {
+        Collection<String> names = new TreeSet<>(CONTRACT);
+        names.addAll(Settings.from(GOOD).values().keySet());
+        return names;
+    }
+
+    private static Map<String, String> with(String name, String value) {
+        Map<String, String> settings = new HashMap<>(GOOD);
+        settings.put(name, value);
+        return settings;
+    }
+
+    private static List<String> problems(Map<String, String> given) {
+        Wrong wrong = assertThrows(Wrong.class, () -> Settings.from(given));
+        assertEquals(2, wrong.status);
+        return wrong.sentences;
+    }
+}
