@@ -11,12 +11,14 @@ command -v "$java" >/dev/null 2>&1 || fail "no Java found: install a JDK 17 or n
 version=$("$java" -version 2>&1 | sed -n 's/.* version "\([0-9]*\).*/\1/p' | head -n 1)
 [ "${version:-0}" -ge 17 ] || fail "Java ${version:-unknown} is too old: install a JDK 17 or newer, or point JAVA_HOME at one."
 
+needs_maven() { command -v mvn >/dev/null 2>&1 || fail "no Maven found: install Maven 3.6.3 or newer ('mvn' must be on the PATH)."; }
 maven() {
-  command -v mvn >/dev/null 2>&1 || fail "no Maven found: install Maven 3.6.3 or newer ('mvn' must be on the PATH)."
+  needs_maven
   mvn --batch-mode --no-transfer-progress "$@"
 }
 build() {
   [ -f "$jar" ] && [ -z "$(find pom.xml src -newer "$jar" -print -quit)" ] && return
+  needs_maven
   echo "run.sh: building $jar …" >&2
   maven --quiet -DskipTests package >&2
 }
@@ -31,7 +33,8 @@ case $command in
   serve | setup | check | failed | retry) build; run -jar "$jar" "$command" "$@" ;;
   help | -h | --help)
     cat <<'HELP'
-./run.sh demo         plays a conversation between simulated X and Flex across the bridge, and lets you type on; --once plays it once and reports
+./run.sh demo         plays a conversation between simulated X and Flex across the bridge, and lets you type on;
+                      --once plays it once and reports, --classic with the original's APIs, --verbose with the bridge's log
 ./run.sh              runs the bridge with .env and the environment (the environment wins); the same as ./run.sh serve
 ./run.sh failed       lists the messages a service refused for good
 ./run.sh retry [ID]   puts a refused message, or all of them, back

@@ -533,7 +533,7 @@ public final class Bridge {
         /** The kind of an attachment and where it is: of a video, the best quality. */
         private static List<String> attachments(JsonNode data) {
             JsonNode attachment = data.path("attachment");
-            if (attachment.isMissingNode()) return List.of();
+            if (attachment.isMissingNode() || attachment.isNull()) return List.of();
             JsonNode media = attachment.path("media");
             JsonNode best = media.path("media_url_https");
             long bitrate = -1;
@@ -930,20 +930,13 @@ public final class Bridge {
             Answer created = create(message, 0);
             if (created.ok()) return complete(created.body(), message, true);
             if (created.code() != TAKEN) return Opening.failed(created);
-            int closed = 0;
-            for (String page = service() + "/ParticipantConversations?Identity=" + identity(message.customer()); !page.isEmpty();) {
-                Answer listed = twilio.get("conversations", page);
-                if (!listed.ok()) return Opening.failed(listed);
-                for (JsonNode conversation : listed.body().path("conversations")) {
-                    if (!conversation.path("conversation_state").asText().equals("closed")) {
-                        return complete(conversation, message, false);
-                    }
-                    closed++;
-                }
-                page = listed.body().at("/meta/next_page_url").asText("").replaceFirst("^https?://[^/]+(/conversations)?(?=/v1/)", "");
-            }
+            List<JsonNode> closed = new ArrayList<>(), open = new ArrayList<>();
+            Answer listed = twilio.pages("conversations", service() + "/ParticipantConversations?Identity=" + identity(message.customer()), "conversations",
+                    known -> (known.path("conversation_state").asText().equals("closed") ? closed : open).add(known) && open.isEmpty());
+            if (!listed.ok()) return Opening.failed(listed);
+            if (!open.isEmpty()) return complete(open.get(0), message, false);
             // Names of closed conversations stay taken; one that was joined by nobody yet shows only here.
-            for (int n = closed; n <= closed + 20; n++) {
+            for (int n = closed.size(); n <= closed.size() + 20; n++) {
                 Answer next = create(message, n);
                 if (next.ok()) return complete(next.body(), message, true);
                 Answer taken = next.code() == TAKEN ? twilio.get("conversations", path(name(message.customer(), n))) : next;
@@ -980,7 +973,7 @@ public final class Bridge {
             String listed = conversation.path("conversation_attributes").asText(conversation.path("attributes").asText());
             ObjectNode attributes = lenient(listed) instanceof ObjectNode found ? found : JSON.createObjectNode();
             boolean done = attributes.has("interaction");
-            Duration age = Duration.ofMillis(System.currentTimeMillis() - attributes.path("since").asLong());
+            Duration age = Duration.ofMillis(System.currentTimeMillis() - attributes.path("since").asLong()).abs();
             Duration settle = tempo.claim().dividedBy(6);
             if (!fresh && !done && !attributes.path("bridge").asText().equals(bridge)) {
                 if (age.compareTo(tempo.claim()) < 0) {
@@ -1140,6 +1133,20 @@ public final class Bridge {
         Answer delete(String product, String path) { return client.call(request(product, path).DELETE()); }
         Answer post(String product, String path, Form form) { return client.call(filled(request(product, path), form)); }
 
+        /** Goes through a list page by page. @param item is given each element, and tells whether to go on */
+        Answer pages(String product, String path, String list, Predicate<JsonNode> item) {
+            Answer page = get(product, path);
+            while (page.ok()) {
+                for (JsonNode element : page.body().path(list)) {
+                    if (!item.test(element)) return page;
+                }
+                String next = page.body().at("/meta/next_page_url").asText("");
+                if (next.isEmpty()) return page;
+                page = get(product, next.replaceFirst("^https?://[^/]+(/" + product + ")?(?=/v)", ""));
+            }
+            return page;
+        }
+
         private HttpRequest.Builder request(String product, String path) {
             return HttpRequest.newBuilder(URI.create(urls.replace("{product}", product) + path)).header("Authorization", authorization);
         }
@@ -1159,19 +1166,18 @@ public final class Bridge {
          */
         Outcome postParts(String product, String messages, String author, boolean webhooks, Attempt attempt, boolean fresh) {
             Message message = attempt.message;
-            Supplier<Answer> newest = () -> get(product, messages + "?Order=desc&PageSize=100");
+            String newest = messages + "?Order=desc&PageSize=100";
             if (attempt.unknownSince != null && !fresh) {
-                Answer found = newest.get();
-                if (!found.ok()) return found.outcome();
-                for (JsonNode posted : found.body().path("messages")) {
+                String since = attempt.unknownSince.minus(SKEW).toString();
+                Answer found = pages(product, newest, "messages", posted -> {
                     JsonNode mark = lenient(posted.path("attributes").asText());
-                    if (mark.path("x_dm_id").asText().equals(message.id())) {
-                        attempt.parts = Math.max(attempt.parts, mark.path("part").asInt());
-                    }
-                }
+                    if (mark.path("x_dm_id").asText().equals(message.id())) attempt.parts = Math.max(attempt.parts, mark.path("part").asInt());
+                    return attempt.parts == 0 && posted.path("date_created").asText().compareTo(since) > 0;
+                });
+                if (!found.ok()) return found.outcome();
             }
             attempt.unknownSince = null;
-            Choices.Read read = choices.read(message, fresh ? () -> Answer.none("", "a new conversation", false) : newest);
+            Choices.Read read = choices.read(message, () -> fresh ? JSON.missingNode() : get(product, newest).body().path("messages"));
             String text = Stream.concat(Stream.of(read.text()), message.attachments().stream()).filter(line -> !line.isBlank()).collect(Collectors.joining("\n"));
             List<String> parts = split(text.isEmpty() ? "(a message without text)" : text, MAX_BODY, Bridge::utf8Length);
             String sid = "found";
@@ -1232,7 +1238,7 @@ public final class Bridge {
         int space = -1;
         for (int at = 0; at < text.length();) {
             int point = text.codePointAt(at);
-            if (used + weight.applyAsInt(point) > limit) {
+            while (used + weight.applyAsInt(point) > limit && at > start) {
                 int cut = space > start ? space : at;
                 parts.add(text.substring(start, cut).stripTrailing());
                 start = cut;
@@ -1247,6 +1253,9 @@ public final class Bridge {
         parts.removeIf(String::isBlank);
         return parts;
     }
+
+    /** How far our clock may be from a service's when we look for what we have sent there. */
+    static final Duration SKEW = Duration.ofSeconds(30);
 
     static int utf8Length(int codePoint) {
         return codePoint < 0x80 ? 1 : codePoint < 0x800 ? 2 : codePoint < 0x10000 ? 3 : 4;
@@ -1265,13 +1274,11 @@ public final class Bridge {
     abstract static class DirectMessages implements X {
         /** Code points of one Direct Message. */
         static final int MAX_TEXT = 10_000;
-        /** How far our clock may be from X's when we look for what we have sent. */
-        private static final Duration SKEW = Duration.ofSeconds(30);
-
         final Client client;
         final Settings settings;
         private final Predicate<String> sentBefore;
-        private volatile Instant exhaustedUntil = Instant.MIN;
+        /** When the rate limit allows more, by the clock that never jumps; null if it does now. */
+        private volatile Long exhausted;
 
         DirectMessages(Client client, Settings settings, Predicate<String> sentBefore) {
             this.client = client;
@@ -1289,13 +1296,14 @@ public final class Bridge {
         /** The id of a Direct Message in the answer to its sending. */
         abstract String id(JsonNode answer);
 
-        /** The newest messages exchanged with a customer, each with id, sender, text and time. */
-        abstract Answer newest(String customer);
+        /** A page of the newest messages, back in time. @param cursor where the page before ended, or empty */
+        abstract Answer newest(String customer, String cursor);
+        abstract List<Sent> read(JsonNode page, String customer);
+        abstract String cursor(JsonNode page);
 
-        abstract List<Sent> read(JsonNode newest, String customer);
+        /** A message found at X. @param to whom we sent it, empty if we did not; @param text as it was before X shortened the links */
+        record Sent(String id, String to, String text, Instant at) { }
 
-        /** A message found at X, its text as it was before X shortened the links. */
-        record Sent(String id, String text, Instant at) { }
         void delivered(String customer, Rich rich) { }
 
         @Override public Outcome deliver(Attempt attempt, String customer) {
@@ -1304,19 +1312,25 @@ public final class Bridge {
                 return new Outcome.Refused("files are not carried to X yet (" + String.join(", ", message.attachments()) + ")", false);
             }
             if (message.text().isBlank()) return new Outcome.Refused("a message without text cannot be sent", false);
-            if (exhaustedUntil.isAfter(Instant.now())) {
-                return new Outcome.Later("the rate limit is used up until " + exhaustedUntil, Duration.between(Instant.now(), exhaustedUntil), true, false);
+            Long until = exhausted;
+            if (until != null && until - System.nanoTime() > 0) {
+                return new Outcome.Later("X's rate limit is used up", Duration.ofNanos(until - System.nanoTime()), true, false);
             }
             Rich rich = Rich.read(message.text());
             List<String> parts = split(text(rich), MAX_TEXT, point -> 1);
             String id = "found";
             if (attempt.unknownSince != null) {
-                Answer newest = newest(customer);
-                if (!newest.ok()) return newest.outcome();
-                // What arrived before is settled under its own id; each message found counts for one part.
-                List<Sent> found = new ArrayList<>(read(newest.body(), customer));
+                List<Sent> found = new ArrayList<>();
                 Instant since = attempt.unknownSince.minus(SKEW);
-                found.removeIf(sent -> sent.at().isBefore(since) || sentBefore.test(sent.id()));
+                for (String cursor = ""; cursor != null;) {
+                    Answer page = newest(customer, cursor);
+                    if (!page.ok()) return page.outcome();
+                    List<Sent> read = read(page.body(), customer);
+                    found.addAll(read);
+                    cursor = read.isEmpty() || read.get(read.size() - 1).at().isBefore(since) ? null : cursor(page.body());
+                }
+                // What arrived before is settled under its own id; each message found counts for one part.
+                found.removeIf(sent -> !sent.to().equals(customer) || sent.at().isBefore(since) || sentBefore.test(sent.id()));
                 found.sort(Comparator.comparing(Sent::at));
                 for (attempt.parts = 0; attempt.parts < parts.size(); attempt.parts++) {
                     String part = parts.get(attempt.parts).strip();
@@ -1331,9 +1345,8 @@ public final class Bridge {
                 ObjectNode body = body(customer, parts.get(attempt.parts), rich, attempt.parts == parts.size() - 1);
                 Answer sent = client.call(request("POST", path(customer), Form.of()).header("Content-Type", "application/json")
                         .POST(HttpRequest.BodyPublishers.ofString(body.toString())));
-                if (sent.headers().firstValue("x-rate-limit-remaining").orElse("").equals("0")) {
-                    exhaustedUntil = Instant.now().plus(sent.untilReset());
-                }
+                boolean last = sent.headers().firstValue("x-rate-limit-remaining").orElse("").equals("0");
+                exhausted = last ? (Long) (System.nanoTime() + sent.untilReset().toNanos()) : null;
                 if (!sent.ok()) return sent.outcome();
                 id = id(sent.body());
             }
@@ -1369,15 +1382,19 @@ public final class Bridge {
 
         @Override String id(JsonNode answer) { return answer.at("/data/dm_event_id").asText(); }
 
-        @Override Answer newest(String customer) {
-            return client.call(request("GET", "/2/dm_conversations/with/" + customer + "/dm_events", Form.of("max_results", "100", "event_types", "MessageCreate",
-                    "dm_event.fields", "created_at,entities,event_type,id,text", "expansions", "sender_id")).GET());
+        @Override Answer newest(String customer, String cursor) {
+            List<String> query = new ArrayList<>(List.of("max_results", "100", "event_types", "MessageCreate",
+                    "dm_event.fields", "created_at,entities,event_type,id,text", "expansions", "sender_id"));
+            if (!cursor.isEmpty()) query.addAll(List.of("pagination_token", cursor));
+            return client.call(request("GET", "/2/dm_conversations/with/" + customer + "/dm_events", Form.of(query.toArray(String[]::new))).GET());
         }
 
-        @Override List<Sent> read(JsonNode newest, String customer) {
-            return Stream.of(newest.path("data")).flatMap(Bridge::elements).filter(event -> !event.path("sender_id").asText().equals(customer))
-                    .map(event -> new Sent(event.path("id").asText(), FromX.text(event), time(event.path("created_at").asText()))).toList();
+        @Override List<Sent> read(JsonNode page, String customer) {
+            return elements(page.path("data")).map(event -> new Sent(event.path("id").asText(), event.path("sender_id").asText().equals(customer) ? "" : customer,
+                    FromX.text(event), time(event.path("created_at").asText()))).toList();
         }
+
+        @Override String cursor(JsonNode page) { return page.at("/meta/next_token").asText(null); }
 
         private static Instant time(String iso) {
             try {
@@ -1421,16 +1438,18 @@ public final class Bridge {
 
         @Override String id(JsonNode answer) { return answer.at("/event/id").asText(); }
 
-        @Override Answer newest(String customer) {
-            return client.call(request("GET", "/1.1/direct_messages/events/list.json", Form.of("count", "50")).GET());
+        /** Of all customers together: these 50 may be the work of seconds. */
+        @Override Answer newest(String customer, String cursor) {
+            Form query = cursor.isEmpty() ? Form.of("count", "50") : Form.of("count", "50", "cursor", cursor);
+            return client.call(request("GET", "/1.1/direct_messages/events/list.json", query).GET());
         }
 
-        @Override List<Sent> read(JsonNode newest, String customer) {
-            return Stream.of(newest.path("events")).flatMap(Bridge::elements)
-                    .filter(event -> event.at("/message_create/target/recipient_id").asText().equals(customer))
-                    .map(event -> new Sent(event.path("id").asText(), FromX.text(event.at("/message_create/message_data")),
-                            Instant.ofEpochMilli(event.path("created_timestamp").asLong()))).toList();
+        @Override List<Sent> read(JsonNode page, String customer) {
+            return elements(page.path("events")).map(event -> new Sent(event.path("id").asText(), event.at("/message_create/target/recipient_id").asText(),
+                    FromX.text(event.at("/message_create/message_data")), Instant.ofEpochMilli(event.path("created_timestamp").asLong()))).toList();
         }
+
+        @Override String cursor(JsonNode page) { return page.path("next_cursor").asText(null); }
     }
 
     static Stream<JsonNode> elements(JsonNode array) {
@@ -1457,13 +1476,13 @@ public final class Bridge {
         void sent(String customer, Rich rich) { if (!rich.options().isEmpty()) last.put(customer, labels(rich)); }
 
         /** @param newest the conversation's newest messages first; asked for only if the text may be a choice */
-        Read read(Message message, Supplier<Answer> newest) {
+        Read read(Message message, Supplier<JsonNode> newest) {
             String typed = message.text().strip();
             boolean number = typed.matches("[1-9][0-9]?");
             if (!numbered || typed.isEmpty() || typed.length() > 2 * Rich.MAX_LABEL) return new Read(message.text(), false);
             List<String> labels = last.get(message.customer());
             if (labels == null || number) {
-                labels = find(newest.get().body().path("messages"), message.customer());
+                labels = find(newest.get(), message.customer());
                 last.put(message.customer(), labels);
             }
             int index = number ? Integer.parseInt(typed) - 1 : labels.stream().map(label -> label.toLowerCase(Locale.ROOT)).toList()
@@ -1504,24 +1523,26 @@ public final class Bridge {
 
         /** A label holds neither a comma nor another {@code Link}; what follows the comma has to look like an address. */
         private static final Pattern BUTTON = Pattern.compile(
-                "\\bLink\\s+((?:(?!\\bLink\\b)[^,\\n]){0,200}?[^,\\s]),\\s*((?:[A-Za-z][A-Za-z0-9+.-]*:/|www\\.)\\S*)");
-        private static final Pattern LIST = Pattern.compile("\\bOptions(?:[ \\t]*:|(?=\\s))\\s*");
+                "(?U)\\bLink\\s++((?:(?!\\bLink\\b)[^,\\n])*?[^,\\s]),\\s*((?:[A-Za-z][A-Za-z0-9+.-]*:/|www\\.)\\S*)");
+        private static final Pattern LIST = Pattern.compile("(?U)\\bOptions(?:[ \\t]*:|(?=\\s))\\s*");
         private static final Pattern BLANK_LINE = Pattern.compile("\\n[ \\t]*\\n");
         private static final Pattern SCHEME = Pattern.compile("https?://", Pattern.CASE_INSENSITIVE);
 
         static Rich read(String typed) {
             List<Button> buttons = new ArrayList<>();
             // What a button stood on becomes a blank line: it ends a list, and what comes after is text again.
-            String rest = BUTTON.matcher(typed).replaceAll(found -> {
+            String rest = BUTTON.matcher(typed.replace("\r\n", "\n")).replaceAll(found -> {
                 buttons.add(new Button(found.group(1).strip(), found.group(2)));
                 return "\n\n";
             });
             List<Option> options = List.of();
             String text = rest;
-            for (Matcher list = LIST.matcher(rest); options.isEmpty() && list.find();) {
+            int tries = 0;
+            for (Matcher list = LIST.matcher(rest); options.isEmpty() && tries++ < 100 && list.find();) {
                 Matcher blank = BLANK_LINE.matcher(rest);
                 int end = blank.find(list.end()) ? blank.start() : rest.length();
-                List<String> items = Stream.of(rest.substring(list.end(), end).split("[,\\n]")).map(String::strip).filter(item -> !item.isEmpty()).toList();
+                List<String> items = Stream.of(rest.substring(list.end(), end).split("[,\\n]")).map(String::strip)
+                        .map(item -> item.replaceFirst("^[-*•]\\s+", "")).filter(item -> !item.isEmpty()).toList();
                 if (opens(rest.substring(0, list.start()), list.group().contains(":"), items)) {
                     options = options(items);
                     text = rest.substring(0, list.start()) + "\n\n" + rest.substring(end);
@@ -1531,15 +1552,19 @@ public final class Bridge {
             if (!complaint.isEmpty() || options.isEmpty() && buttons.isEmpty()) {
                 return new Rich(typed, List.of(), List.of(), complaint);
             }
-            String tidy = text.strip().replaceAll("[ \\t]*\\n(?:[ \\t]*\\n)+[ \\t]*", "\n\n");
-            String labels = Stream.concat(options.stream().map(Option::label), buttons.stream().map(Button::label)).collect(Collectors.joining(" / "));
-            return new Rich(tidy.isEmpty() ? labels : tidy, options, List.copyOf(buttons), "");
+            String tidy = text.strip().replaceAll("(?<![ \\t])[ \\t]*+\\n(?:[ \\t]*+\\n)++[ \\t]*+", "\n\n");
+            return new Rich(tidy.isEmpty() ? labels(options, buttons) : tidy, options, List.copyOf(buttons), "");
+        }
+
+        private static String labels(List<Option> options, List<Button> buttons) {
+            return Stream.concat(options.stream().map(Option::label), buttons.stream().map(Button::label)).collect(Collectors.joining(" / "));
         }
 
         /** Whether an {@code Options} is meant as a command: where it stands says so, or in the middle of a sentence what follows. */
         private static boolean opens(String before, boolean colon, List<String> items) {
-            String line = before.replaceFirst("[ \\t]+$", ""), sentence = before.stripTrailing();
-            boolean stands = colon || line.isEmpty() || line.endsWith("\n") || ".:?!".indexOf(sentence.charAt(sentence.length() - 1)) >= 0;
+            String sentence = before.stripTrailing();
+            boolean stands = colon || sentence.isEmpty() || before.indexOf('\n', sentence.length()) >= 0
+                    || ".:?!".indexOf(sentence.charAt(sentence.length() - 1)) >= 0;
             boolean lower = items.stream().anyMatch(item -> Character.isLowerCase(item.codePointAt(0)));
             // One item in lower case is a sentence about options ("Options are limited today"), wherever it begins.
             return items.size() > 1 ? stands || !lower : items.size() == 1 && stands && (colon || !lower);
@@ -1590,7 +1615,8 @@ public final class Bridge {
         private static boolean usable(String url) {
             try {
                 URI uri = new URI(url);
-                return uri.getHost() != null && ("https".equalsIgnoreCase(uri.getScheme()) || "http".equalsIgnoreCase(uri.getScheme()));
+                // Not getHost(), which knows neither umlauts nor underscores.
+                return String.valueOf(uri.getScheme()).matches("(?i)https?") && uri.getAuthority() != null && uri.getAuthority().matches("[\\p{L}\\p{N}_.-]+(:[0-9]+)?");
             } catch (URISyntaxException broken) {
                 return false;
             }
@@ -1598,14 +1624,15 @@ public final class Bridge {
 
         /** For an API that shows only text. */
         String plain() {
-            StringBuilder plain = new StringBuilder(text);
+            if (options.isEmpty() && buttons.isEmpty()) return text;
+            StringBuilder plain = new StringBuilder(text.equals(labels(options, buttons)) ? "" : text);
             int number = 0;
             for (Option option : options) {
                 plain.append(number == 0 ? "\n\n" : "\n").append(++number).append(". ").append(option.label())
                         .append(option.description().isEmpty() ? "" : " - " + option.description());
             }
             buttons.forEach(button -> plain.append("\n\n").append(button.label()).append(": ").append(button.url()));
-            return plain.toString();
+            return plain.toString().strip();
         }
     }
 
@@ -2299,7 +2326,7 @@ public final class Bridge {
 
         private static final String ANY = "\\S+";
         private static final String REQUIRED = null;
-        private static final String URL = "https://[^/?#\\s]+(/[^?#\\s]*)?|http://(127\\.[0-9.]+|localhost|\\[::1\\])(:[0-9]+)?(/[^?#\\s]*)?";
+        private static final String URL = "https://[^/?#@\\s]+(/[^?#\\s]*)?|http://(127\\.[0-9.]+|localhost|\\[::1\\])(:[0-9]+)?(/[^?#\\s]*)?";
 
         /** In the order of the help, the README and .env.example. */
         private static final List<Key> KEYS = List.of(
@@ -2318,7 +2345,7 @@ public final class Bridge {
                 key("TWILIO_AUTH_TOKEN", REQUIRED, ANY, "the Twilio account's auth token; it also checks webhook signatures"),
                 key("TWILIO_API_KEY", "", "SK[0-9a-fA-F]{32}", "an API key's SID, used for REST calls instead of the auth token"),
                 key("TWILIO_API_SECRET", "", ANY, "the API key's secret"),
-                key("TWILIO_API_URL", "https://{product}.twilio.com", "https?://.*\\{product}.*", "template of Twilio's addresses, with {product} in it"),
+                key("TWILIO_API_URL", "https://{product}.twilio.com", "(https://|http://(127\\.[0-9.]+|localhost)[:/])\\S*\\{product}\\S*", "template of Twilio's addresses, with {product} in it"),
                 key("FLEX_API", "conversations", "conversations|chat", "conversations (Flex Conversations and Interactions) or chat (Programmable Chat and Flex Flows)"),
                 key("FLEX_CHAT_SERVICE", REQUIRED, "IS[0-9a-fA-F]{32}", "the Flex chat service's SID, IS and 32 hex digits"),
                 key("FLEX_FLOW_SID", "", "FO[0-9a-fA-F]{32}", "the Flex Flow's SID, FO and 32 hex digits (FLEX_API=chat)"),
@@ -2367,7 +2394,7 @@ public final class Bridge {
             if (apiKey().isEmpty() != apiSecret().isEmpty()) {
                 problems.add("TWILIO_API_KEY and TWILIO_API_SECRET go together: set both or none");
             }
-            if (get("PORT").matches("[0-9]+") && port() > 65535) {
+            if (get("PORT").matches("[0-9]{1,5}") && port() > 65535) {
                 problems.add("PORT is not right: the largest port is 65535");
             }
         }
@@ -2440,7 +2467,7 @@ public final class Bridge {
         }
 
         private static final Pattern LINE = Pattern.compile("(?:export\\s+)?([A-Za-z_][A-Za-z0-9_]*)\\s*=\\s*"
-                + "(?:\"((?:[^\"\\\\]|\\\\.)*)\"|'([^']*)'|((?:[^#\\s]|(?<!\\s)#|[ \\t]+(?![ \\t#]|$))*))\\s*(?:#.*)?");
+                + "(?:\"((?:[^\"\\\\]|\\\\.)*+)\"|'([^']*)'|(?![\"'])((?:[^#\\s]|(?<!\\s)#|[ \\t]+(?![ \\t#]|$))*+))\\s*(?:#.*)?");
 
         /** {@code NAME=value}, one a line; {@code export}, quotes and {@code #} comments as shells and dotenv have them; the last one counts. */
         static Map<String, String> dotEnv(String text) throws Wrong {
@@ -2452,7 +2479,7 @@ public final class Bridge {
                 String line = raw.strip();
                 Matcher parts = LINE.matcher(line);
                 if (parts.matches()) {
-                    String quoted = parts.group(2) == null ? parts.group(3) : parts.group(2).replaceAll("\\\\(.)", "$1");
+                    String quoted = parts.group(2) == null ? parts.group(3) : parts.group(2).replace("\\n", "\n").replaceAll("\\\\(.)", "$1");
                     values.put(parts.group(1), quoted == null ? parts.group(4) : quoted);
                 } else if (!line.isEmpty() && !line.startsWith("#")) {
                     problems.add(".env line " + number + " is not NAME=value");

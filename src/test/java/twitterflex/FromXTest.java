@@ -220,7 +220,7 @@ class FromXTest {
 
     @ParameterizedTest(name = "{0}")
     @CsvSource(delimiter = '|', textBlock = """
-            a video, in its best quality | {"type":"media","media":{"type":"video","media_url_https":"https://pbs.twimg.com/preview.jpg","video_info":{"variants":[{"content_type":"application/x-mpegURL","url":"https://video.twimg.com/a.m3u8"},{"bitrate":320000,"content_type":"video/mp4","url":"https://video.twimg.com/small.mp4"},{"bitrate":832000,"content_type":"video/mp4","url":"https://video.twimg.com/large.mp4"}]}}} | [video] https://video.twimg.com/large.mp4
+            a video, in its best quality | {"type":"media","media":{"type":"video","media_url_https":"https://pbs.twimg.com/preview.jpg","video_info":{"variants":[{"content_type":"application/x-mpegURL","url":"https://video.twimg.com/a.m3u8"},{"bitrate":320000,"content_type":"video/mp4","url":"https://video.twimg.com/small.mp4"},{"bitrate":832000,"content_type":"video/mp4","url":"https://video.twimg.com/large.mp4"},{"bitrate":640000,"content_type":"video/mp4","url":"https://video.twimg.com/medium.mp4"}]}}} | [video] https://video.twimg.com/large.mp4
             a GIF without a bitrate      | {"type":"media","media":{"type":"animated_gif","media_url_https":"https://pbs.twimg.com/preview.jpg","video_info":{"variants":[{"bitrate":0,"content_type":"video/mp4","url":"https://video.twimg.com/dm_gif/1/a.mp4"}]}}} | [animated_gif] https://video.twimg.com/dm_gif/1/a.mp4
             a video without variants     | {"type":"media","media":{"type":"video","media_url_https":"https://pbs.twimg.com/preview.jpg"}} | [video] https://pbs.twimg.com/preview.jpg
             a place                      | {"type":"location","location":{"type":"shared_coordinate"}} | [location]

@@ -1,0 +1,324 @@
+package twitterflex;
+
+import static java.nio.charset.StandardCharsets.UTF_8;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static twitterflex.Rig.until;
+
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.locks.LockSupport;
+import java.util.stream.Collectors;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.parallel.Execution;
+import org.junit.jupiter.api.parallel.ExecutionMode;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
+import twitterflex.sandbox.Chat;
+import twitterflex.sandbox.Customer;
+import twitterflex.sandbox.Fault;
+import twitterflex.sandbox.SimulatedFlex;
+import twitterflex.sandbox.SimulatedX;
+
+/** Promises 2 and 3 with the real jar: it is killed while both services misbehave, and in the end the books balance. */
+@Execution(ExecutionMode.CONCURRENT)
+class NothingIsLostTest {
+    private static final int CUSTOMERS = 12;
+
+    /** One world per test: services, a bridge process, and what everybody has sent. */
+    private static final class World implements AutoCloseable {
+        final Path folder = Files.createTempDirectory("bridge-test");
+        final SimulatedX x = new SimulatedX(0, SimulatedX.sampleKeys());
+        final SimulatedFlex flex = new SimulatedFlex(0, SimulatedFlex.Account.sample());
+        final int port = Rig.freePort();
+        final BridgeProcess bridge;
+        final Map<String, List<String>> sentIn = new ConcurrentHashMap<>();
+        final Map<String, List<String>> sentOut = new ConcurrentHashMap<>();
+        final Map<String, String> events = new ConcurrentHashMap<>();
+        final Map<String, String> sids = new ConcurrentHashMap<>();
+        volatile boolean loading = true;
+
+        World(Rig.Generation generation) throws Exception {
+            x.webhook("http://127.0.0.1:" + port + "/fromTwitter");
+            x.envelope(generation == Rig.Generation.CURRENT ? SimulatedX.Envelope.X_ACTIVITY : SimulatedX.Envelope.ACCOUNT_ACTIVITY);
+            x.retryDelays(Collections.nCopies(300, Duration.ofMillis(100)).toArray(Duration[]::new));
+            x.limitReads(1_000_000, Duration.ofMinutes(15));
+            flex.retryDelays(Duration.ofMillis(200), Duration.ofMillis(400), Duration.ofMillis(800));
+            Map<String, String> environment = Rig.environment(generation, x, flex, port, folder.resolve("data"));
+            environment.put("LOG_LEVEL", "INFO");
+            bridge = new BridgeProcess(environment, folder);
+            bridge.start();
+        }
+
+        Customer customer(int i) {
+            return x.customer(String.valueOf(1000 + i), "handle" + i, "Customer " + i);
+        }
+
+        /** Customers and agents write, in turns, until told to stop. */
+        Thread load(int seed) {
+            Thread thread = new Thread(() -> {
+                Random random = new Random(seed);
+                for (int n = 0; loading; n++) {
+                    Customer customer = customer(random.nextInt(CUSTOMERS));
+                    String text = "m" + n;
+                    sentIn.computeIfAbsent(customer.id(), id -> Collections.synchronizedList(new ArrayList<>())).add(text);
+                    events.put(customer.id() + " " + text, customer.writes(text));
+                    Customer answered = customer(random.nextInt(CUSTOMERS));
+                    int number = n;
+                    flex.openChat("twitter-" + answered.id()).filter(chat -> flex.tasks().stream().anyMatch(task -> task.chatSid().equals(chat.sid())))
+                            .ifPresent(chat -> {
+                                String answer = "a" + number;
+                                sentOut.computeIfAbsent(answered.id(), id -> Collections.synchronizedList(new ArrayList<>())).add(answer);
+                                sids.put(answered.id() + " " + answer, flex.agentWrites(chat, answer));
+                            });
+                    LockSupport.parkNanos(Duration.ofMillis(15).toNanos());
+                }
+            });
+            thread.start();
+            return thread;
+        }
+
+        /** @return acknowledged, delivered, lost, doubled, out of order: the last three have to be 0 */
+        String books() {
+            Set<String> answered = flex.webhookDeliveries().stream().filter(delivery -> delivery.status() == 200)
+                    .map(SimulatedFlex.WebhookDelivery::messageSid).collect(Collectors.toSet());
+            int[] totals = new int[5];
+            for (int i = 0; i < CUSTOMERS; i++) {
+                Customer customer = customer(i);
+                List<String> written = flex.chats("twitter-" + customer.id()).stream().flatMap(chat -> chat.messages().stream())
+                        .filter(message -> message.author().equals("twitter-" + customer.id())).map(Chat.Posted::body).toList();
+                List<String> in = sentIn.getOrDefault(customer.id(), List.of());
+                count(totals, in, in.stream().filter(text -> x.delivered(events.get(customer.id() + " " + text))).toList(), written);
+                List<String> out = sentOut.getOrDefault(customer.id(), List.of());
+                count(totals, out, out.stream().filter(text -> answered.contains(sids.get(customer.id() + " " + text))).toList(), Rig.received(customer));
+            }
+            return "acknowledged %d, delivered %d, lost %d, doubled %d, out of order %d".formatted(totals[0], totals[1], totals[2], totals[3], totals[4]);
+        }
+
+        /** When the messages arrived that should not have, for whoever has to find out why. */
+        String doubled() {
+            List<String> found = new ArrayList<>();
+            for (int i = 0; i < CUSTOMERS; i++) {
+                Customer customer = customer(i);
+                List<Customer.Received> inbox = customer.inbox();
+                inbox.stream().filter(one -> inbox.stream().filter(other -> other.text().equals(one.text())).count() > 1)
+                        .forEach(one -> found.add("to " + customer.id() + " " + one.text() + " at " + one.at() + " as " + one.id()));
+                List<Chat.Posted> posted = flex.chats("twitter-" + customer.id()).stream().flatMap(chat -> chat.messages().stream()).toList();
+                posted.stream().filter(one -> posted.stream().filter(other -> other.body().equals(one.body()) && other.author().equals(one.author())).count() > 1)
+                        .forEach(one -> found.add("from " + customer.id() + " " + one.body() + " at " + one.at() + " as " + one.sid()));
+            }
+            return found.isEmpty() ? "" : "\n" + String.join("\n", found);
+        }
+
+        private static void count(int[] totals, List<String> sent, List<String> acknowledged, List<String> arrived) {
+            totals[0] += acknowledged.size();
+            totals[1] += arrived.size();
+            totals[2] += (int) acknowledged.stream().filter(text -> !arrived.contains(text)).count();
+            totals[3] += arrived.size() - new HashSet<>(arrived).size();
+            List<Integer> order = arrived.stream().distinct().map(sent::indexOf).toList();
+            for (int i = 1; i < order.size(); i++) {
+                totals[4] += order.get(i) < order.get(i - 1) ? 1 : 0;
+            }
+        }
+
+        void drain() {
+            x.faults().clear();
+            flex.faults().clear();
+            x.awaitDelivered(Duration.ofSeconds(60));
+            flex.awaitDelivered(Duration.ofSeconds(60));
+            Rig.until("nothing pending", () -> {
+                try {
+                    return Bridge.lenient(Rig.HTTP.send(java.net.http.HttpRequest.newBuilder(java.net.URI.create("http://127.0.0.1:" + port + "/healthz")).build(),
+                            java.net.http.HttpResponse.BodyHandlers.ofString()).body()).path("pending").asInt(-1) == 0;
+                } catch (Exception notNow) {
+                    return false;
+                }
+            });
+        }
+
+        @Override
+        public void close() throws java.io.IOException {
+            loading = false;
+            bridge.close();
+            x.close();
+            flex.close();
+            Rig.delete(folder);
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void twentyKillsUnderLoadWithBothServicesFailing(Rig.Generation generation) throws Exception {
+        try (World world = new World(generation)) {
+            Fault[] weather = {Fault.status(500), Fault.status(429), Fault.dropBefore(), Fault.dropAfter()};
+            world.x.faults().rate(0.2, new Random(3), weather);
+            world.flex.faults().rate(0.2, new Random(4), weather);
+            Random random = new Random(generation.ordinal());
+            Thread load = world.load(7);
+            for (int round = 0; round < 20; round++) {
+                LockSupport.parkNanos(Duration.ofMillis(100 + random.nextInt(900)).toNanos());
+                world.bridge.kill();
+                world.bridge.start();
+            }
+            world.loading = false;
+            load.join();
+            world.drain();
+            String books = world.books();
+            if (!world.doubled().isEmpty()) Files.copy(world.bridge.log, Path.of("/tmp/bridge-doubled.log"), java.nio.file.StandardCopyOption.REPLACE_EXISTING);
+            System.out.println(generation + ", 20 kills: " + books + world.doubled());
+            assertTrue(books.endsWith("lost 0, doubled 0, out of order 0"), books);
+            assertTrue(Integer.parseInt(books.replaceAll("acknowledged (\\d+),.*", "$1")) > 100, books);
+            assertEquals(List.of(), world.flex.violations());
+            assertEquals(List.of(), world.x.violations());
+            for (int i = 0; i < CUSTOMERS; i++) {
+                assertEquals(1, world.flex.chats("twitter-" + world.customer(i).id()).size(), "conversations of a customer");
+            }
+            assertEquals(CUSTOMERS, world.flex.tasks().size());
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void sigtermUnderLoadEndsCleanlyAndLosesNothing(Rig.Generation generation) throws Exception {
+        try (World world = new World(generation)) {
+            Thread load = world.load(8);
+            for (int round = 0; round < 3; round++) {
+                until("some traffic", () -> world.x.calls() > 5 && world.flex.calls() > 20);
+                world.x.resetCalls();
+                world.flex.resetCalls();
+                long start = System.nanoTime();
+                assertEquals(0, world.bridge.terminate());
+                long millis = Duration.ofNanos(System.nanoTime() - start).toMillis();
+                assertTrue(millis < 10_000, "it took " + millis + " ms");
+                assertTrue(world.bridge.log().contains("stopped pending="));
+                world.bridge.start();
+            }
+            world.loading = false;
+            load.join();
+            world.drain();
+            assertTrue(world.books().endsWith("lost 0, doubled 0, out of order 0"), world::books);
+        }
+    }
+
+    @Test
+    void sigtermWhileAServiceHangsStillEndsWithinTenSeconds() throws Exception {
+        try (World world = new World(Rig.Generation.CURRENT)) {
+            java.util.concurrent.CountDownLatch latch = new java.util.concurrent.CountDownLatch(1);
+            world.flex.faults().always("*", Fault.hold(latch));
+            world.customer(0).writes("hello");
+            until("it hangs", () -> world.flex.calls() == 1);
+            long start = System.nanoTime();
+            assertEquals(0, world.bridge.terminate());
+            assertTrue(Duration.ofNanos(System.nanoTime() - start).toSeconds() < 10);
+            latch.countDown();
+            world.flex.faults().clear();
+            world.bridge.start();
+            world.sentIn.put(world.customer(0).id(), List.of("hello"));
+            world.events.put(world.customer(0).id() + " hello", "none");
+            world.drain();
+            assertEquals(1, world.flex.chats().size());
+            assertEquals(List.of("hello"), world.flex.chats().get(0).messages().stream().map(Chat.Posted::body).toList());
+        }
+    }
+
+    @Test
+    void aSecondBridgeOnTheSameFolderRefusesToStart() throws Exception {
+        try (World world = new World(Rig.Generation.CURRENT)) {
+            Map<String, String> environment = Rig.environment(Rig.Generation.CURRENT, world.x, world.flex, 0, world.folder.resolve("data"));
+            Path elsewhere = Files.createDirectory(world.folder.resolve("second"));
+            try (BridgeProcess second = new BridgeProcess(environment, elsewhere)) {
+                second.launch();
+                assertEquals(1, second.waitFor());
+                assertEquals("another bridge is running on " + world.folder.resolve("data") + ": stop it, or give this one a DATA_DIR of its own", second.log().strip());
+            }
+        }
+    }
+
+    @Test
+    void aFullDiskRefusesNewMessagesKeepsDeliveringAndHeals() throws Exception {
+        try (SimulatedX x = new SimulatedX(0, SimulatedX.sampleKeys()); SimulatedFlex flex = new SimulatedFlex(0, SimulatedFlex.Account.sample())) {
+            Path folder = Files.createTempDirectory("bridge-test");
+            int port = Rig.freePort();
+            Map<String, String> environment = Rig.environment(Rig.Generation.CURRENT, x, flex, port, folder.resolve("data"));
+            ProcessBuilder builder = new ProcessBuilder("bash", "-c", "ulimit -S -f 64; exec \"$0\" -Xmx128m -jar \"$1\"",
+                    Path.of(System.getProperty("java.home"), "bin", "java").toString(), BridgeProcess.JAR.toString());
+            builder.directory(folder.toFile());
+            builder.environment().putAll(environment);
+            Process process = builder.redirectOutput(ProcessBuilder.Redirect.DISCARD).redirectError(ProcessBuilder.Redirect.DISCARD).start();
+            try {
+                x.webhook("http://127.0.0.1:" + port + "/fromTwitter");
+                until("it answers", () -> x.challenge("foo").status() == 200);
+                flex.faults().always("*", Fault.status(503));
+                int accepted = 0;
+                int refused = 0;
+                while (refused < 5 && accepted < 200) {
+                    String body = x.event(x.customer("9" + accepted, "h", "n"), "x".repeat(2_000));
+                    int status = x.post(body).status();
+                    accepted += status == 200 ? 1 : 0;
+                    refused += status == 503 ? 1 : 0;
+                }
+                assertEquals(5, refused);
+                String health = new String(java.net.URI.create("http://127.0.0.1:" + port + "/").toString());
+                assertEquals(503, status(health + "healthz"));
+                flex.faults().clear();
+                int expected = accepted;
+                until("what was accepted is delivered all the same", () -> flex.chats().stream().mapToInt(chat -> chat.messages().size()).sum() == expected);
+                assertEquals(0, new ProcessBuilder("prlimit", "--pid", String.valueOf(process.pid()), "--fsize=unlimited").start().waitFor());
+                until("it heals", () -> status(health + "healthz") == 200);
+                assertEquals(200, x.post(x.event(x.customer("1", "h", "n"), "room again")).status());
+                until("that too", () -> flex.chats().stream().mapToInt(chat -> chat.messages().size()).sum() == expected + 1);
+            } finally {
+                process.destroyForcibly().waitFor();
+                Rig.delete(folder);
+            }
+        }
+    }
+
+    private static int status(String url) {
+        try {
+            return Rig.HTTP.send(java.net.http.HttpRequest.newBuilder(java.net.URI.create(url)).build(), java.net.http.HttpResponse.BodyHandlers.discarding()).statusCode();
+        } catch (Exception unreachable) {
+            return 0;
+        }
+    }
+
+    @Test
+    void refusedMessagesAreListedAndPutBackByCommands() throws Exception {
+        try (World world = new World(Rig.Generation.CURRENT)) {
+            Customer ann = world.customer(0);
+            ann.writes("hi");
+            Chat chat = Rig.eventually("a chat", () -> world.flex.openChat("twitter-" + ann.id()).filter(open -> !open.messages().isEmpty()).orElse(null));
+            ann.blocks(true);
+            String sid = world.flex.agentWrites(chat, "a secret answer");
+            until("refused", () -> command(world, "failed").contains(sid));
+            assertTrue(!command(world, "failed").contains("secret"), "no text in the list");
+            assertTrue(command(world, "retry", "IM0").startsWith("no refused message has the id IM0"));
+            ann.blocks(false);
+            assertEquals("", command(world, "retry", sid));
+            until("delivered", () -> Rig.received(ann).equals(List.of("a secret answer")));
+            until("none left", () -> command(world, "failed").isEmpty());
+        }
+    }
+
+    private static String command(World world, String... arguments) {
+        try {
+            List<String> command = new ArrayList<>(List.of(Path.of(System.getProperty("java.home"), "bin", "java").toString(), "-XX:TieredStopAtLevel=1",
+                    "-jar", BridgeProcess.JAR.toString()));
+            command.addAll(List.of(arguments));
+            ProcessBuilder builder = new ProcessBuilder(command).redirectErrorStream(true).directory(world.folder.toFile());
+            builder.environment().put("DATA_DIR", "data");
+            return new String(builder.start().getInputStream().readAllBytes(), UTF_8).strip();
+        } catch (java.io.IOException failed) {
+            throw new AssertionError(failed);
+        }
+    }
+}
