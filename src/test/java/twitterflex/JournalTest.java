@@ -1,0 +1,233 @@
+package twitterflex;
+
+import static org.junit.jupiter.api.Assertions.assertDoesNotThrow;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static twitterflex.Rig.until;
+
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermissions;
+import java.time.Instant;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Map;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import twitterflex.sandbox.Customer;
+import twitterflex.sandbox.Fault;
+
+/** Promise 2, 6 and 7 at their root: the file. */
+class JournalTest {
+    private Path folder;
+    private final List<String> handed = java.util.Collections.synchronizedList(new ArrayList<>());
+
+    @BeforeEach
+    void newFolder() throws IOException {
+        folder = Files.createTempDirectory("journal-test");
+    }
+
+    @AfterEach
+    void noFolder() throws IOException {
+        Rig.delete(folder);
+    }
+
+    private static Bridge.Message message(String id) {
+        return new Bridge.Message(Bridge.Direction.TO_FLEX, id, "1", "ann", "Ann", "the text of " + id, List.of(), "", "", Instant.now());
+    }
+
+    private Path path() {
+        return folder.resolve("data/journal.jsonl");
+    }
+
+    private Bridge.Journal open() throws Bridge.Wrong {
+        Bridge.Journal journal = Bridge.Journal.open(folder.resolve("data"), 100, 1 << 20);
+        handed.clear();
+        journal.start((message, unknown) -> handed.add(message.id() + (unknown ? "?" : "")));
+        return journal;
+    }
+
+    /** Five messages: one delivered, one refused, one tried, two untouched. */
+    private void fill() throws Exception {
+        try (Bridge.Journal journal = open()) {
+            for (String id : List.of("a", "b", "c", "d", "e")) {
+                assertTrue(journal.keep(List.of(message(id))).get());
+            }
+            journal.attempting("a");
+            journal.delivered("a", "IM1", List.of());
+            journal.attempting("b");
+            journal.failed("b", "no such customer", List.of());
+            journal.attempting("c");
+        }
+    }
+
+    @Test
+    void whatIsUnsettledIsHandedOverInOrderAfterARestart() throws Exception {
+        fill();
+        try (Bridge.Journal journal = open()) {
+            assertEquals(List.of("c?", "d", "e"), handed);
+            Bridge.Journal.Counts counts = journal.counts();
+            assertEquals(List.of(5L, 1L, 1L, 3L), List.of(counts.received(), counts.delivered(), counts.failed(), counts.pending()));
+        }
+        try (Bridge.Journal journal = open()) {
+            Bridge.Journal.Counts counts = journal.counts();
+            assertEquals(List.of(5L, 1L, 1L, 3L), List.of(counts.received(), counts.delivered(), counts.failed(), counts.pending()), "a rewrite changes nothing");
+        }
+    }
+
+    @Test
+    void deliveredTextLeavesTheDiskAndItsIdStays() throws Exception {
+        fill();
+        assertTrue(Files.readString(path()).contains("the text of a"));
+        try (Bridge.Journal journal = open()) {
+            assertFalse(Files.readString(path()).contains("the text of a"));
+            assertTrue(Files.readString(path()).contains("the text of b"), "refused messages are kept");
+            assertTrue(journal.keep(List.of(message("a"), message("b"), message("c"), message("f"))).get());
+            assertEquals(List.of("c?", "d", "e", "f"), handed, "ids are known across restarts");
+            assertEquals(3, journal.counts().duplicates());
+        }
+    }
+
+    @Test
+    void everyPrefixOfTheFileIsAJournal() throws Exception {
+        fill();
+        byte[] whole = Files.readAllBytes(path());
+        String text = new String(whole, StandardCharsets.UTF_8);
+        for (int length = 0; length <= whole.length; length += 7) {
+            Files.write(path(), Arrays.copyOf(whole, length));
+            try (Bridge.Journal journal = open()) {
+                long complete = text.substring(0, length).lines().filter(line -> line.contains("\"message\"") && line.endsWith("}}")).count();
+                assertEquals(complete, journal.counts().received(), "cut at " + length);
+            }
+        }
+    }
+
+    @Test
+    void aTornOrGarbledEndIsLeftOutAndTheNextMessageIsSafe() throws Exception {
+        for (byte[] tail : List.of("{\"message\":{\"id\":\"tor".getBytes(StandardCharsets.UTF_8), new byte[4096], "\u0000\u0000\n{\"mess".getBytes(StandardCharsets.UTF_8))) {
+            Files.deleteIfExists(path());
+            fill();
+            Files.write(path(), tail, java.nio.file.StandardOpenOption.APPEND);
+            try (Bridge.Journal journal = open()) {
+                assertEquals(List.of("c?", "d", "e"), handed);
+                assertTrue(journal.keep(List.of(message("g"))).get());
+            }
+            try (Bridge.Journal journal = open()) {
+                assertEquals(List.of("c?", "d", "e", "g"), handed);
+                assertEquals(4, journal.counts().pending());
+            }
+        }
+    }
+
+    @Test
+    void damageInTheMiddleStopsTheStartAndChangesNothing() throws Exception {
+        fill();
+        byte[] damaged = Files.readString(path()).replaceFirst("the text of b\"", "the text of").getBytes(StandardCharsets.UTF_8);
+        Files.write(path(), damaged);
+        Bridge.Wrong wrong = assertThrows(Bridge.Wrong.class, this::open);
+        assertTrue(wrong.getMessage().contains("line 4"), wrong.getMessage());
+        assertEquals(1, wrong.status);
+        assertTrue(Arrays.equals(damaged, Files.readAllBytes(path())));
+        assertThrows(Bridge.Wrong.class, this::open, "and the lock was let go, or this would say something else");
+    }
+
+    @Test
+    void folderAndFilesAreTheirOwnersAlone() throws Exception {
+        fill();
+        assertEquals("rwx------", PosixFilePermissions.toString(Files.getPosixFilePermissions(folder.resolve("data"))));
+        for (String file : List.of("journal.jsonl", "lock")) {
+            assertEquals("rw-------", PosixFilePermissions.toString(Files.getPosixFilePermissions(folder.resolve("data").resolve(file))));
+        }
+    }
+
+    @Test
+    void aFolderThatCannotBeMadeIsToldInASentence() throws Exception {
+        Files.writeString(folder.resolve("data"), "a file");
+        Bridge.Wrong wrong = assertThrows(Bridge.Wrong.class, this::open);
+        assertTrue(wrong.getMessage().contains("set DATA_DIR"), wrong.getMessage());
+    }
+
+    @Test
+    void twoJournalsOnOneFolderAreNotPossible() throws Exception {
+        try (Bridge.Journal journal = open()) {
+            Bridge.Wrong wrong = assertThrows(Bridge.Wrong.class, this::open);
+            assertTrue(wrong.getMessage().startsWith("another bridge is running on "), wrong.getMessage());
+            assertTrue(journal.keep(List.of(message("a"))).get());
+        }
+        assertDoesNotThrow(() -> open().close());
+    }
+
+    @Test
+    void beyondTheLimitsMessagesAreTurnedAwayWhole() throws Exception {
+        try (Bridge.Journal journal = Bridge.Journal.open(folder.resolve("data"), 3, 1 << 20)) {
+            journal.start((message, unknown) -> handed.add(message.id()));
+            assertTrue(journal.keep(List.of(message("a"), message("b"))).get());
+            assertFalse(journal.keep(List.of(message("c"), message("d"))).get(), "two do not fit");
+            assertTrue(journal.keep(List.of(message("c"))).get());
+            assertTrue(journal.keep(List.of(message("a"))).get(), "a duplicate needs no room");
+            journal.delivered("a", "x", List.of());
+            until("room again", () -> journal.counts().pending() == 2);
+            assertTrue(journal.keep(List.of(message("d"))).get());
+            assertEquals(List.of("a", "b", "c", "d"), handed);
+        }
+        try (Bridge.Journal journal = Bridge.Journal.open(folder.resolve("small"), 1_000_000, 20_000)) {
+            journal.start((message, unknown) -> { });
+            int kept = 0;
+            while (journal.keep(List.of(message("m" + kept))).get()) {
+                kept++;
+            }
+            assertTrue(kept > 50 && kept < 200, () -> "full at 20,000 bytes");
+            for (int i = 0; i < kept; i++) {
+                journal.delivered("m" + i, "x", List.of());
+            }
+            until("it makes room by leaving out what is settled", () -> journal.keep(List.of(message("next"))).join());
+        }
+    }
+
+    @Test
+    void theFileStaysSmallAndTheMemoryOfIdsIsBounded() throws Exception {
+        try (Bridge.Journal journal = Bridge.Journal.open(folder.resolve("data"), 1_000, 256 << 20)) {
+            journal.start((message, unknown) -> { });
+            for (int i = 0; i < 60_000; i += 500) {
+                List<Bridge.Message> batch = new ArrayList<>();
+                for (int n = i; n < i + 500; n++) {
+                    batch.add(message("id" + n));
+                }
+                assertTrue(journal.keep(batch).get());
+                batch.forEach(message -> journal.delivered(message.id(), "x", List.of()));
+            }
+            until("all settled", () -> journal.counts().pending() == 0);
+            assertTrue(Files.size(path()) < 12 << 20, () -> "60,000 messages have left a large file");
+            assertTrue(journal.keep(List.of(message("id0"))).get());
+            assertEquals(1, journal.counts().duplicates(), "the first of them is still known");
+        }
+    }
+
+    @Test
+    void aBusyBridgeTurnsAwayWithRetryAfterAndTakesMoreLater() throws Exception {
+        try (Rig rig = new Rig(Rig.Generation.CURRENT, Map.of("MAX_PENDING", "5"))) {
+            rig.flex.faults().always("*", Fault.status(503));
+            Customer ann = rig.customer("1");
+            for (int i = 0; i < 5; i++) {
+                assertEquals(200, rig.x.post(rig.x.event(ann, "m" + i)).status());
+            }
+            byte[] body = rig.x.event(ann, "m5").getBytes(StandardCharsets.UTF_8);
+            var answer = Rig.HTTP.send(java.net.http.HttpRequest.newBuilder(java.net.URI.create(rig.url() + "/fromTwitter"))
+                    .header("x-twitter-webhooks-signature", rig.x.sign(body)).POST(java.net.http.HttpRequest.BodyPublishers.ofByteArray(body)).build(),
+                    java.net.http.HttpResponse.BodyHandlers.ofString());
+            assertEquals(503, answer.statusCode());
+            assertEquals("5", answer.headers().firstValue("retry-after").orElse(""));
+            rig.flex.faults().clear();
+            until("the five", () -> rig.written(ann).equals(List.of("m0", "m1", "m2", "m3", "m4")));
+            rig.quiet();
+            assertEquals(200, rig.x.post(body, Map.of("x-twitter-webhooks-signature", rig.x.sign(body))).status());
+            until("the sixth", () -> rig.written(ann).size() == 6);
+        }
+    }
+}
