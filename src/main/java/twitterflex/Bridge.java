@@ -1332,7 +1332,7 @@ public final class Bridge {
                 // What arrived before is settled under its own id; each message found counts for one part.
                 found.removeIf(sent -> !sent.to().equals(customer) || sent.at().isBefore(since) || sentBefore.test(sent.id()));
                 found.sort(Comparator.comparing(Sent::at));
-                for (attempt.parts = 0; attempt.parts < parts.size(); attempt.parts++) {
+                for (; attempt.parts < parts.size(); attempt.parts++) {
                     String part = parts.get(attempt.parts).strip();
                     Optional<Sent> same = found.stream().filter(sent -> sent.text().strip().equals(part)).findFirst();
                     if (same.isEmpty()) break;

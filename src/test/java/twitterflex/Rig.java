@@ -155,14 +155,14 @@ final class Rig implements AutoCloseable {
 
     /** Waits for something to be there; no test passes by luck of timing. */
     static <T> T eventually(String what, Supplier<T> there) {
-        Instant end = Instant.now().plusSeconds(30);
+        Instant end = Instant.now().plusSeconds(90);
         while (true) {
             T thing = there.get();
             if (thing != null) {
                 return thing;
             }
             if (Instant.now().isAfter(end)) {
-                throw new AssertionError("not within 30 s: " + what);
+                throw new AssertionError("not within 90 s: " + what);
             }
             java.util.concurrent.locks.LockSupport.parkNanos(2_000_000);
         }
