@@ -718,7 +718,7 @@ public final class Bridge {
             Outcome outcome;
             try {
                 outcome = lane.side.service.apply(attempt);
-            } catch (RuntimeException bug) {
+            } catch (RuntimeException | Error bug) {
                 LOG.log(ERROR, "message " + message.id() + " could not be handled", bug);
                 outcome = new Outcome.Refused("the bridge could not handle it (" + bug.getClass().getSimpleName() + ")", false);
             }
@@ -962,6 +962,15 @@ public final class Bridge {
             return attributes.put("bridge", bridge).put("since", System.currentTimeMillis());
         }
 
+        /** In either direction: a clock may have jumped. */
+        private static Duration age(JsonNode attributes) {
+            return Duration.ofMillis(System.currentTimeMillis() - attributes.path("since").asLong()).abs();
+        }
+
+        /** Too late to ask for a task: another bridge may be about to take over. */
+        private boolean late(JsonNode attributes) { return age(attributes).compareTo(tempo.claim().dividedBy(2)) > 0; }
+        private Duration settle() { return tempo.claim().dividedBy(6); }
+
         /**
          * Gives a conversation its participant, webhook and task, and then writes the task's ids into its attributes. Once they are
          * there it is complete; as long as they are not, only the bridge that holds the claim goes on, from wherever it was cut off.
@@ -973,19 +982,17 @@ public final class Bridge {
             String listed = conversation.path("conversation_attributes").asText(conversation.path("attributes").asText());
             ObjectNode attributes = lenient(listed) instanceof ObjectNode found ? found : JSON.createObjectNode();
             boolean done = attributes.has("interaction");
-            Duration age = Duration.ofMillis(System.currentTimeMillis() - attributes.path("since").asLong()).abs();
-            Duration settle = tempo.claim().dividedBy(6);
-            if (!fresh && !done && !attributes.path("bridge").asText().equals(bridge)) {
-                if (age.compareTo(tempo.claim()) < 0) {
-                    return new Opening("", false, later("another bridge opens this conversation", Duration.ZERO));
+            if (!fresh && !done) {
+                boolean mine = attributes.path("bridge").asText().equals(bridge);
+                // A task that was asked for just before a crash may not be listed yet, and what another bridge does may take its time.
+                if (age(attributes).compareTo(mine ? settle() : tempo.claim()) < 0) {
+                    return new Opening("", false, later("this conversation is half opened", mine ? settle() : Duration.ZERO));
                 }
-                // Several may claim at once; the last one to write holds it, and reads so after a pause longer than a write takes.
-                Answer claimed = twilio.post("conversations", path(sid), Form.of("Attributes", claim(attributes).toString()));
-                return claimed.ok() ? new Opening("", false, later("takes over a half-opened conversation", settle)) : Opening.failed(claimed);
-            }
-            if (!fresh && !done && age.compareTo(settle) < 0) {
-                // A task that was asked for just before the crash may not be listed yet.
-                return new Opening("", false, later("a half-opened conversation settles", settle.minus(age)));
+                if (!mine || late(attributes)) {
+                    // Several may claim at once: the last one to write holds it, and reads so after a pause longer than a write takes.
+                    Answer claimed = twilio.post("conversations", path(sid), Form.of("Attributes", claim(attributes).toString()));
+                    return claimed.ok() ? new Opening("", false, later("takes over a half-opened conversation", settle())) : Opening.failed(claimed);
+                }
             }
             if (!done) {
                 Answer joined = twilio.post("conversations", path(sid) + "/Participants", Form.of("Identity", identity(message.customer())));
@@ -1011,10 +1018,10 @@ public final class Bridge {
             JsonNode found = lenient(task.path("attributes").asText());
             String interaction = found.path("flexInteractionSid").asText(), channel = found.path("flexInteractionChannelSid").asText();
             if (task.isMissingNode()) {
+                if (late(attributes)) return new Opening("", false, later("opening a conversation took too long", Duration.ZERO));
                 Answer asked = twilio.post("flex-api", "/v1/Interactions", Form.of("Channel", channel(sid).toString(), "Routing", routing(message).toString()));
                 if (!asked.ok()) {
-                    return asked.outcome() instanceof Outcome.Later late && late.unknown()
-                            ? new Opening("", false, later(late.reason(), tempo.claim().dividedBy(6))) : Opening.failed(asked);
+                    return asked.outcome() instanceof Outcome.Later late && late.unknown() ? new Opening("", false, later(late.reason(), settle())) : Opening.failed(asked);
                 }
                 interaction = asked.body().path("sid").asText();
                 channel = asked.body().at("/channel/sid").asText();
@@ -1262,25 +1269,21 @@ public final class Bridge {
     }
 
     // ------------------------------------------------------------------------------------------------------------------
-    // 6. X: one small interface, and what agents can type for the customer to tap.
+    // 6. X: one sender, the two APIs it speaks, and what agents can type for the customer to tap.
     // ------------------------------------------------------------------------------------------------------------------
 
-    interface X {
-        /** Sends what an agent wrote to a customer. */
-        Outcome deliver(Attempt attempt, String customer);
-    }
-
-    /** What both Direct Message APIs of X have in common: OAuth 1.0a, JSON, 10,000 characters, a rate limit told in headers. */
-    abstract static class DirectMessages implements X {
+    /** Sends Direct Messages. Both of X's APIs have OAuth 1.0a, JSON, 10,000 characters and a rate limit told in headers. */
+    abstract static class X {
         /** Code points of one Direct Message. */
         static final int MAX_TEXT = 10_000;
+
         final Client client;
         final Settings settings;
         private final Predicate<String> sentBefore;
         /** When the rate limit allows more, by the clock that never jumps; null if it does now. */
         private volatile Long exhausted;
 
-        DirectMessages(Client client, Settings settings, Predicate<String> sentBefore) {
+        X(Client client, Settings settings, Predicate<String> sentBefore) {
             this.client = client;
             this.settings = settings;
             this.sentBefore = sentBefore;
@@ -1306,7 +1309,8 @@ public final class Bridge {
 
         void delivered(String customer, Rich rich) { }
 
-        @Override public Outcome deliver(Attempt attempt, String customer) {
+        /** Sends what an agent wrote to a customer, and looks first if an earlier try may have done so. */
+        final Outcome deliver(Attempt attempt, String customer) {
             Message message = attempt.message;
             if (!message.attachments().isEmpty()) {
                 return new Outcome.Refused("files are not carried to X yet (" + String.join(", ", message.attachments()) + ")", false);
@@ -1365,7 +1369,7 @@ public final class Bridge {
     }
 
     /** The Direct Message API of today: text only, so lists become numbered and buttons plain links (X API v2, "Manage Direct Messages"). */
-    static final class X2 extends DirectMessages {
+    static final class X2 extends X {
         private final Choices choices;
 
         X2(Client client, Settings settings, Predicate<String> sentBefore, Choices choices) {
@@ -1408,7 +1412,7 @@ public final class Bridge {
     }
 
     /** The original's Direct Message API, the only one with quick replies and buttons (X API v1.1, "direct_messages/events/new"). */
-    static final class X11 extends DirectMessages {
+    static final class X11 extends X {
         X11(Client client, Settings settings, Predicate<String> sentBefore) {
             super(client, settings, sentBefore);
         }
@@ -1850,8 +1854,8 @@ public final class Bridge {
 
         boolean ok() { return status / 100 == 2; }
 
-        /** Codes of X that say something about our account or app, not about the message (X API, "Response codes"). */
-        private static final Set<Integer> OURS = Set.of(32, 64, 89, 93, 135, 215, 220, 261, 326, 416, 453);
+        /** Codes that say something about our account or app, not about the message (X API, "Response codes"; Twilio, 20005). */
+        private static final Set<Integer> OURS = Set.of(32, 64, 89, 93, 135, 215, 220, 261, 326, 416, 453, 20005);
 
         /** A closed conversation takes no more messages (Twilio, error 50377). */
         private static final int CLOSED = 50377;
@@ -2066,7 +2070,7 @@ public final class Bridge {
                     write(Stream.concat(owed.stream(), batch.stream()).toList());
                     boolean pays = size > rewriteAt || size > maxBytes || rewritten.isBefore(Instant.now().minusSeconds(3600));
                     if (trouble.isEmpty() && settledSince > 0 && pays) rewrite();
-                } catch (IOException | RuntimeException failed) {
+                } catch (IOException | RuntimeException | Error failed) {
                     trouble = "the journal cannot be written: " + reason(failed);
                     LOG.log(ERROR, () -> trouble);
                     rewriteAt = 2 * size;

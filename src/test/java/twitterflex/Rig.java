@@ -40,7 +40,7 @@ final class Rig implements AutoCloseable {
 
     /** A hundredth of the real pauses; calls end after a second and a half. */
     static final Bridge.Tempo QUICK = new Bridge.Tempo(Duration.ofMillis(10), Duration.ofMillis(300), Duration.ofMillis(1500),
-            Duration.ofMillis(600), Duration.ofMillis(600));
+            Duration.ofMillis(600), Duration.ofSeconds(3));
 
     static final HttpClient HTTP = HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).build();
 
