@@ -23,7 +23,7 @@ build() {
   maven --quiet -DskipTests package >&2
 }
 # A small server: the serial collector and the first compiler start faster and take a fifth of the memory.
-run() { exec "$java" -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xmx256m "$@"; }
+run() { exec "$java" -XX:+UseSerialGC -XX:TieredStopAtLevel=1 "$@"; }
 
 command=${1:-serve}
 [ $# -eq 0 ] || shift

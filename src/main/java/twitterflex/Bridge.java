@@ -18,6 +18,7 @@ import java.io.*;
 import java.net.*;
 import java.net.http.*;
 import java.nio.ByteBuffer;
+import java.nio.channels.Channels;
 import java.nio.channels.FileChannel;
 import java.nio.channels.OverlappingFileLockException;
 import java.nio.file.*;
@@ -81,6 +82,7 @@ public final class Bridge {
                 "jdk.httpclient.keepalive.timeout", "25",
                 // One try: a GET the client repeats by itself has an OAuth nonce that X has seen, and is refused.
                 "jdk.httpclient.redirects.retrylimit", "1",
+                "jdk.httpclient.disableRetryConnect", "true",
                 "java.util.logging.SimpleFormatter.format", "%1$tFT%1$tT.%1$tL%1$tz %4$s %5$s%6$s%n",
                 "java.util.logging.manager", LogsToTheEnd.class.getName()).forEach(System.getProperties()::putIfAbsent);
     }
@@ -153,9 +155,12 @@ public final class Bridge {
         Bridge bridge = new Bridge(Settings.from(environment()), Tempo.NORMAL);
         bridge.start();
         Runtime.getRuntime().addShutdownHook(new Thread(() -> {
-            bridge.stop();
-            // The JVM would end with 143 or 130; a clean stop is 0.
-            Runtime.getRuntime().halt(0);
+            try {
+                bridge.stop();
+            } finally {
+                // The JVM would end with 143 or 130; a clean stop is 0.
+                Runtime.getRuntime().halt(0);
+            }
         }, "stop"));
     }
 
@@ -215,6 +220,8 @@ public final class Bridge {
 
     /** Bytes of a request body: X's largest webhook is some 45 KB (10,000 four-byte characters), Twilio's is smaller. */
     static final int MAX_BODY = 1 << 20;
+    private static final int SMALL_BODY = 16 << 10;
+    private final Semaphore largeBodies = new Semaphore(32);
 
     private final Settings settings;
     private final AtomicLong rejected = new AtomicLong();
@@ -245,7 +252,7 @@ public final class Bridge {
         Choices choices = new Choices(settings.twitterApi().equals("2"));
         Twilio twilio = new Twilio(client, settings, choices);
         flex = settings.flexApi().equals("chat") ? new FlexChat(twilio, settings) : new FlexConversations(twilio, settings, journal.bridge(), tempo);
-        X x = settings.twitterApi().equals("1.1") ? new X11(client, settings, journal::sent) : new X2(client, settings, journal::sent, choices);
+        X x = settings.twitterApi().equals("1.1") ? new X11(client, settings, journal::knows) : new X2(client, settings, journal::knows, choices);
         relay = new Relay(journal, flex, x, tempo);
     }
 
@@ -297,17 +304,35 @@ public final class Bridge {
 
     /** Turns whatever happens into a reply: an Error let out here would leave the client hanging (the JDK rethrows it). */
     private Reply answer(HttpExchange exchange) throws IOException {
-        // One byte more than allowed tells a body that is too long; it is read before it is refused, or the refusal would be lost.
-        byte[] body = exchange.getRequestBody().readNBytes(MAX_BODY + 1);
         try {
+            Optional<byte[]> body = body(exchange.getRequestBody());
+            if (body.isEmpty()) return Reply.error(503, "too many large requests at the moment").with("Retry-After", "5");
             URI uri = exchange.getRequestURI();
             Map<String, List<String>> headers = new HashMap<>();
             exchange.getRequestHeaders().forEach((name, values) -> headers.put(name.toLowerCase(Locale.ROOT), values));
             String target = uri.getRawPath() + (uri.getRawQuery() == null ? "" : "?" + uri.getRawQuery());
-            return answer(new Request(exchange.getRequestMethod(), uri.getRawPath(), target, headers, body));
-        } catch (Throwable bug) {
+            return answer(new Request(exchange.getRequestMethod(), uri.getRawPath(), target, headers, body.get()));
+        } catch (RuntimeException | Error bug) {
             LOG.log(ERROR, "a request could not be handled", bug);
             return Reply.error(500, "something went wrong here; the log of the bridge says what");
+        }
+    }
+
+    /**
+     * A request's whole body, and one byte more than allowed if it is too long: it is read before it is refused, or the refusal
+     * would be lost. A few may be large at a time, so that a thousand of them do not fill the memory; the others get nothing.
+     */
+    private Optional<byte[]> body(InputStream in) throws IOException {
+        byte[] start = in.readNBytes(SMALL_BODY);
+        if (start.length < SMALL_BODY) return Optional.of(start);
+        if (!largeBodies.tryAcquire()) return Optional.empty();
+        try {
+            byte[] rest = in.readNBytes(MAX_BODY + 1 - SMALL_BODY);
+            byte[] whole = Arrays.copyOf(start, start.length + rest.length);
+            System.arraycopy(rest, 0, whole, start.length, rest.length);
+            return Optional.of(whole);
+        } finally {
+            largeBodies.release();
         }
     }
 
@@ -374,7 +399,9 @@ public final class Bridge {
     }
 
     private Reply fromFlex(Request request) {
-        FromFlex event = FromFlex.read(Form.decode(new String(request.body(), UTF_8)), request.query("customer"));
+        String customer = request.query("customer");
+        if (!customer.matches("[0-9]{0,19}")) throw new IllegalArgumentException("customer is not the id of an X user");
+        FromFlex event = FromFlex.read(Form.decode(new String(request.body(), UTF_8)), customer);
         event.ended().ifPresent(conversation -> flex.ended(event.customer(), conversation));
         ignored.addAndGet(event.messages().isEmpty() ? 1 : 0);
         return keep(event.messages());
@@ -426,7 +453,7 @@ public final class Bridge {
         String title() { return name.equals(handle) ? "@" + handle : name + " (@" + handle + ")"; }
 
         /** What the bridge itself has to say to the agent about this message: a sentence, not a page. */
-        Message note(String about, String text) {
+        Message note(String about, String conversation, String text) {
             String brief = text.length() > 1000 ? text.substring(0, 1000) + "…" : text;
             return new Message(Direction.NOTE, "note-" + about, customer, handle, name, brief, List.of(), "", conversation, Instant.now());
         }
@@ -492,13 +519,15 @@ public final class Bridge {
                 String sender = event.at("/message_create/sender_id").asText();
                 if (!event.path("type").asText().equals("message_create") || own.contains(sender) || kind.equals("dm.sent")) {
                     ignored++;
-                } else if (event.path("id").asText().isEmpty() || !sender.matches("[0-9]{1,19}")) {
+                } else if (event.path("id").asText("").isEmpty() || !sender.matches("[0-9]{1,19}")) {
                     ignored++;
                     warnings.add("a Direct Message event without an id or a numeric sender was left alone");
                 } else {
                     messages.add(message(event, sender, payload.path("users").path(sender)));
                 }
             }
+            // X promises no order but that of the ids.
+            messages.sort(Comparator.<Message>comparingInt(message -> message.id().length()).thenComparing(Message::id));
             return new FromX(messages, ignored, warnings, encrypted);
         }
 
@@ -508,7 +537,7 @@ public final class Bridge {
             String handle = user.path("screen_name").asText(user.path("username").asText(sender));
             JsonNode data = event.at("/message_create/message_data");
             return new Message(Direction.TO_FLEX, event.path("id").asText(), sender, handle, user.path("name").asText(handle),
-                    text(data), attachments(data), data.at("/quick_reply_response/metadata").asText(), "",
+                    text(data), attachments(data), data.at("/quick_reply_response/metadata").asText(""), "",
                     Instant.ofEpochMilli(event.path("created_timestamp").asLong(System.currentTimeMillis())));
         }
 
@@ -523,7 +552,7 @@ public final class Bridge {
             links.remove("");
             // The longest first: one short link may begin like another. All in one pass: a target may look like a short link.
             String any = links.keySet().stream().sorted(Comparator.comparing(String::length).reversed()).map(Pattern::quote).collect(Collectors.joining("|"));
-            String text = data.path("text").asText();
+            String text = data.path("text").asText("");
             String linked = any.isEmpty() ? text
                     : Pattern.compile(any).matcher(text).replaceAll(found -> Matcher.quoteReplacement(links.get(found.group())));
             String plain = linked.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
@@ -636,6 +665,9 @@ public final class Bridge {
          * @param unknown true if it may have been done all the same: look before repeating
          */
         record Later(String reason, Duration after, boolean everyone, boolean unknown) implements Outcome { }
+
+        /** What a failed look-up means for the message that it was made for: trouble of its own, and nobody else's. */
+        default Outcome alone() { return this instanceof Later later ? new Later(later.reason(), later.after(), false, false) : this; }
     }
 
     /** A message on its way, with what earlier tries have left behind. Used by one thread at a time. */
@@ -644,6 +676,10 @@ public final class Bridge {
         final long order;
         /** Since when the other side may have it without our knowing; null if it surely has not. */
         Instant unknownSince;
+        /** The conversation the last try was made in; empty before the first. */
+        String conversation = "";
+        /** What X called the parts that have arrived. */
+        final Set<String> ids = new HashSet<>();
         /** Parts of a long message that have arrived. */
         int parts;
         int tries;
@@ -677,17 +713,24 @@ public final class Bridge {
             this.tempo = tempo;
             toFlex = new Side("Flex", attempt -> attempt.message.direction() == Direction.NOTE ? flex.note(attempt.message) : flex.deliver(attempt));
             toX = new Side("X", attempt -> {
-                String customer = attempt.message.customer();
                 // A webhook without our parameter names no customer: the conversation itself is asked.
-                Flex.Owner owner = customer.isEmpty() ? flex.customerOf(attempt.message.conversation()) : new Flex.Owner(customer, Optional.empty());
-                return owner.trouble().orElseGet(() -> x.deliver(attempt, owner.customer()));
+                Outcome owner = attempt.message.customer().isEmpty() ? flex.customerOf(attempt.message.conversation())
+                        : new Outcome.Delivered(attempt.message.customer(), "");
+                return owner instanceof Outcome.Delivered customer ? x.deliver(attempt, customer.id()) : owner;
             });
         }
 
         void start() {
             journal.start(this::add);
             long patience = tempo.patience().toMillis();
-            clock.scheduleWithFixedDelay(this::tellWhoWaits, patience, Math.max(1, patience / 12), TimeUnit.MILLISECONDS);
+            clock.scheduleWithFixedDelay(() -> {
+                try {
+                    tellWhoWaits();
+                } catch (RuntimeException | Error bug) {
+                    // Let out, it would end the schedule without a word.
+                    LOG.log(ERROR, "who waits could not be told", bug);
+                }
+            }, patience, Math.max(1, patience / 12), TimeUnit.MILLISECONDS);
         }
 
         /** @return false if there is no room for them: nothing was kept */
@@ -699,8 +742,9 @@ public final class Bridge {
             }
         }
 
+        /** A rate limit that is over after its pause is none. */
         synchronized List<String> troubles() {
-            return Stream.of(toFlex, toX).filter(side -> side.closed).map(side -> side.name + " is paused: " + side.why).toList();
+            return Stream.of(toFlex, toX).filter(side -> side.closed && side.pauses > 1).map(side -> side.name + " takes no messages").toList();
         }
 
         /** Called by the journal, in its order, with what is on disk. */
@@ -718,7 +762,7 @@ public final class Bridge {
             Outcome outcome;
             try {
                 outcome = lane.side.service.apply(attempt);
-            } catch (RuntimeException | Error bug) {
+            } catch (RuntimeException bug) {
                 LOG.log(ERROR, "message " + message.id() + " could not be handled", bug);
                 outcome = new Outcome.Refused("the bridge could not handle it (" + bug.getClass().getSimpleName() + ")", false);
             }
@@ -729,18 +773,22 @@ public final class Bridge {
                 lane.side.again(lane, attempt.tries, later);
             } else if (outcome instanceof Outcome.Refused refused) {
                 LOG.log(ERROR, () -> "refused" + what + ": " + refused.reason());
-                journal.failed(message.id(), refused.reason(), remark(message, "Not delivered to the customer: " + refused.reason()));
+                String known = attempt.unknownSince == null ? "Not delivered" : "It is not known whether this was delivered";
+                journal.failed(message.id(), refused.reason(), remark(attempt, known + (message.direction() == Direction.TO_X ? " to the customer: "
+                        : ", a message of the customer: ") + refused.reason()));
                 next(lane);
             } else if (outcome instanceof Outcome.Delivered delivered) {
                 LOG.log(INFO, () -> "delivered" + what + " as=" + delivered.id() + " ms=" + Duration.between(began, Instant.now()).toMillis());
-                journal.delivered(message.id(), delivered.id(), remark(message, delivered.remark()));
+                journal.delivered(message.id(), delivered.id(), delivered.remark().isEmpty() ? List.of() : remark(attempt, delivered.remark()));
                 next(lane);
             }
         }
 
-        /** Agents are told about what they wrote themselves, in the conversation they wrote it in. */
-        private static List<Message> remark(Message message, String text) {
-            return message.direction() == Direction.TO_X && !text.isEmpty() ? List.of(message.note(message.id(), text)) : List.of();
+        /** What the agent is to know, in the conversation it is about, if there is one; notes have no notes. */
+        private static List<Message> remark(Attempt attempt, String text) {
+            Message message = attempt.message;
+            String conversation = message.conversation().isEmpty() ? attempt.conversation : message.conversation();
+            return message.direction() == Direction.NOTE || conversation.isEmpty() ? List.of() : List.of(message.note(message.id(), conversation, text));
         }
 
         private synchronized void next(Lane lane) {
@@ -756,18 +804,18 @@ public final class Bridge {
         /** Once per conversation, thanks to the note's id: the journal keeps no message twice. */
         private synchronized void tellWhoWaits() {
             Instant since = Instant.now().minus(tempo.patience());
-            journal.keep(lanes.values().stream().filter(lane -> lane.side == toX).map(lane -> lane.waiting.element().message)
-                    .filter(message -> message.time().isBefore(since)).map(message -> message.note("waits-" + message.conversation(),
-                            "X does not take messages at the moment: what you write waits here and will be sent in order.")).toList());
+            lanes.values().stream().filter(lane -> lane.side == toX).map(lane -> lane.waiting.element().message)
+                    .filter(message -> message.time().isBefore(since)).forEach(message -> journal.tell(message.note("waits-" + message.conversation(),
+                            message.conversation(), "X does not take messages at the moment: what you write waits here and will be sent in order.")));
         }
 
-        /** Lets what is being sent end within 7 s, and sends nothing more. */
+        /** Lets what is being sent end within 6 s, and sends nothing more. */
         void stop() {
             synchronized (this) {
                 stopping = true;
             }
             clock.shutdownNow();
-            Instant until = Instant.now().plusSeconds(7);
+            Instant until = Instant.now().plusSeconds(6);
             Stream.of(toFlex, toX).forEach(side -> side.workers.shutdown());
             Stream.of(toFlex, toX).forEach(side -> await(side.workers, until));
         }
@@ -782,7 +830,6 @@ public final class Bridge {
             final ThreadPoolExecutor workers;
             private final PriorityQueue<Lane> held = new PriorityQueue<>(Comparator.comparingLong(lane -> lane.waiting.element().order));
             private boolean closed;
-            private String why = "";
             private int pauses;
             private Lane probe;
 
@@ -802,7 +849,13 @@ public final class Bridge {
                         if (closed && lane != probe) held.add(lane);
                         head = stopping || closed && lane != probe ? null : lane.waiting.element();
                     }
-                    if (head != null) work(lane, head);
+                    try {
+                        if (head != null) work(lane, head);
+                    } catch (Error broken) {
+                        // Out of memory, as a rule: this try is over, the message is not.
+                        LOG.log(ERROR, "a delivery was cut short", broken);
+                        again(lane, head.tries, new Outcome.Later("cut short", Duration.ZERO, false, true));
+                    }
                 });
             }
 
@@ -814,7 +867,6 @@ public final class Bridge {
                         return;
                     }
                     held.add(lane);
-                    why = later.reason();
                     // One that was under way when the door closed changes nothing: the pause that runs will do.
                     if (closed && lane != probe) return;
                     if (!closed) LOG.log(WARNING, () -> name + " is paused for all customers: " + later.reason());
@@ -863,19 +915,17 @@ public final class Bridge {
         /** Tells the agents of a conversation something that does not go on to the customer. */
         Outcome note(Message note);
 
-        /** Whose conversation this is. */
-        Owner customerOf(String conversation);
+        /** Whose conversation this is: delivered is the customer's id. */
+        Outcome customerOf(String conversation);
 
         /** The agent has ended it: the customer's next message opens another. */
         void ended(String customer, String conversation);
 
-        /** A customer's id, or why it cannot be told. */
-        record Owner(String customer, Optional<Outcome> trouble) {
-            static Owner in(Answer answer, String name, String field) {
-                Matcher id = Pattern.compile(name).matcher(answer.body().path(field).asText());
-                return !answer.ok() ? new Owner("", Optional.of(answer.outcome())) : id.matches() ? new Owner(id.group(1), Optional.empty())
-                        : new Owner("", Optional.of(new Outcome.Refused("this conversation does not tell which X user it belongs to", false)));
-            }
+        /** Reads a customer's id from a field of what a service answered. */
+        static Outcome customerIn(Answer answer, Pattern pattern, String field) {
+            Matcher id = pattern.matcher(answer.body().path(field).asText());
+            return !answer.ok() ? answer.outcome().alone() : id.matches() ? new Outcome.Delivered(id.group(1), "")
+                    : new Outcome.Refused("this conversation does not tell which X user it belongs to", false);
         }
     }
 
@@ -898,7 +948,8 @@ public final class Bridge {
         /** One call for a message in a known conversation, six for the first message of a new customer. */
         @Override public Outcome deliver(Attempt attempt) {
             String customer = attempt.message.customer();
-            String known = live.get(customer);
+            // Where an earlier try may have left it is looked at first, even if that conversation has been ended since.
+            String known = attempt.unknownSince != null && !attempt.conversation.isEmpty() ? attempt.conversation : live.get(customer);
             if (known != null) {
                 Outcome posted = post(known, attempt, false);
                 if (!(posted instanceof Outcome.Refused refused && refused.gone())) return posted;
@@ -908,47 +959,57 @@ public final class Bridge {
             if (opening.trouble() != null) return opening.trouble();
             live.put(customer, opening.sid());
             // Another bridge may have been given the same message, before this one knew the conversation.
-            if (!opening.fresh() && attempt.unknownSince == null) attempt.unknownSince = Instant.now();
+            if (!opening.fresh() && attempt.unknownSince == null) attempt.unknownSince = attempt.message.time();
             Outcome posted = post(opening.sid(), attempt, opening.fresh());
-            return posted instanceof Outcome.Refused refused && refused.gone() ? later("closed while it was opened", Duration.ZERO) : posted;
+            return posted instanceof Outcome.Refused refused && refused.gone() ? Opening.later("it was closed while it was opened", Duration.ZERO).trouble() : posted;
         }
 
         private Outcome post(String sid, Attempt attempt, boolean fresh) {
+            attempt.conversation = sid;
             return twilio.postParts("conversations", path(sid) + "/Messages", "Author", false, attempt, fresh);
         }
 
         /** A complete conversation, or why there is none yet. */
         private record Opening(String sid, boolean fresh, Outcome trouble) {
             static Opening failed(Answer answer) { return new Opening("", false, answer.outcome()); }
+            static Opening later(String why, Duration after) {
+                return new Opening("", false, new Outcome.Later("the conversation cannot be used yet: " + why, after, false, false));
+            }
         }
 
         /**
-         * The unique name {@code twitter-<customer>-<n>} is the lock: n counts the customer's closed conversations, so all who want to
-         * open the next one ask for the same name, and one of them gets it. The others are told 409 and join.
+         * The unique name {@code twitter-<customer>-<n>} is the lock: n counts the customer's conversations, so all who want to open
+         * the next one ask for the same name, and one of them gets it. The others are told 409 and join.
          */
         private Opening open(Message message) {
-            Answer created = create(message, 0);
-            if (created.ok()) return complete(created.body(), message, true);
-            if (created.code() != TAKEN) return Opening.failed(created);
-            List<JsonNode> closed = new ArrayList<>(), open = new ArrayList<>();
+            AtomicInteger free = new AtomicInteger();
+            List<JsonNode> open = new ArrayList<>();
             Answer listed = twilio.pages("conversations", service() + "/ParticipantConversations?Identity=" + identity(message.customer()), "conversations",
-                    known -> (known.path("conversation_state").asText().equals("closed") ? closed : open).add(known) && open.isEmpty());
+                    known -> {
+                        if (!known.path("conversation_state").asText().equals("closed")) return !open.add(known);
+                        Matcher name = NAME.matcher(known.path("conversation_unique_name").asText());
+                        // Not their number: some may have been deleted.
+                        if (name.matches()) free.accumulateAndGet(Integer.parseInt(name.group(2)) + 1, Math::max);
+                        return true;
+                    });
             if (!listed.ok()) return Opening.failed(listed);
             if (!open.isEmpty()) return complete(open.get(0), message, false);
             // Names of closed conversations stay taken; one that was joined by nobody yet shows only here.
-            for (int n = closed.size(); n <= closed.size() + 20; n++) {
+            for (int n = free.get(); n <= free.get() + 20; n++) {
                 Answer next = create(message, n);
                 if (next.ok()) return complete(next.body(), message, true);
                 Answer taken = next.code() == TAKEN ? twilio.get("conversations", path(name(message.customer(), n))) : next;
                 if (!taken.ok()) return Opening.failed(taken);
                 if (!taken.body().path("state").asText().equals("closed")) return complete(taken.body(), message, false);
             }
-            return new Opening("", false, later("no free name for a conversation", Duration.ZERO));
+            return Opening.later("no free name for a conversation", Duration.ZERO);
         }
 
         /** Conversation unique name exists; participant exists (HTTP 409 both). */
         private static final int TAKEN = 50353;
         private static final int ALREADY_IN = 50433;
+
+        private static final Pattern NAME = Pattern.compile("twitter-([0-9]{1,19})-([0-9]{1,8})");
 
         private static String name(String customer, int n) { return identity(customer) + "-" + n; }
 
@@ -972,26 +1033,28 @@ public final class Bridge {
         private Duration settle() { return tempo.claim().dividedBy(6); }
 
         /**
-         * Gives a conversation its participant, webhook and task, and then writes the task's ids into its attributes. Once they are
-         * there it is complete; as long as they are not, only the bridge that holds the claim goes on, from wherever it was cut off.
+         * Gives a conversation its participant, webhook and task, the task last: where there is one, the rest is there too. As long as
+         * there is none only the bridge that holds the claim goes on, from wherever it was cut off.
          *
          * @param conversation as created, as fetched, or as listed by participant: the names of the fields differ
          */
         private Opening complete(JsonNode conversation, Message message, boolean fresh) {
             String sid = conversation.path("conversation_sid").asText(conversation.path("sid").asText());
-            String listed = conversation.path("conversation_attributes").asText(conversation.path("attributes").asText());
-            ObjectNode attributes = lenient(listed) instanceof ObjectNode found ? found : JSON.createObjectNode();
+            String written = conversation.path("conversation_attributes").asText(conversation.path("attributes").asText());
+            ObjectNode attributes = lenient(written) instanceof ObjectNode found ? found : JSON.createObjectNode();
+            if (!fresh && !attributes.has("interaction")) {
+                Optional<Opening> trouble = findTask(sid, attributes);
+                if (trouble.isPresent()) return trouble.get();
+            }
             boolean done = attributes.has("interaction");
             if (!fresh && !done) {
                 boolean mine = attributes.path("bridge").asText().equals(bridge);
                 // A task that was asked for just before a crash may not be listed yet, and what another bridge does may take its time.
-                if (age(attributes).compareTo(mine ? settle() : tempo.claim()) < 0) {
-                    return new Opening("", false, later("this conversation is half opened", mine ? settle() : Duration.ZERO));
-                }
+                if (age(attributes).compareTo(mine ? settle() : tempo.claim()) < 0) return Opening.later("it is half opened", mine ? settle() : Duration.ZERO);
                 if (!mine || late(attributes)) {
                     // Several may claim at once: the last one to write holds it, and reads so after a pause longer than a write takes.
                     Answer claimed = twilio.post("conversations", path(sid), Form.of("Attributes", claim(attributes).toString()));
-                    return claimed.ok() ? new Opening("", false, later("takes over a half-opened conversation", settle())) : Opening.failed(claimed);
+                    return claimed.ok() ? Opening.later("it was left half opened and is taken over", settle()) : Opening.failed(claimed);
                 }
             }
             if (!done) {
@@ -1001,35 +1064,30 @@ public final class Bridge {
             Form webhook = Form.of("Target", "webhook", "Configuration.Url", settings.fromFlexUrl(message.customer()), "Configuration.Method", "post",
                     "Configuration.Filters", "onMessageAdded", "Configuration.Filters", "onConversationStateUpdated");
             Answer hooked = fresh ? twilio.post("conversations", path(sid) + "/Webhooks", webhook)
-                    : twilio.ensureWebhook("conversations", path(sid) + "/Webhooks", webhook);
+                    : twilio.ensureWebhook("conversations", path(sid) + "/Webhooks", false, webhook);
             if (!hooked.ok()) return Opening.failed(hooked);
-            return done ? new Opening(sid, false, null) : route(sid, attributes, message, fresh);
+            if (done) return new Opening(sid, false, null);
+            if (late(attributes)) return Opening.later("opening it took too long", Duration.ZERO);
+            Answer asked = twilio.post("flex-api", "/v1/Interactions", Form.of("Channel", channel(sid).toString(), "Routing", routing(message).toString()));
+            if (asked.ok()) return new Opening(sid, fresh, null);
+            return asked.outcome() instanceof Outcome.Later late && late.unknown() ? Opening.later(late.reason(), settle()) : Opening.failed(asked);
         }
 
-        /** Asks Flex for an agent. Interactions cannot be listed, but the task one makes can be found by its conversation. */
-        private Opening route(String sid, ObjectNode attributes, Message message, boolean fresh) {
-            JsonNode task = JSON.missingNode();
-            if (!fresh) {
-                Answer tasks = twilio.get("taskrouter", "/v1/Workspaces/" + settings.workspace() + "/Tasks?EvaluateTaskAttributes="
-                        + Form.escape("conversationSid == \"" + sid + "\""));
-                if (!tasks.ok()) return Opening.failed(tasks);
-                task = tasks.body().at("/tasks/0");
-            }
-            JsonNode found = lenient(task.path("attributes").asText());
-            String interaction = found.path("flexInteractionSid").asText(), channel = found.path("flexInteractionChannelSid").asText();
-            if (task.isMissingNode()) {
-                if (late(attributes)) return new Opening("", false, later("opening a conversation took too long", Duration.ZERO));
-                Answer asked = twilio.post("flex-api", "/v1/Interactions", Form.of("Channel", channel(sid).toString(), "Routing", routing(message).toString()));
-                if (!asked.ok()) {
-                    return asked.outcome() instanceof Outcome.Later late && late.unknown() ? new Opening("", false, later(late.reason(), settle())) : Opening.failed(asked);
-                }
-                interaction = asked.body().path("sid").asText();
-                channel = asked.body().at("/channel/sid").asText();
-                task = asked.body().at("/routing/properties");
-            }
-            attributes.put("interaction", interaction).put("interaction_channel", channel).put("task", task.path("sid").asText());
+        /**
+         * Looks for a task, which Interactions do not list but TaskRouter does, and writes its ids into the conversation's attributes:
+         * the next to ask reads them there. Whoever opens a conversation does not write them, that call is saved until now.
+         */
+        private Optional<Opening> findTask(String sid, ObjectNode attributes) {
+            Answer tasks = twilio.get("taskrouter", "/v1/Workspaces/" + settings.workspace() + "/Tasks?EvaluateTaskAttributes="
+                    + Form.escape("conversationSid == \"" + sid + "\""));
+            if (!tasks.ok()) return Optional.of(Opening.failed(tasks));
+            JsonNode task = tasks.body().at("/tasks/0");
+            if (task.isMissingNode()) return Optional.empty();
+            JsonNode known = lenient(task.path("attributes").asText());
+            attributes.put("interaction", known.path("flexInteractionSid").asText()).put("interaction_channel", known.path("flexInteractionChannelSid").asText())
+                    .put("task", task.path("sid").asText());
             Answer noted = twilio.post("conversations", path(sid), Form.of("Attributes", attributes.toString()));
-            return noted.ok() ? new Opening(sid, fresh, null) : Opening.failed(noted);
+            return noted.ok() ? Optional.empty() : Optional.of(Opening.failed(noted));
         }
 
         private static ObjectNode channel(String sid) {
@@ -1053,15 +1111,11 @@ public final class Bridge {
             return twilio.post("conversations", path(note.conversation()) + "/Messages", Form.of("Author", NOTE_AUTHOR, "Body", note.text())).outcome();
         }
 
-        @Override public Owner customerOf(String conversation) {
-            return Owner.in(twilio.get("conversations", path(conversation)), "twitter-([0-9]{1,19})-[0-9]+", "unique_name");
+        @Override public Outcome customerOf(String conversation) {
+            return Flex.customerIn(twilio.get("conversations", path(conversation)), NAME, "unique_name");
         }
 
         @Override public void ended(String customer, String conversation) { live.values().remove(conversation); }
-
-        private static Outcome later(String reason, Duration after) {
-            return new Outcome.Later(reason, after, false, false);
-        }
 
         private String service() { return "/v1/Services/" + settings.chatService(); }
         private String path(String conversation) { return service() + "/Conversations/" + Form.escape(conversation); }
@@ -1091,13 +1145,14 @@ public final class Bridge {
             if (!opened.ok()) return opened.outcome();
             String channel = opened.body().path("sid").asText();
             if (!channel.equals(ready.get(customer))) {
-                Answer hooked = twilio.ensureWebhook("chat", path(channel) + "/Webhooks", Form.of("Type", "webhook",
+                Answer hooked = twilio.ensureWebhook("chat", path(channel) + "/Webhooks", opened.isNew(), Form.of("Type", "webhook",
                         "Configuration.Url", settings.fromFlexUrl(customer), "Configuration.Method", "POST",
                         "Configuration.Filters", "onMessageSent", "Configuration.Filters", "onMediaMessageSent",
                         "Configuration.Filters", "onChannelUpdated", "Configuration.RetryCount", "3"));
                 if (!hooked.ok()) return hooked.outcome();
                 ready.put(customer, channel);
             }
+            attempt.conversation = channel;
             // With webhooks, or the flow's Studio hook does not run and no agent hears of the chat.
             return twilio.postParts("chat", path(channel) + "/Messages", "From", true, attempt, false);
         }
@@ -1107,8 +1162,8 @@ public final class Bridge {
         }
 
         /** The original, and so do we, keeps the customer's id in the channel's friendly name. */
-        @Override public Owner customerOf(String conversation) {
-            return Owner.in(twilio.get("chat", path(conversation)), "([0-9]{1,19})", "friendly_name");
+        @Override public Outcome customerOf(String conversation) {
+            return Flex.customerIn(twilio.get("chat", path(conversation)), Pattern.compile("([0-9]{1,19})"), "friendly_name");
         }
 
         @Override public void ended(String customer, String conversation) { ready.values().remove(conversation); }
@@ -1176,15 +1231,22 @@ public final class Bridge {
             String newest = messages + "?Order=desc&PageSize=100";
             if (attempt.unknownSince != null && !fresh) {
                 String since = attempt.unknownSince.minus(SKEW).toString();
+                AtomicInteger last = new AtomicInteger();
                 Answer found = pages(product, newest, "messages", posted -> {
                     JsonNode mark = lenient(posted.path("attributes").asText());
-                    if (mark.path("x_dm_id").asText().equals(message.id())) attempt.parts = Math.max(attempt.parts, mark.path("part").asInt());
-                    return attempt.parts == 0 && posted.path("date_created").asText().compareTo(since) > 0;
+                    if (mark.path("x_dm_id").asText().equals(message.id())) last.set(mark.path("part").asInt());
+                    return last.get() == 0 && posted.path("date_created").asText().compareTo(since) > 0;
                 });
                 if (!found.ok()) return found.outcome();
+                attempt.parts = Math.max(attempt.parts, last.get());
             }
             attempt.unknownSince = null;
-            Choices.Read read = choices.read(message, () -> fresh ? JSON.missingNode() : get(product, newest).body().path("messages"));
+            if (choices.mayBeAnswer(message)) {
+                Answer list = fresh ? Answer.none("", "", false) : get(product, newest);
+                if (!list.ok() && !fresh) return list.outcome();
+                choices.learn(message.customer(), list.body().path("messages"));
+            }
+            Choices.Read read = choices.read(message);
             String text = Stream.concat(Stream.of(read.text()), message.attachments().stream()).filter(line -> !line.isBlank()).collect(Collectors.joining("\n"));
             List<String> parts = split(text.isEmpty() ? "(a message without text)" : text, MAX_BODY, Bridge::utf8Length);
             String sid = "found";
@@ -1198,6 +1260,7 @@ public final class Bridge {
                 if (!posted.ok()) return posted.outcome();
                 sid = posted.body().path("sid").asText();
             }
+            if (read.chosen()) choices.answered(message.customer());
             return new Outcome.Delivered(sid, "");
         }
 
@@ -1205,10 +1268,12 @@ public final class Bridge {
          * Makes sure that exactly one webhook of the bridge hangs on a conversation, at today's public URL.
          *
          * @param webhooks the path of the conversation's webhooks; @param form what to register
+         * @param fresh whether two bridges may be at it at this moment: each adds its own, and then both see which one stays
          * @return the call that failed, or the last good one
          */
-        Answer ensureWebhook(String product, String webhooks, Form form) {
-            Answer last = get(product, webhooks + "?PageSize=5");
+        Answer ensureWebhook(String product, String webhooks, boolean fresh, Form form) {
+            Answer added = fresh ? post(product, webhooks, form) : null;
+            Answer last = added == null || added.ok() ? get(product, webhooks + "?PageSize=5") : added;
             String url = form.get("Configuration.Url");
             String route = url.substring(url.indexOf("/fromFlex"));
             List<JsonNode> ours = new ArrayList<>();
@@ -1220,7 +1285,8 @@ public final class Bridge {
             // The one that is right already stays first; with equals the order of listing decides, the same for every bridge.
             ours.sort(Comparator.comparing(webhook -> !webhook.at("/configuration/url").asText().equals(url)));
             for (JsonNode surplus : ours.subList(Math.min(1, ours.size()), ours.size())) {
-                last = last.ok() ? delete(product, webhooks + "/" + surplus.path("sid").asText()) : last;
+                Answer removed = delete(product, webhooks + "/" + surplus.path("sid").asText());
+                if (!removed.ok() && removed.status() != 404) return removed;
             }
             if (last.ok() && ours.isEmpty()) return post(product, webhooks, form);
             return last.ok() && !ours.get(0).at("/configuration/url").asText().equals(url)
@@ -1276,6 +1342,8 @@ public final class Bridge {
     abstract static class X {
         /** Code points of one Direct Message. */
         static final int MAX_TEXT = 10_000;
+        /** How far back a message is looked for, in pages: X allows 15 of them in 15 minutes. */
+        private static final int MAX_PAGES = 10;
 
         final Client client;
         final Settings settings;
@@ -1313,7 +1381,7 @@ public final class Bridge {
         final Outcome deliver(Attempt attempt, String customer) {
             Message message = attempt.message;
             if (!message.attachments().isEmpty()) {
-                return new Outcome.Refused("files are not carried to X yet (" + String.join(", ", message.attachments()) + ")", false);
+                return new Outcome.Refused("files are not carried to X yet", false);
             }
             if (message.text().isBlank()) return new Outcome.Refused("a message without text cannot be sent", false);
             Long until = exhausted;
@@ -1326,19 +1394,20 @@ public final class Bridge {
             if (attempt.unknownSince != null) {
                 List<Sent> found = new ArrayList<>();
                 Instant since = attempt.unknownSince.minus(SKEW);
-                for (String cursor = ""; cursor != null;) {
+                int pages = 0;
+                for (String cursor = ""; cursor != null && pages++ < MAX_PAGES;) {
                     Answer page = newest(customer, cursor);
-                    if (!page.ok()) return page.outcome();
+                    if (!page.ok()) return page.outcome().alone();
                     List<Sent> read = read(page.body(), customer);
                     found.addAll(read);
                     cursor = read.isEmpty() || read.get(read.size() - 1).at().isBefore(since) ? null : cursor(page.body());
                 }
                 // What arrived before is settled under its own id; each message found counts for one part.
-                found.removeIf(sent -> !sent.to().equals(customer) || sent.at().isBefore(since) || sentBefore.test(sent.id()));
+                found.removeIf(sent -> !sent.to().equals(customer) || sent.at().isBefore(since) || sentBefore.test(sent.id()) || attempt.ids.contains(sent.id()));
                 found.sort(Comparator.comparing(Sent::at));
                 for (; attempt.parts < parts.size(); attempt.parts++) {
-                    String part = parts.get(attempt.parts).strip();
-                    Optional<Sent> same = found.stream().filter(sent -> sent.text().strip().equals(part)).findFirst();
+                    String part = bare(parts.get(attempt.parts));
+                    Optional<Sent> same = found.stream().filter(sent -> bare(sent.text()).equals(part)).findFirst();
                     if (same.isEmpty()) break;
                     id = same.get().id();
                     found.remove(same.get());
@@ -1353,10 +1422,14 @@ public final class Bridge {
                 exhausted = last ? (Long) (System.nanoTime() + sent.untilReset().toNanos()) : null;
                 if (!sent.ok()) return sent.outcome();
                 id = id(sent.body());
+                attempt.ids.add(id);
             }
             delivered(customer, rich);
             return new Outcome.Delivered(id, rich.complaint());
         }
+
+        /** What X leaves of a text when it shortens links and gives them back: "www.example.com" comes back as "http://www.example.com/". */
+        private static String bare(String text) { return text.strip().replaceAll("(?i)https?://", "").replaceAll("/(?=\\s|$)", ""); }
 
         /** Signed; the query is part of the signature, a JSON body is not (RFC 5849, 3.4.1.3.1). */
         HttpRequest.Builder request(String method, String path, Form query) {
@@ -1469,6 +1542,7 @@ public final class Bridge {
     static final class Choices {
         /** The labels each customer may choose from; none if he has chosen. Losing an entry costs a call. */
         private final Map<String, List<String>> last = cache();
+        private static final Pattern NUMBER = Pattern.compile("[1-9][0-9]?");
         private final boolean numbered;
 
         /** @param numbered false where X shows real quick replies, and nothing is to be read */
@@ -1479,21 +1553,23 @@ public final class Bridge {
         record Read(String text, boolean chosen) { }
         void sent(String customer, Rich rich) { if (!rich.options().isEmpty()) last.put(customer, labels(rich)); }
 
-        /** @param newest the conversation's newest messages first; asked for only if the text may be a choice */
-        Read read(Message message, Supplier<JsonNode> newest) {
+        void answered(String customer) { last.put(customer, List.of()); }
+
+        /** Whether the conversation has to be looked at before this can be read. */
+        boolean mayBeAnswer(Message message) {
             String typed = message.text().strip();
-            boolean number = typed.matches("[1-9][0-9]?");
-            if (!numbered || typed.isEmpty() || typed.length() > 2 * Rich.MAX_LABEL) return new Read(message.text(), false);
-            List<String> labels = last.get(message.customer());
-            if (labels == null || number) {
-                labels = find(newest.get(), message.customer());
-                last.put(message.customer(), labels);
-            }
-            int index = number ? Integer.parseInt(typed) - 1 : labels.stream().map(label -> label.toLowerCase(Locale.ROOT)).toList()
-                    .indexOf(typed.toLowerCase(Locale.ROOT));
-            if (index < 0 || index >= labels.size()) return new Read(message.text(), false);
-            last.put(message.customer(), List.of());
-            return new Read(labels.get(index), true);
+            return numbered && !typed.isEmpty() && typed.length() <= 2 * Rich.MAX_LABEL && (NUMBER.matcher(typed).matches() || last.get(message.customer()) == null);
+        }
+
+        /** @param newest the conversation's messages, the newest first */
+        void learn(String customer, JsonNode newest) { last.put(customer, find(newest, customer)); }
+
+        Read read(Message message) {
+            String typed = message.text().strip();
+            List<String> labels = numbered ? last.getOrDefault(message.customer(), List.of()) : List.of();
+            int index = NUMBER.matcher(typed).matches() ? Integer.parseInt(typed) - 1
+                    : labels.stream().map(label -> label.toLowerCase(Locale.ROOT)).toList().indexOf(typed.toLowerCase(Locale.ROOT));
+            return index >= 0 && index < labels.size() ? new Read(labels.get(index), true) : new Read(message.text(), false);
         }
 
         private static List<String> find(JsonNode newest, String customer) {
@@ -1854,6 +1930,16 @@ public final class Bridge {
 
         boolean ok() { return status / 100 == 2; }
 
+        /** Whether what came back was made in the last seconds, by the service's own clock. */
+        boolean isNew() {
+            try {
+                Instant now = ZonedDateTime.parse(headers.firstValue("date").orElse(""), DateTimeFormatter.RFC_1123_DATE_TIME).toInstant();
+                return Instant.parse(body.path("date_created").asText()).isAfter(now.minusSeconds(10));
+            } catch (DateTimeParseException untold) {
+                return false;
+            }
+        }
+
         /** Codes that say something about our account or app, not about the message (X API, "Response codes"; Twilio, 20005). */
         private static final Set<Integer> OURS = Set.of(32, 64, 89, 93, 135, 215, 220, 261, 326, 416, 453, 20005);
 
@@ -1863,7 +1949,8 @@ public final class Bridge {
         /** What this means for the message: 429, wrong keys and account trouble hold everyone; 408 and 5xx pass; other 4xx are final. */
         Outcome outcome() {
             if (ok()) return new Outcome.Delivered(body.path("sid").asText(), "");
-            boolean everyone = status == 429 || status == 401 || status == 402 || status == 403 && OURS.contains(code());
+            boolean ours = OURS.contains(code()) || body.path("type").asText().matches(".*/(client-forbidden|oauth1-permissions|unsupported-authentication)");
+            boolean everyone = status == 429 || status == 401 || status == 402 || (status == 403 || status == 400) && ours;
             boolean unknown = status == 0 ? sent : status == 408 || status >= 500 && status != 503;
             if (status < 400 || status == 408 || status >= 500 || everyone) {
                 return new Outcome.Later(sentence(), pause(), everyone, unknown);
@@ -1876,10 +1963,10 @@ public final class Bridge {
         /** The service's own code and words, in one line. */
         String sentence() {
             if (status == 0) return where + ": " + trouble;
-            String words = Stream.of("/message", "/errors/0/message", "/detail", "/title", "/error").map(body::at).map(JsonNode::asText)
+            String words = Stream.of("/message", "/errors/0/message", "/detail", "/title", "/error").map(body::at).map(node -> node.asText(""))
                     .filter(text -> !text.isEmpty()).findFirst().orElse("no reason given");
             String code = code() == 0 ? "" : ", code " + code();
-            return words.replaceAll("\\s+", " ") + " (" + where.substring(where.indexOf(' ') + 1).replaceAll("/.*", "") + " answered " + status + code + ")";
+            return words.substring(0, Math.min(words.length(), 200)).replaceAll("[\\s\\p{Cntrl}]+", " ") + " (" + where.substring(where.indexOf(' ') + 1).replaceAll("/.*", "") + " answered " + status + code + ")";
         }
 
         /** {@code Retry-After}, in seconds or as a date (RFC 9110, 10.2.3), or what X says instead. */
@@ -1942,6 +2029,8 @@ public final class Bridge {
         private static final long SMALL = 4 << 20;
         /** Ids kept to know a message that comes again: a day's, but never fewer and never more than these. */
         private static final int FEWEST_IDS = 100_000, MOST_IDS = 500_000;
+        /** Refused messages kept for the operator; beyond it the oldest goes. */
+        private static final int MOST_REFUSED = 10_000;
 
         private final Path folder;
         private final Path path;
@@ -1949,7 +2038,6 @@ public final class Bridge {
         private final Map<String, Kept> pending = new LinkedHashMap<>();
         private final Map<String, Kept> refused = new LinkedHashMap<>();
         private final Map<String, Long> settled = new LinkedHashMap<>();
-        private final Set<String> sent = new LinkedHashSet<>();
         private String bridge = UUID.randomUUID().toString();
         private long received, delivered, duplicates, settledSince;
         // The writer's own.
@@ -1960,7 +2048,6 @@ public final class Bridge {
         private long maxBytes, size, rewriteAt;
         private Instant rewritten;
         private FileChannel file, lock;
-        private List<Entry> owed = List.of();
         private volatile String trouble = "";
         private volatile boolean open = true;
 
@@ -1982,7 +2069,7 @@ public final class Bridge {
                     throw new Wrong(1, List.of("another bridge is running on " + folder + ": stop it, or give this one a DATA_DIR of its own"));
                 }
                 journal.read();
-                journal.rewrite();
+                journal.tidy();
                 return journal;
             } catch (IOException failed) {
                 journal.closeFiles();
@@ -2021,9 +2108,6 @@ public final class Bridge {
         /** The name this folder gives its bridge, the same after every restart. */
         String bridge() { return bridge; }
 
-        /** Whether X gave this id to a message that is settled. */
-        synchronized boolean sent(String directMessage) { return sent.contains(directMessage); }
-
         /** @return true once all of them are on disk, be it from an earlier time; false if there is no room */
         CompletableFuture<Boolean> keep(List<Message> messages) { return submit(false, messages); }
 
@@ -2037,6 +2121,9 @@ public final class Bridge {
         void failed(String id, String reason, List<Message> notes) {
             submit(true, notes, JSON.createObjectNode().put("failed", id).put("reason", reason).put("at", System.currentTimeMillis()));
         }
+
+        /** Keeps a note of the bridge's own, whatever the limits. */
+        void tell(Message note) { submit(true, List.of(note)); }
 
         private CompletableFuture<Boolean> submit(boolean settles, List<Message> messages, ObjectNode... lines) {
             Entry entry = new Entry(messages, List.of(lines), settles, new CompletableFuture<>());
@@ -2053,7 +2140,7 @@ public final class Bridge {
             return new Counts(received, delivered, duplicates, counted(refused.values()), pending.size(), oldest);
         }
 
-        Optional<String> trouble() { return trouble.isEmpty() ? Optional.empty() : Optional.of(trouble); }
+        Optional<String> trouble() { return trouble.isEmpty() && writer.isAlive() ? Optional.empty() : Optional.of("the journal cannot be written"); }
 
         /** The bridge's own notes are carried like messages, but nobody sent them. */
         private static long counted(Collection<Kept> all) { return all.stream().filter(kept -> kept.message().direction() != Direction.NOTE).count(); }
@@ -2067,25 +2154,28 @@ public final class Bridge {
                     if (first != null) batch.add(first);
                     queue.drainTo(batch, 10_000);
                     askedBack().ifPresent(batch::add);
-                    write(Stream.concat(owed.stream(), batch.stream()).toList());
-                    boolean pays = size > rewriteAt || size > maxBytes || rewritten.isBefore(Instant.now().minusSeconds(3600));
-                    if (trouble.isEmpty() && settledSince > 0 && pays) rewrite();
-                } catch (IOException | RuntimeException | Error failed) {
-                    trouble = "the journal cannot be written: " + reason(failed);
-                    LOG.log(ERROR, () -> trouble);
-                    rewriteAt = 2 * size;
+                    write(batch);
+                    batch.clear();
+                    boolean pays = size > rewriteAt || size > maxBytes && settledSince > pending.size() / 10 || rewritten.isBefore(Instant.now().minusSeconds(3600));
+                    if (settledSince > 0 && pays) tidy();
                 } catch (InterruptedException never) {
                     open = false;
+                } catch (IOException full) {
+                    if (trouble.isEmpty()) LOG.log(ERROR, () -> "the journal cannot be written, new messages are refused: " + reason(full));
+                    trouble = reason(full);
+                } catch (RuntimeException | Error failed) {
+                    LOG.log(ERROR, "the journal's writer is in trouble", failed);
                 }
-                batch.forEach(entry -> entry.done().complete(false));
-                batch.clear();
+                // What could not be written: a webhook gets 503 and comes again; what settles a message stays here and is written
+                // again. A message may be sent without its mark: if the process dies before the mark is written, it is repeated.
+                batch.forEach(entry -> entry.done().complete(entry.settles()));
+                batch.removeIf(entry -> !entry.settles());
             }
         }
 
-        private void write(List<Entry> batch) {
+        private void write(List<Entry> batch) throws IOException {
             Set<String> fresh = new HashSet<>();
             List<ObjectNode> lines = new ArrayList<>();
-            List<Entry> written = new ArrayList<>();
             for (Entry entry : batch) {
                 List<Message> news = entry.messages().stream().filter(message -> !knows(message.id()) && fresh.add(message.id())).toList();
                 if (!entry.settles() && !news.isEmpty() && (pending.size() + fresh.size() > maxPending || size > maxBytes)) {
@@ -2093,66 +2183,59 @@ public final class Bridge {
                     entry.done().complete(false);
                     continue;
                 }
-                entry.messages().stream().filter(message -> !news.contains(message) && message.direction() != Direction.NOTE).forEach(again -> duplicates++);
+                if (!entry.settles()) duplicates += entry.messages().size() - news.size();
                 news.forEach(message -> lines.add(line(message, Instant.now())));
                 lines.addAll(entry.lines());
-                written.add(entry);
             }
             // What is merely settled is not synced at once: if a power cut undoes that, the message is looked up, not repeated.
             boolean sync = lines.stream().anyMatch(line -> line.has("message") || line.has("attempt"));
             if (lines.isEmpty() && !trouble.isEmpty()) lines.add(JSON.createObjectNode().put("checked", System.currentTimeMillis()));
-            try {
-                append(lines, sync);
-            } catch (IOException full) {
-                if (trouble.isEmpty()) LOG.log(ERROR, () -> "the journal cannot be written, new messages are refused: " + reason(full));
-                trouble = "the journal cannot be written: " + reason(full);
-                owed = written.stream().filter(Entry::settles).toList();
-                // A message may be sent without its mark: the worst that follows is one sent twice, if the process dies as well.
-                written.forEach(entry -> entry.done().complete(entry.settles()));
-                return;
-            }
+            if (!lines.isEmpty()) append(lines, sync);
             if (!trouble.isEmpty()) LOG.log(INFO, () -> "the journal can be written again");
             trouble = "";
-            owed = List.of();
             lines.forEach(line -> apply(line).ifPresent(kept -> accepted.accept(kept.message(), kept.attempted())));
-            written.forEach(entry -> entry.done().complete(true));
+            batch.forEach(entry -> entry.done().complete(true));
         }
 
-        /** Writes at the end of what is good: what a failed write has left there is overwritten. */
+        /** Writes at the end of what is good: what a failed write has left there goes first. */
         private void append(List<ObjectNode> lines, boolean sync) throws IOException {
-            if (lines.isEmpty()) return;
-            ByteBuffer bytes = encode(lines);
+            if (file.size() > size) file.truncate(size);
+            ByteBuffer bytes = UTF_8.encode(lines.stream().map(line -> line + "\n").collect(Collectors.joining()));
             int length = bytes.remaining();
-            try {
-                while (bytes.hasRemaining()) {
-                    file.write(bytes, size + length - bytes.remaining());
-                }
-                if (sync) file.force(false);
-            } catch (IOException failed) {
-                file.truncate(size);
-                throw failed;
+            while (bytes.hasRemaining()) {
+                file.write(bytes, size + length - bytes.remaining());
             }
+            if (sync) file.force(false);
             size += length;
         }
 
-        private static ByteBuffer encode(List<ObjectNode> lines) {
-            return UTF_8.encode(lines.stream().map(line -> line + "\n").collect(Collectors.joining()));
+        /** Leaves out what is settled, if that is possible; if not, the file is as good as before, only longer. */
+        private void tidy() throws IOException {
+            try {
+                rewrite();
+            } catch (IOException noRoom) {
+                LOG.log(WARNING, () -> "the journal cannot be rewritten now: " + reason(noRoom));
+                if (file == null) file = openPrivately(path);
+            }
+            rewriteAt = Math.max(SMALL, 2 * size);
+            rewritten = Instant.now();
+            settledSince = 0;
         }
 
-        /** Leaves out what is settled: written aside, synced, then put in the place of the old file in one step. */
+        /** Written aside, synced, then put in the place of the old file in one step. */
         private void rewrite() throws IOException {
             Path aside = folder.resolve("journal.new");
             Files.deleteIfExists(aside);
-            FileChannel old = file;
-            FileChannel fresh = openPrivately(aside);
+            FileChannel fresh = openPrivately(aside), old = file;
             try {
-                for (ByteBuffer bytes = encode(snapshot()); bytes.hasRemaining();) {
-                    fresh.write(bytes);
-                }
+                OutputStream out = new BufferedOutputStream(Channels.newOutputStream(fresh), 1 << 16);
+                snapshot(out);
+                out.flush();
                 fresh.force(true);
                 Files.move(aside, path, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
-            } catch (IOException failed) {
+            } catch (IOException | RuntimeException | Error failed) {
                 fresh.close();
+                Files.deleteIfExists(aside);
                 throw failed;
             }
             try (FileChannel names = FileChannel.open(folder, StandardOpenOption.READ)) {
@@ -2162,9 +2245,6 @@ public final class Bridge {
             }
             file = fresh;
             size = fresh.size();
-            rewriteAt = Math.max(SMALL, 2 * size);
-            rewritten = Instant.now();
-            settledSince = 0;
             if (old != null) old.close();
         }
 
@@ -2185,6 +2265,7 @@ public final class Bridge {
                     if (good && broken > 0) throw new Wrong(1, List.of("the journal " + path + " is damaged at line " + broken
                             + ": nothing was changed; what the line says of a message can be read there, and without the line the bridge starts"));
                     if (!good && broken == 0) broken = number;
+                    if (broken == 0) size += line.getBytes(UTF_8).length + 1;
                 }
             }
             if (broken > 0) LOG.log(WARNING, () -> "the journal ended in a torn line, which was never acknowledged: it is left out");
@@ -2201,16 +2282,22 @@ public final class Bridge {
                 pending.computeIfPresent(line.path("attempt").asText(), (id, kept) -> new Kept(kept.message(), kept.at(), true, ""));
             } else if (line.has("delivered") && (done = pending.remove(line.path("delivered").asText())) != null) {
                 delivered += counted(List.of(done));
-                if (done.message().direction() == Direction.TO_X) remember(line.path("as").asText());
-                remember(done.message().id(), at);
+                remember(done.message().id(), at.toEpochMilli());
+                // By its new id a message found at X is known to be an earlier one.
+                if (done.message().direction() == Direction.TO_X) remember(line.path("as").asText(), at.toEpochMilli());
             } else if (line.has("failed") && (done = pending.remove(line.path("failed").asText())) != null) {
-                refused.put(done.message().id(), new Kept(done.message(), at, false, line.path("reason").asText()));
+                settledSince++;
+                if (done.message().direction() != Direction.NOTE) refused.put(done.message().id(), new Kept(done.message(), at, false, line.path("reason").asText()));
+                if (refused.size() > MOST_REFUSED) {
+                    String oldest = refused.keySet().iterator().next();
+                    refused.remove(oldest);
+                    LOG.log(WARNING, () -> "the refused message " + oldest + " is forgotten: more than " + MOST_REFUSED + " are kept");
+                }
             } else if (line.has("retry") && (done = refused.remove(line.path("retry").asText())) != null) {
-                due = new Kept(done.message(), Instant.now(), false, "");
+                // Some of its parts may have arrived.
+                due = new Kept(done.message(), at, true, "");
             } else if (line.has("seen")) {
-                remember(line.path("seen").asText(), at);
-            } else if (line.has("sent")) {
-                line.path("sent").forEach(id -> remember(id.asText()));
+                line.path("seen").properties().forEach(id -> remember(id.getKey(), id.getValue().asLong()));
             } else if (line.has("bridge")) {
                 bridge = line.path("bridge").asText();
                 received = line.path("received").asLong();
@@ -2220,9 +2307,9 @@ public final class Bridge {
             return Optional.ofNullable(due);
         }
 
-        private void remember(String id, Instant at) {
+        private void remember(String id, long at) {
             settledSince++;
-            settled.put(id, at.toEpochMilli());
+            settled.put(id, at);
             long yesterday = System.currentTimeMillis() - Duration.ofDays(1).toMillis();
             for (var eldest = settled.entrySet().iterator(); settled.size() > FEWEST_IDS;) {
                 if (eldest.next().getValue() > yesterday && settled.size() <= MOST_IDS) return;
@@ -2230,36 +2317,39 @@ public final class Bridge {
             }
         }
 
-        /** The last ids X gave: by them a message found there is known to be an earlier one. */
-        private void remember(String directMessage) {
-            sent.add(directMessage);
-            if (sent.size() > 10_000) sent.remove(sent.iterator().next());
-        }
-
-        private synchronized boolean knows(String id) { return pending.containsKey(id) || refused.containsKey(id) || settled.containsKey(id); }
+        /** Whether this id has been seen: of a message that was accepted, or one that X gave to a message of ours. */
+        synchronized boolean knows(String id) { return pending.containsKey(id) || refused.containsKey(id) || settled.containsKey(id); }
 
         private static ObjectNode line(Message message, Instant at) {
             return JSON.createObjectNode().put("at", at.toEpochMilli()).set("message", message.toJson());
         }
 
         /** The fewest lines that say the same. */
-        private synchronized List<ObjectNode> snapshot() {
-            List<ObjectNode> lines = new ArrayList<>();
-            lines.add(JSON.createObjectNode().put("bridge", bridge).put("received", received - counted(pending.values()) - counted(refused.values()))
-                    .put("delivered", delivered));
+        private synchronized void snapshot(OutputStream out) throws IOException {
+            write(out, JSON.createObjectNode().put("bridge", bridge).put("delivered", delivered)
+                    .put("received", received - counted(pending.values()) - counted(refused.values())));
             ObjectNode ids = JSON.createObjectNode();
-            sent.forEach(ids.putArray("sent")::add);
-            lines.add(ids);
-            settled.forEach((id, at) -> lines.add(JSON.createObjectNode().put("seen", id).put("at", at)));
-            refused.forEach((id, kept) -> {
-                lines.add(line(kept.message(), kept.at()));
-                lines.add(JSON.createObjectNode().put("failed", id).put("reason", kept.reason()).put("at", kept.at().toEpochMilli()));
-            });
-            pending.forEach((id, kept) -> {
-                lines.add(line(kept.message(), kept.at()));
-                if (kept.attempted()) lines.add(JSON.createObjectNode().put("attempt", id));
-            });
-            return lines;
+            for (Map.Entry<String, Long> id : settled.entrySet()) {
+                ids.put(id.getKey(), id.getValue());
+                if (ids.size() == 1000) {
+                    write(out, JSON.createObjectNode().set("seen", ids));
+                    ids = JSON.createObjectNode();
+                }
+            }
+            write(out, JSON.createObjectNode().set("seen", ids));
+            for (Kept kept : refused.values()) {
+                write(out, line(kept.message(), kept.at()));
+                write(out, JSON.createObjectNode().put("failed", kept.message().id()).put("reason", kept.reason()).put("at", kept.at().toEpochMilli()));
+            }
+            for (Kept kept : pending.values()) {
+                write(out, line(kept.message(), kept.at()));
+                if (kept.attempted()) write(out, JSON.createObjectNode().put("attempt", kept.message().id()));
+            }
+        }
+
+        private static void write(OutputStream out, ObjectNode line) throws IOException {
+            out.write(JSON.writeValueAsBytes(line));
+            out.write('\n');
         }
 
         /** The lines of the {@code failed} command: id, time, customer and reason, and no text. */
@@ -2278,17 +2368,24 @@ public final class Bridge {
                 throw new Wrong(1, List.of(id.equals("all") ? "no message was refused" : "no refused message has the id " + id + ": see the command failed"));
             }
             Files.writeString(folder.resolve("retry"), id + "\n", StandardOpenOption.CREATE, StandardOpenOption.APPEND);
+            // Whoever asks may be another user than the bridge.
+            folder.resolve("retry").toFile().setReadable(true, false);
         }
 
-        private Optional<Entry> askedBack() throws IOException {
+        private Optional<Entry> askedBack() {
             Path asked = folder.resolve("retry");
-            if (!Files.exists(asked)) return Optional.empty();
-            Set<String> ids = Set.copyOf(Files.readAllLines(asked));
-            Files.delete(asked);
-            List<ObjectNode> lines = refused.keySet().stream().filter(id -> ids.contains("all") || ids.contains(id))
-                    .map(id -> JSON.createObjectNode().put("retry", id)).toList();
-            LOG.log(INFO, () -> lines.size() + " refused messages are put back");
-            return Optional.of(new Entry(List.of(), lines, true, new CompletableFuture<>()));
+            if (!Files.isRegularFile(asked) || !Files.isReadable(asked)) return Optional.empty();
+            try {
+                Set<String> ids = Set.copyOf(Files.readAllLines(asked));
+                Files.delete(asked);
+                List<ObjectNode> lines = refused.keySet().stream().filter(id -> ids.contains("all") || ids.contains(id))
+                        .map(id -> JSON.createObjectNode().put("retry", id).put("at", System.currentTimeMillis())).toList();
+                LOG.log(INFO, () -> lines.size() + " refused messages are put back");
+                return Optional.of(new Entry(List.of(), lines, true, new CompletableFuture<>()));
+            } catch (IOException failed) {
+                LOG.log(WARNING, () -> "what is asked for by " + asked + " cannot be done: " + reason(failed));
+                return Optional.empty();
+            }
         }
 
         @Override public void close() {
@@ -2397,6 +2494,11 @@ public final class Bridge {
             }
             if (apiKey().isEmpty() != apiSecret().isEmpty()) {
                 problems.add("TWILIO_API_KEY and TWILIO_API_SECRET go together: set both or none");
+            }
+            try {
+                new URI(twilioApiUrl().replace("{product}", "chat"));
+            } catch (URISyntaxException broken) {
+                problems.add("TWILIO_API_URL is not right: it is no address once {product} is filled in");
             }
             if (get("PORT").matches("[0-9]{1,5}") && port() > 65535) {
                 problems.add("PORT is not right: the largest port is 65535");

@@ -42,7 +42,7 @@ final class BridgeProcess implements AutoCloseable {
 
     void launch() throws IOException {
         ProcessBuilder builder = new ProcessBuilder(Path.of(System.getProperty("java.home"), "bin", "java").toString(),
-                "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx256m", "-jar", JAR.toString());
+                "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-jar", JAR.toString());
         builder.directory(log.getParent().toFile());
         builder.environment().keySet().removeIf(name -> name.matches("(TWITTER|TWILIO|FLEX)_.*|PUBLIC_URL|NGROK_URL"));
         builder.environment().putAll(environment);

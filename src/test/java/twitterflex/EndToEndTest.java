@@ -205,7 +205,7 @@ class EndToEndTest {
         ann.writes("hi");
         Chat chat = rig.chat(ann);
         rig.flex.agentSendsMedia(chat, "manual.pdf", "application/pdf");
-        until("the note", () -> rig.notes(chat).stream().anyMatch(note -> note.contains("manual.pdf")));
+        until("the note", () -> rig.notes(chat).stream().anyMatch(note -> note.contains("files are not carried")));
         rig.quiet();
         assertEquals(List.of(), received(ann));
         assertEquals(1, rig.health().path("failed").asInt());

@@ -72,6 +72,7 @@ class OneLiveConversationTest {
                     assertOneOfEach(rig, customer);
                 } else {
                     assertEquals(1, rig.flex.chats("twitter-" + customer.id()).size(), "channels");
+                    assertEquals(1, rig.chat(customer).webhookUrls().size(), "webhooks");
                 }
             }
             second.stop();
@@ -107,7 +108,7 @@ class OneLiveConversationTest {
 
     private static final String CONVERSATIONS = "/v1/Services/{ChatServiceSid}/Conversations";
     private static final List<String> OPENING = List.of("POST " + CONVERSATIONS, "POST " + CONVERSATIONS + "/{ConversationSid}/Participants",
-            "POST " + CONVERSATIONS + "/{ConversationSid}/Webhooks", "POST /v1/Interactions", "POST " + CONVERSATIONS + "/{Sid}",
+            "POST " + CONVERSATIONS + "/{ConversationSid}/Webhooks", "POST /v1/Interactions",
             "POST " + CONVERSATIONS + "/{ConversationSid}/Messages");
 
     @Test

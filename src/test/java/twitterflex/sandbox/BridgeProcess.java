@@ -39,7 +39,7 @@ final class BridgeProcess {
     void start(Map<String, String> settings, IntConsumer died) throws IOException {
         Path jar = Path.of(URI.create(Bridge.class.getProtectionDomain().getCodeSource().getLocation().toString()));
         ProcessBuilder builder = new ProcessBuilder(Path.of(System.getProperty("java.home"), "bin", "java").toString(),
-                "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx256m", "-jar", jar.toString());
+                "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-jar", jar.toString());
         builder.environment().keySet().removeIf(name -> name.matches("(TWITTER|TWILIO|FLEX|MAX)_.*|PUBLIC_URL|NGROK_URL|HOST|LOG_LEVEL"));
         builder.environment().putAll(Map.of("PORT", String.valueOf(port), "PUBLIC_URL", url(), "DATA_DIR", "data"));
         builder.environment().putAll(settings);
