@@ -153,7 +153,6 @@ public final class Bridge {
 
     private static void serve() throws Wrong, IOException {
         Bridge bridge = new Bridge(Settings.from(environment()), Tempo.NORMAL);
-        bridge.start();
         Runtime.getRuntime().addShutdownHook(new Thread(() -> {
             try {
                 bridge.stop();
@@ -162,6 +161,7 @@ public final class Bridge {
                 Runtime.getRuntime().halt(0);
             }
         }, "stop"));
+        bridge.start();
     }
 
     private static Map<String, String> environment() throws Wrong {
@@ -2377,6 +2377,8 @@ public final class Bridge {
             if (!Files.isRegularFile(asked) || !Files.isReadable(asked)) return Optional.empty();
             try {
                 Set<String> ids = Set.copyOf(Files.readAllLines(asked));
+                // Empty: it is being written at this moment.
+                if (ids.isEmpty()) return Optional.empty();
                 Files.delete(asked);
                 List<ObjectNode> lines = refused.keySet().stream().filter(id -> ids.contains("all") || ids.contains(id))
                         .map(id -> JSON.createObjectNode().put("retry", id).put("at", System.currentTimeMillis())).toList();
