@@ -289,7 +289,7 @@ class RichTest {
                 .flatMap(texts -> texts).flatMap(text -> Stream.of(text.split("\\s+"))).toList();
     }
 
-    // Hostile texts: 32 KB and more of whatever is slow to match must neither take 200 ms nor the stack.
+    // Hostile texts: 32 KB and more of whatever is slow to match must take neither a second nor the stack.
 
     static Stream<Arguments> hostile() {
         int size = 40_000;
