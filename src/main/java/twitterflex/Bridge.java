@@ -1268,11 +1268,12 @@ public final class Bridge {
          * Makes sure that exactly one webhook of the bridge hangs on a conversation, at today's public URL.
          *
          * @param webhooks the path of the conversation's webhooks; @param form what to register
-         * @param fresh whether two bridges may be at it at this moment: each adds its own, and then both see which one stays
+         * @param missing whether there surely is none: of two bridges that see that at the same moment each adds one, and then looks
+         *     again which one stays
          * @return the call that failed, or the last good one
          */
-        Answer ensureWebhook(String product, String webhooks, boolean fresh, Form form) {
-            Answer added = fresh ? post(product, webhooks, form) : null;
+        Answer ensureWebhook(String product, String webhooks, boolean missing, Form form) {
+            Answer added = missing ? post(product, webhooks, form) : null;
             Answer last = added == null || added.ok() ? get(product, webhooks + "?PageSize=5") : added;
             String url = form.get("Configuration.Url");
             String route = url.substring(url.indexOf("/fromFlex"));
@@ -1288,7 +1289,7 @@ public final class Bridge {
                 Answer removed = delete(product, webhooks + "/" + surplus.path("sid").asText());
                 if (!removed.ok() && removed.status() != 404) return removed;
             }
-            if (last.ok() && ours.isEmpty()) return post(product, webhooks, form);
+            if (last.ok() && ours.isEmpty()) return missing ? added : ensureWebhook(product, webhooks, true, form);
             return last.ok() && !ours.get(0).at("/configuration/url").asText().equals(url)
                     ? post(product, webhooks + "/" + ours.get(0).path("sid").asText(), Form.of("Configuration.Url", url)) : last;
         }
@@ -1934,7 +1935,7 @@ public final class Bridge {
         boolean isNew() {
             try {
                 Instant now = ZonedDateTime.parse(headers.firstValue("date").orElse(""), DateTimeFormatter.RFC_1123_DATE_TIME).toInstant();
-                return Instant.parse(body.path("date_created").asText()).isAfter(now.minusSeconds(10));
+                return Instant.parse(body.path("date_created").asText()).isAfter(now.minusSeconds(2));
             } catch (DateTimeParseException untold) {
                 return false;
             }

@@ -133,8 +133,10 @@ final class Rig implements AutoCloseable {
                 .filter(message -> message.author().equals("twitter-" + customer.id())).map(Chat.Posted::body).toList();
     }
 
+    /** The bridge's notes to the agent, but for those that only say that a busy machine makes him wait. */
     List<String> notes(Chat chat) {
-        return chat.messages().stream().filter(message -> message.author().equals(Bridge.NOTE_AUTHOR)).map(Chat.Posted::body).toList();
+        return chat.messages().stream().filter(message -> message.author().equals(Bridge.NOTE_AUTHOR)).map(Chat.Posted::body)
+                .filter(note -> !note.contains("waits here")).toList();
     }
 
     static List<String> received(Customer customer) {
