@@ -104,7 +104,7 @@ class FailuresAreRetriedTest {
     @EnumSource
     void aBodyThatStallsIsGivenUpAndTheMessageNotDoubled(Rig.Generation generation) throws Exception {
         Chat chat = talk(generation, "5");
-        both(chat, rig.customer("5"), Fault.stallBody(Duration.ofSeconds(4)));
+        both(chat, rig.customer("5"), Fault.stallBody(Duration.ofSeconds(10)));
     }
 
     @ParameterizedTest
@@ -183,7 +183,6 @@ class FailuresAreRetriedTest {
         for (int i = 0; i < 8; i++) {
             chats.add(talk(generation, "90" + i));
         }
-        rig.x.limitReads(1_000, Duration.ofSeconds(1));
         Fault[] weather = {Fault.status(500), Fault.status(429), Fault.dropBefore(), Fault.dropAfter(), Fault.notJson(502)};
         rig.x.faults().rate(0.3, new Random(1), weather);
         rig.flex.faults().rate(0.3, new Random(2), weather);

@@ -80,7 +80,7 @@ class NothingIsLostTest {
                                 sentOut.computeIfAbsent(answered.id(), id -> Collections.synchronizedList(new ArrayList<>())).add(answer);
                                 sids.put(answered.id() + " " + answer, flex.agentWrites(chat, answer));
                             });
-                    LockSupport.parkNanos(Duration.ofMillis(15).toNanos());
+                    LockSupport.parkNanos(Duration.ofMillis(25).toNanos());
                 }
             });
             thread.start();
@@ -164,7 +164,7 @@ class NothingIsLostTest {
             world.flex.faults().rate(0.2, new Random(4), weather);
             Random random = new Random(generation.ordinal());
             Thread load = world.load(7);
-            int kills = generation == Rig.Generation.CURRENT ? 20 : 8;
+            int kills = generation == Rig.Generation.CURRENT ? 12 : 8;
             for (int round = 0; round < kills; round++) {
                 LockSupport.parkNanos(Duration.ofMillis(100 + random.nextInt(900)).toNanos());
                 world.bridge.kill();

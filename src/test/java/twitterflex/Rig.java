@@ -38,9 +38,9 @@ final class Rig implements AutoCloseable {
         }
     }
 
-    /** A hundredth of the real pauses; calls end after a second and a half. */
-    static final Bridge.Tempo QUICK = new Bridge.Tempo(Duration.ofMillis(10), Duration.ofMillis(300), Duration.ofMillis(1500),
-            Duration.ofMillis(600), Duration.ofSeconds(3));
+    /** A hundredth of the real pauses; calls end after four seconds. */
+    static final Bridge.Tempo QUICK = new Bridge.Tempo(Duration.ofMillis(10), Duration.ofMillis(300), Duration.ofSeconds(4),
+            Duration.ofSeconds(1), Duration.ofSeconds(3));
 
     static final HttpClient HTTP = HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).build();
 
@@ -69,6 +69,7 @@ final class Rig implements AutoCloseable {
         environment.putAll(changes);
         x.webhook(url() + "/fromTwitter");
         x.envelope(generation == Generation.CURRENT ? SimulatedX.Envelope.X_ACTIVITY : SimulatedX.Envelope.ACCOUNT_ACTIVITY);
+        x.limitReads(1_000_000, Duration.ofMinutes(15));
         x.retryDelays(Duration.ofMillis(50));
         flex.retryDelays(Duration.ofMillis(50));
         start();
