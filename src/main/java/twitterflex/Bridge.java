@@ -83,6 +83,8 @@ public final class Bridge {
                 // One try: a GET the client repeats by itself has an OAuth nonce that X has seen, and is refused.
                 "jdk.httpclient.redirects.retrylimit", "1",
                 "jdk.httpclient.disableRetryConnect", "true",
+                // The client ends each exchange on the common pool; on two cores that is so small that a thread is started for each.
+                "java.util.concurrent.ForkJoinPool.common.parallelism", "2",
                 "java.util.logging.SimpleFormatter.format", "%1$tFT%1$tT.%1$tL%1$tz %4$s %5$s%6$s%n",
                 "java.util.logging.manager", LogsToTheEnd.class.getName()).forEach(System.getProperties()::putIfAbsent);
     }
