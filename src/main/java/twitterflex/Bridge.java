@@ -2159,7 +2159,8 @@ public final class Bridge {
                     askedBack().ifPresent(batch::add);
                     write(batch);
                     batch.clear();
-                    boolean pays = size > rewriteAt || size > maxBytes && settledSince > pending.size() / 10 || rewritten.isBefore(Instant.now().minusSeconds(3600));
+                    boolean pays = size > rewriteAt && settledSince > pending.size() || size > maxBytes && settledSince > pending.size() / 10
+                            || rewritten.isBefore(Instant.now().minusSeconds(3600));
                     if (settledSince > 0 && pays) tidy();
                 } catch (InterruptedException never) {
                     open = false;
@@ -2351,8 +2352,7 @@ public final class Bridge {
         }
 
         private static void write(OutputStream out, ObjectNode line) throws IOException {
-            out.write(JSON.writeValueAsBytes(line));
-            out.write('\n');
+            out.write((line + "\n").getBytes(UTF_8));
         }
 
         /** The lines of the {@code failed} command: id, time, customer and reason, and no text. */
