@@ -253,8 +253,10 @@ public final class Bridge {
         Client client = new Client(tempo.call());
         Choices choices = new Choices(settings.twitterApi().equals("2"));
         Twilio twilio = new Twilio(client, settings, choices);
-        flex = settings.flexApi().equals("chat") ? new FlexChat(twilio, settings) : new FlexConversations(twilio, settings, journal.bridge(), tempo);
-        X x = settings.twitterApi().equals("1.1") ? new X11(client, settings, journal::knows) : new X2(client, settings, journal::knows, choices);
+        flex = settings.flexApi().equals("chat") ? new FlexChat(twilio, settings)
+                : new FlexConversations(twilio, settings, journal.bridge(), tempo);
+        X x = settings.twitterApi().equals("1.1") ? new X11(client, settings, journal::knows)
+                : new X2(client, settings, journal::knows, choices);
         relay = new Relay(journal, flex, x, tempo);
     }
 
@@ -513,7 +515,8 @@ public final class Bridge {
             if (!revoked.isMissingNode()) {
                 warnings.add("account " + revoked.asText() + " has revoked the app's access: X sends no more events for it");
             }
-            Optional<String> encrypted = kind.startsWith("chat.") ? Optional.ofNullable(payload.findValue("sender_id")).map(JsonNode::asText)
+            Optional<String> encrypted = kind.startsWith("chat.")
+                    ? Optional.ofNullable(payload.findValue("sender_id")).map(JsonNode::asText)
                     .or(() -> Optional.of("unknown")) : Optional.empty();
             JsonNode events = payload.path("direct_message_events");
             int ignored = events.isArray() && !events.isEmpty() ? 0 : 1;
@@ -549,11 +552,13 @@ public final class Bridge {
          */
         static String text(JsonNode data) {
             Map<String, String> links = new HashMap<>();
-            data.at("/entities/urls").forEach(url -> links.put(url.path("url").asText(), url.path("expanded_url").asText(url.path("url").asText())));
+            data.at("/entities/urls").forEach(url -> links.put(url.path("url").asText(), url.path("expanded_url")
+                    .asText(url.path("url").asText())));
             links.put(data.at("/attachment/media/url").asText(), "");
             links.remove("");
             // The longest first: one short link may begin like another. All in one pass: a target may look like a short link.
-            String any = links.keySet().stream().sorted(Comparator.comparing(String::length).reversed()).map(Pattern::quote).collect(Collectors.joining("|"));
+            String any = links.keySet().stream().sorted(Comparator.comparing(String::length).reversed()).map(Pattern::quote)
+                    .collect(Collectors.joining("|"));
             String text = data.path("text").asText("");
             String linked = any.isEmpty() ? text
                     : Pattern.compile(any).matcher(text).replaceAll(found -> Matcher.quoteReplacement(links.get(found.group())));
@@ -713,7 +718,8 @@ public final class Bridge {
         Relay(Journal journal, Flex flex, X x, Tempo tempo) {
             this.journal = journal;
             this.tempo = tempo;
-            toFlex = new Side("Flex", attempt -> attempt.message.direction() == Direction.NOTE ? flex.note(attempt.message) : flex.deliver(attempt));
+            toFlex = new Side("Flex", attempt -> attempt.message.direction() == Direction.NOTE ? flex.note(attempt.message)
+                    : flex.deliver(attempt));
             toX = new Side("X", attempt -> {
                 // A webhook without our parameter names no customer: the conversation itself is asked.
                 Outcome owner = attempt.message.customer().isEmpty() ? flex.customerOf(attempt.message.conversation())
@@ -746,12 +752,14 @@ public final class Bridge {
 
         /** A rate limit that is over after its pause is none. */
         synchronized List<String> troubles() {
-            return Stream.of(toFlex, toX).filter(side -> side.closed && side.pauses > 1).map(side -> side.name + " takes no messages").toList();
+            return Stream.of(toFlex, toX).filter(side -> side.closed && side.pauses > 1).map(side -> side.name + " takes no messages")
+                    .toList();
         }
 
         /** Called by the journal, in its order, with what is on disk. */
         private synchronized void add(Message message, boolean unknown) {
-            Lane lane = lanes.computeIfAbsent(message.lane(), key -> new Lane(key, message.direction() == Direction.TO_X ? toX : toFlex, new ArrayDeque<>()));
+            Lane lane = lanes.computeIfAbsent(message.lane(),
+                    key -> new Lane(key, message.direction() == Direction.TO_X ? toX : toFlex, new ArrayDeque<>()));
             lane.waiting.add(new Attempt(message, order++, unknown));
             if (lane.waiting.size() == 1) lane.side.ready(lane);
         }
@@ -776,12 +784,15 @@ public final class Bridge {
             } else if (outcome instanceof Outcome.Refused refused) {
                 LOG.log(ERROR, () -> "refused" + what + ": " + refused.reason());
                 String known = attempt.unknownSince == null ? "Not delivered" : "It is not known whether this was delivered";
-                journal.failed(message.id(), refused.reason(), remark(attempt, known + (message.direction() == Direction.TO_X ? " to the customer: "
+                journal.failed(message.id(), refused.reason(),
+                        remark(attempt, known + (message.direction() == Direction.TO_X ? " to the customer: "
                         : ", a message of the customer: ") + refused.reason()));
                 next(lane);
             } else if (outcome instanceof Outcome.Delivered delivered) {
-                LOG.log(INFO, () -> "delivered" + what + " as=" + delivered.id() + " ms=" + Duration.between(began, Instant.now()).toMillis());
-                journal.delivered(message.id(), delivered.id(), delivered.remark().isEmpty() ? List.of() : remark(attempt, delivered.remark()));
+                LOG.log(INFO, () -> "delivered" + what + " as=" + delivered.id() + " ms=" + Duration.between(began, Instant.now())
+                        .toMillis());
+                journal.delivered(message.id(), delivered.id(), delivered.remark().isEmpty() ? List.of()
+                        : remark(attempt, delivered.remark()));
                 next(lane);
             }
         }
@@ -790,7 +801,8 @@ public final class Bridge {
         private static List<Message> remark(Attempt attempt, String text) {
             Message message = attempt.message;
             String conversation = message.conversation().isEmpty() ? attempt.conversation : message.conversation();
-            return message.direction() == Direction.NOTE || conversation.isEmpty() ? List.of() : List.of(message.note(message.id(), conversation, text));
+            return message.direction() == Direction.NOTE || conversation.isEmpty() ? List.of()
+                    : List.of(message.note(message.id(), conversation, text));
         }
 
         private synchronized void next(Lane lane) {
@@ -807,7 +819,8 @@ public final class Bridge {
         private synchronized void tellWhoWaits() {
             Instant since = Instant.now().minus(tempo.patience());
             lanes.values().stream().filter(lane -> lane.side == toX).map(lane -> lane.waiting.element().message)
-                    .filter(message -> message.time().isBefore(since)).forEach(message -> journal.tell(message.note("waits-" + message.conversation(),
+                    .filter(message -> message.time().isBefore(since))
+                            .forEach(message -> journal.tell(message.note("waits-" + message.conversation(),
                             message.conversation(), "X does not take messages at the moment: what you write waits here and will be sent in order.")));
         }
 
@@ -838,7 +851,8 @@ public final class Bridge {
             Side(String name, Function<Attempt, Outcome> service) {
                 this.name = name;
                 this.service = service;
-                workers = new ThreadPoolExecutor(WORKERS, WORKERS, 30, TimeUnit.SECONDS, new LinkedBlockingQueue<>(), threads("to-" + name));
+                workers = new ThreadPoolExecutor(WORKERS, WORKERS, 30, TimeUnit.SECONDS, new LinkedBlockingQueue<>(),
+                        threads("to-" + name));
                 workers.allowCoreThreadTimeOut(true);
             }
 
@@ -963,7 +977,8 @@ public final class Bridge {
             // Another bridge may have been given the same message, before this one knew the conversation.
             if (!opening.fresh() && attempt.unknownSince == null) attempt.unknownSince = attempt.message.time();
             Outcome posted = post(opening.sid(), attempt, opening.fresh());
-            return posted instanceof Outcome.Refused refused && refused.gone() ? Opening.later("it was closed while it was opened", Duration.ZERO).trouble() : posted;
+            return posted instanceof Outcome.Refused refused && refused.gone()
+                    ? Opening.later("it was closed while it was opened", Duration.ZERO).trouble() : posted;
         }
 
         private Outcome post(String sid, Attempt attempt, boolean fresh) {
@@ -986,7 +1001,8 @@ public final class Bridge {
         private Opening open(Message message) {
             AtomicInteger free = new AtomicInteger();
             List<JsonNode> open = new ArrayList<>();
-            Answer listed = twilio.pages("conversations", service() + "/ParticipantConversations?Identity=" + identity(message.customer()), "conversations",
+            Answer listed = twilio.pages("conversations", service() + "/ParticipantConversations?Identity="
+                    + identity(message.customer()), "conversations",
                     known -> {
                         if (!known.path("conversation_state").asText().equals("closed")) return !open.add(known);
                         Matcher name = NAME.matcher(known.path("conversation_unique_name").asText());
@@ -1017,7 +1033,8 @@ public final class Bridge {
 
         private Answer create(Message message, int n) {
             return twilio.post("conversations", service() + "/Conversations", Form.of("UniqueName", name(message.customer(), n),
-                    "FriendlyName", message.title(), "Attributes", claim(JSON.createObjectNode().put("customer", message.customer())).toString()));
+                    "FriendlyName", message.title(), "Attributes", claim(JSON.createObjectNode().put("customer", message.customer()))
+                            .toString()));
         }
 
         /** Who is to complete this conversation, and since when: so that a bridge that dies half-way is followed by one other. */
@@ -1052,7 +1069,8 @@ public final class Bridge {
             if (!fresh && !done) {
                 boolean mine = attributes.path("bridge").asText().equals(bridge);
                 // A task that was asked for just before a crash may not be listed yet, and what another bridge does may take its time.
-                if (age(attributes).compareTo(mine ? settle() : tempo.claim()) < 0) return Opening.later("it is half opened", mine ? settle() : Duration.ZERO);
+                if (age(attributes).compareTo(mine ? settle() : tempo.claim()) < 0) return Opening.later("it is half opened", mine
+                        ? settle() : Duration.ZERO);
                 if (!mine || late(attributes)) {
                     // Several may claim at once: the last one to write holds it, and reads so after a pause longer than a write takes.
                     Answer claimed = twilio.post("conversations", path(sid), Form.of("Attributes", claim(attributes).toString()));
@@ -1060,19 +1078,23 @@ public final class Bridge {
                 }
             }
             if (!done) {
-                Answer joined = twilio.post("conversations", path(sid) + "/Participants", Form.of("Identity", identity(message.customer())));
+                Answer joined = twilio.post("conversations", path(sid) + "/Participants",
+                        Form.of("Identity", identity(message.customer())));
                 if (!joined.ok() && joined.code() != ALREADY_IN) return Opening.failed(joined);
             }
-            Form webhook = Form.of("Target", "webhook", "Configuration.Url", settings.fromFlexUrl(message.customer()), "Configuration.Method", "post",
+            Form webhook = Form.of("Target", "webhook", "Configuration.Url", settings.fromFlexUrl(message.customer()),
+                    "Configuration.Method", "post",
                     "Configuration.Filters", "onMessageAdded", "Configuration.Filters", "onConversationStateUpdated");
             Answer hooked = fresh ? twilio.post("conversations", path(sid) + "/Webhooks", webhook)
                     : twilio.ensureWebhook("conversations", path(sid) + "/Webhooks", false, webhook);
             if (!hooked.ok()) return Opening.failed(hooked);
             if (done) return new Opening(sid, false, null);
             if (late(attributes)) return Opening.later("opening it took too long", Duration.ZERO);
-            Answer asked = twilio.post("flex-api", "/v1/Interactions", Form.of("Channel", channel(sid).toString(), "Routing", routing(message).toString()));
+            Answer asked = twilio.post("flex-api", "/v1/Interactions",
+                    Form.of("Channel", channel(sid).toString(), "Routing", routing(message).toString()));
             if (asked.ok()) return new Opening(sid, fresh, null);
-            return asked.outcome() instanceof Outcome.Later late && late.unknown() ? Opening.later(late.reason(), settle()) : Opening.failed(asked);
+            return asked.outcome() instanceof Outcome.Later late && late.unknown() ? Opening.later(late.reason(), settle())
+                    : Opening.failed(asked);
         }
 
         /**
@@ -1086,7 +1108,8 @@ public final class Bridge {
             JsonNode task = tasks.body().at("/tasks/0");
             if (task.isMissingNode()) return Optional.empty();
             JsonNode known = lenient(task.path("attributes").asText());
-            attributes.put("interaction", known.path("flexInteractionSid").asText()).put("interaction_channel", known.path("flexInteractionChannelSid").asText())
+            attributes.put("interaction", known.path("flexInteractionSid").asText())
+                    .put("interaction_channel", known.path("flexInteractionChannelSid").asText())
                     .put("task", task.path("sid").asText());
             Answer noted = twilio.post("conversations", path(sid), Form.of("Attributes", attributes.toString()));
             return noted.ok() ? Optional.empty() : Optional.of(Opening.failed(noted));
@@ -1110,7 +1133,8 @@ public final class Bridge {
         }
 
         @Override public Outcome note(Message note) {
-            return twilio.post("conversations", path(note.conversation()) + "/Messages", Form.of("Author", NOTE_AUTHOR, "Body", note.text())).outcome();
+            return twilio.post("conversations", path(note.conversation()) + "/Messages",
+                    Form.of("Author", NOTE_AUTHOR, "Body", note.text())).outcome();
         }
 
         @Override public Outcome customerOf(String conversation) {
@@ -1142,7 +1166,8 @@ public final class Bridge {
         @Override public Outcome deliver(Attempt attempt) {
             Message message = attempt.message;
             String customer = message.customer();
-            Answer opened = twilio.post("flex-api", "/v1/Channels", Form.of("FlexFlowSid", settings.flexFlow(), "Identity", identity(customer),
+            Answer opened = twilio.post("flex-api", "/v1/Channels",
+                    Form.of("FlexFlowSid", settings.flexFlow(), "Identity", identity(customer),
                     "ChatUserFriendlyName", message.title(), "ChatFriendlyName", customer, "Target", "@" + message.handle()));
             if (!opened.ok()) return opened.outcome();
             String channel = opened.body().path("sid").asText();
@@ -1160,7 +1185,8 @@ public final class Bridge {
         }
 
         @Override public Outcome note(Message note) {
-            return twilio.post("chat", path(note.conversation()) + "/Messages", Form.of("From", NOTE_AUTHOR, "Body", note.text())).outcome();
+            return twilio.post("chat", path(note.conversation()) + "/Messages", Form.of("From", NOTE_AUTHOR, "Body", note.text()))
+                    .outcome();
         }
 
         /** The original, and so do we, keeps the customer's id in the channel's friendly name. */
@@ -1216,7 +1242,8 @@ public final class Bridge {
         }
 
         private static HttpRequest.Builder filled(HttpRequest.Builder request, Form form) {
-            return request.header("Content-Type", "application/x-www-form-urlencoded").POST(HttpRequest.BodyPublishers.ofString(form.encode()));
+            return request.header("Content-Type", "application/x-www-form-urlencoded")
+                    .POST(HttpRequest.BodyPublishers.ofString(form.encode()));
         }
 
         /**
@@ -1249,7 +1276,8 @@ public final class Bridge {
                 choices.learn(message.customer(), list.body().path("messages"));
             }
             Choices.Read read = choices.read(message);
-            String text = Stream.concat(Stream.of(read.text()), message.attachments().stream()).filter(line -> !line.isBlank()).collect(Collectors.joining("\n"));
+            String text = Stream.concat(Stream.of(read.text()), message.attachments().stream()).filter(line -> !line.isBlank())
+                    .collect(Collectors.joining("\n"));
             List<String> parts = split(text.isEmpty() ? "(a message without text)" : text, MAX_BODY, Bridge::utf8Length);
             String sid = "found";
             for (; attempt.parts < parts.size(); attempt.parts++) {
@@ -1406,7 +1434,8 @@ public final class Bridge {
                     cursor = read.isEmpty() || read.get(read.size() - 1).at().isBefore(since) ? null : cursor(page.body());
                 }
                 // What arrived before is settled under its own id; each message found counts for one part.
-                found.removeIf(sent -> !sent.to().equals(customer) || sent.at().isBefore(since) || sentBefore.test(sent.id()) || attempt.ids.contains(sent.id()));
+                found.removeIf(sent -> !sent.to().equals(customer) || sent.at().isBefore(since) || sentBefore.test(sent.id())
+                        || attempt.ids.contains(sent.id()));
                 found.sort(Comparator.comparing(Sent::at));
                 for (; attempt.parts < parts.size(); attempt.parts++) {
                     String part = bare(parts.get(attempt.parts));
@@ -1431,7 +1460,10 @@ public final class Bridge {
             return new Outcome.Delivered(id, rich.complaint());
         }
 
-        /** What X leaves of a text when it shortens links and gives them back: "www.example.com" comes back as "http://www.example.com/". */
+        /**
+         * What X leaves of a text when it shortens links and gives them back: "www.example.com" comes back as
+         * "http://www.example.com/".
+         */
         private static String bare(String text) { return text.strip().replaceAll("(?i)https?://", "").replaceAll("/(?=\\s|$)", ""); }
 
         /** Signed; the query is part of the signature, a JSON body is not (RFC 5849, 3.4.1.3.1). */
@@ -1444,7 +1476,10 @@ public final class Bridge {
         }
     }
 
-    /** The Direct Message API of today: text only, so lists become numbered and buttons plain links (X API v2, "Manage Direct Messages"). */
+    /**
+     * The Direct Message API of today: text only, so lists become numbered and buttons plain links (X API v2, "Manage Direct
+     * Messages").
+     */
     static final class X2 extends X {
         private final Choices choices;
 
@@ -1466,11 +1501,13 @@ public final class Bridge {
             List<String> query = new ArrayList<>(List.of("max_results", "100", "event_types", "MessageCreate",
                     "dm_event.fields", "created_at,entities,event_type,id,text", "expansions", "sender_id"));
             if (!cursor.isEmpty()) query.addAll(List.of("pagination_token", cursor));
-            return client.call(request("GET", "/2/dm_conversations/with/" + customer + "/dm_events", Form.of(query.toArray(String[]::new))).GET());
+            return client.call(request("GET", "/2/dm_conversations/with/" + customer + "/dm_events",
+                    Form.of(query.toArray(String[]::new))).GET());
         }
 
         @Override List<Sent> read(JsonNode page, String customer) {
-            return elements(page.path("data")).map(event -> new Sent(event.path("id").asText(), event.path("sender_id").asText().equals(customer) ? "" : customer,
+            return elements(page.path("data")).map(event -> new Sent(event.path("id").asText(), event.path("sender_id").asText()
+                    .equals(customer) ? "" : customer,
                     FromX.text(event), time(event.path("created_at").asText()))).toList();
         }
 
@@ -1511,7 +1548,8 @@ public final class Bridge {
             }
             if (last && !rich.buttons().isEmpty()) {
                 ArrayNode list = data.putArray("ctas");
-                rich.buttons().forEach(button -> list.addObject().put("type", "web_url").put("label", button.label()).put("url", button.url()));
+                rich.buttons().forEach(button -> list.addObject().put("type", "web_url").put("label", button.label())
+                        .put("url", button.url()));
             }
             return event;
         }
@@ -1525,8 +1563,10 @@ public final class Bridge {
         }
 
         @Override List<Sent> read(JsonNode page, String customer) {
-            return elements(page.path("events")).map(event -> new Sent(event.path("id").asText(), event.at("/message_create/target/recipient_id").asText(),
-                    FromX.text(event.at("/message_create/message_data")), Instant.ofEpochMilli(event.path("created_timestamp").asLong()))).toList();
+            return elements(page.path("events")).map(event -> new Sent(event.path("id")
+                    .asText(), event.at("/message_create/target/recipient_id").asText(),
+                    FromX.text(event.at("/message_create/message_data")), Instant.ofEpochMilli(event.path("created_timestamp").asLong())))
+                            .toList();
         }
 
         @Override String cursor(JsonNode page) { return page.path("next_cursor").asText(null); }
@@ -1561,7 +1601,8 @@ public final class Bridge {
         /** Whether the conversation has to be looked at before this can be read. */
         boolean mayBeAnswer(Message message) {
             String typed = message.text().strip();
-            return numbered && !typed.isEmpty() && typed.length() <= 2 * Rich.MAX_LABEL && (NUMBER.matcher(typed).matches() || last.get(message.customer()) == null);
+            return numbered && !typed.isEmpty() && typed.length() <= 2 * Rich.MAX_LABEL
+                    && (NUMBER.matcher(typed).matches() || last.get(message.customer()) == null);
         }
 
         /** @param newest the conversation's messages, the newest first */
@@ -1640,7 +1681,8 @@ public final class Bridge {
         }
 
         private static String labels(List<Option> options, List<Button> buttons) {
-            return Stream.concat(options.stream().map(Option::label), buttons.stream().map(Button::label)).collect(Collectors.joining(" / "));
+            return Stream.concat(options.stream().map(Option::label), buttons.stream().map(Button::label))
+                    .collect(Collectors.joining(" / "));
         }
 
         /** Whether an {@code Options} is meant as a command: where it stands says so, or in the middle of a sentence what follows. */
@@ -1655,7 +1697,8 @@ public final class Bridge {
 
         /** Label and description are parted by " - "; where no item has that and each has exactly one hyphen, by the hyphen. */
         private static List<Option> options(List<String> items) {
-            boolean hyphens = items.stream().noneMatch(item -> item.contains(" - ")) && items.stream().allMatch(item -> item.matches("[^-]*-[^-]*"));
+            boolean hyphens = items.stream().noneMatch(item -> item.contains(" - "))
+                    && items.stream().allMatch(item -> item.matches("[^-]*-[^-]*"));
             return items.stream().map(item -> {
                 String[] halves = item.split(hyphens ? "-" : " - ", 2);
                 return new Option(halves[0].strip(), halves.length == 2 ? halves[1].strip() : "");
@@ -1699,7 +1742,8 @@ public final class Bridge {
             try {
                 URI uri = new URI(url);
                 // Not getHost(), which knows neither umlauts nor underscores.
-                return String.valueOf(uri.getScheme()).matches("(?i)https?") && uri.getAuthority() != null && uri.getAuthority().matches("[\\p{L}\\p{N}_.-]+(:[0-9]+)?");
+                return String.valueOf(uri.getScheme()).matches("(?i)https?") && uri.getAuthority() != null
+                        && uri.getAuthority().matches("[\\p{L}\\p{N}_.-]+(:[0-9]+)?");
             } catch (URISyntaxException broken) {
                 return false;
             }
@@ -1804,7 +1848,8 @@ public final class Bridge {
             String key = Form.escape(consumerSecret) + "&" + Form.escape(tokenSecret);
             String signature = Base64.getEncoder().encodeToString(hmac("HmacSHA1", key, base.getBytes(UTF_8)));
             return Stream.concat(protocol.fields().stream(), Stream.of(Map.entry("oauth_signature", signature)))
-                    .map(field -> field.getKey() + "=\"" + Form.escape(field.getValue()) + "\"").sorted().collect(Collectors.joining(", ", "OAuth ", ""));
+                    .map(field -> field.getKey() + "=\"" + Form.escape(field.getValue()) + "\"").sorted()
+                            .collect(Collectors.joining(", ", "OAuth ", ""));
         }
 
         /** What OAuth 1.0a signs: method, URL and all parameters, sorted by encoded name, then value. */
@@ -1849,7 +1894,8 @@ public final class Bridge {
         static Form decode(String encoded) {
             try {
                 return new Form(Stream.of(encoded.split("&")).filter(field -> !field.isEmpty()).map(field -> field.split("=", 2))
-                        .map(halves -> Map.entry(URLDecoder.decode(halves[0], UTF_8), halves.length < 2 ? "" : URLDecoder.decode(halves[1], UTF_8)))
+                        .map(halves -> Map.entry(URLDecoder.decode(halves[0], UTF_8), halves.length < 2 ? ""
+                                : URLDecoder.decode(halves[1], UTF_8)))
                         .toList());
             } catch (IllegalArgumentException broken) {
                 throw new IllegalArgumentException("the form or query has a broken percent-encoding", broken);
@@ -1952,7 +1998,8 @@ public final class Bridge {
         /** What this means for the message: 429, wrong keys and account trouble hold everyone; 408 and 5xx pass; other 4xx are final. */
         Outcome outcome() {
             if (ok()) return new Outcome.Delivered(body.path("sid").asText(), "");
-            boolean ours = OURS.contains(code()) || body.path("type").asText().matches(".*/(client-forbidden|oauth1-permissions|unsupported-authentication)");
+            boolean ours = OURS.contains(code()) || body.path("type").asText()
+                    .matches(".*/(client-forbidden|oauth1-permissions|unsupported-authentication)");
             boolean everyone = status == 429 || status == 401 || status == 402 || (status == 403 || status == 400) && ours;
             boolean unknown = status == 0 ? sent : status == 408 || status >= 500 && status != 503;
             if (status < 400 || status == 408 || status >= 500 || everyone) {
@@ -1966,21 +2013,26 @@ public final class Bridge {
         /** The service's own code and words, in one line. */
         String sentence() {
             if (status == 0) return where + ": " + trouble;
-            String words = Stream.of("/message", "/errors/0/message", "/detail", "/title", "/error").map(body::at).map(node -> node.asText(""))
+            String words = Stream.of("/message", "/errors/0/message", "/detail", "/title", "/error").map(body::at)
+                    .map(node -> node.asText(""))
                     .filter(text -> !text.isEmpty()).findFirst().orElse("no reason given");
             String code = code() == 0 ? "" : ", code " + code();
-            return words.substring(0, Math.min(words.length(), 200)).replaceAll("[\\s\\p{Cntrl}]+", " ") + " (" + where.substring(where.indexOf(' ') + 1).replaceAll("/.*", "") + " answered " + status + code + ")";
+            return words.substring(0, Math.min(words.length(), 200))
+                    .replaceAll("[\\s\\p{Cntrl}]+", " ") + " (" + where.substring(where.indexOf(' ') + 1)
+                            .replaceAll("/.*", "") + " answered " + status + code + ")";
         }
 
         /** {@code Retry-After}, in seconds or as a date (RFC 9110, 10.2.3), or what X says instead. */
         Duration pause() {
-            return headers.firstValue("retry-after").flatMap(Answer::seconds).map(Answer::bounded).orElse(status == 429 ? untilReset() : Duration.ZERO);
+            return headers.firstValue("retry-after").flatMap(Answer::seconds).map(Answer::bounded)
+                    .orElse(status == 429 ? untilReset() : Duration.ZERO);
         }
 
         /** X's {@code x-rate-limit-reset}, in seconds since 1970. */
         Duration untilReset() {
             return headers.firstValue("x-rate-limit-reset").filter(time -> time.matches("[0-9]{1,12}"))
-                    .map(time -> bounded(Duration.between(Instant.now(), Instant.ofEpochSecond(Long.parseLong(time))))).orElse(Duration.ZERO);
+                    .map(time -> bounded(Duration.between(Instant.now(), Instant.ofEpochSecond(Long.parseLong(time)))))
+                            .orElse(Duration.ZERO);
         }
 
         private static Duration bounded(Duration pause) {
@@ -2069,14 +2121,16 @@ public final class Bridge {
                 if (!Files.isDirectory(folder)) Files.createDirectory(folder, only("rwx------"));
                 journal.lock = openPrivately(folder.resolve("lock"));
                 if (!locked(journal.lock)) {
-                    throw new Wrong(1, List.of("another bridge is running on " + folder + ": stop it, or give this one a DATA_DIR of its own"));
+                    throw new Wrong(1, List.of("another bridge is running on " + folder
+                            + ": stop it, or give this one a DATA_DIR of its own"));
                 }
                 journal.read();
                 journal.tidy();
                 return journal;
             } catch (IOException failed) {
                 journal.closeFiles();
-                throw new Wrong(1, List.of("the data folder " + folder + " cannot be used (" + reason(failed) + "): make it writable, or set DATA_DIR"));
+                throw new Wrong(1, List.of("the data folder " + folder + " cannot be used (" + reason(failed)
+                        + "): make it writable, or set DATA_DIR"));
             } catch (Wrong wrong) {
                 journal.closeFiles();
                 throw wrong;
@@ -2092,13 +2146,15 @@ public final class Bridge {
         }
 
         private static FileChannel openPrivately(Path path) throws IOException {
-            return FileChannel.open(path, Set.of(StandardOpenOption.CREATE, StandardOpenOption.READ, StandardOpenOption.WRITE), only("rw-------"));
+            return FileChannel.open(path, Set.of(StandardOpenOption.CREATE, StandardOpenOption.READ, StandardOpenOption.WRITE),
+                    only("rw-------"));
         }
 
         /** Permissions for the owner alone, where files have such. */
         private static FileAttribute<?>[] only(String permissions) {
             return FileSystems.getDefault().supportedFileAttributeViews().contains("posix")
-                    ? new FileAttribute<?>[] {PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString(permissions))} : new FileAttribute<?>[0];
+                    ? new FileAttribute<?>[] {PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString(permissions))}
+                            : new FileAttribute<?>[0];
         }
 
         /** @param accepted takes over each message that is on disk, and whether a try that was cut short may have delivered it */
@@ -2139,14 +2195,17 @@ public final class Bridge {
         }
 
         synchronized Counts counts() {
-            long oldest = pending.isEmpty() ? 0 : Math.max(0, Duration.between(pending.values().iterator().next().at(), Instant.now()).toSeconds());
+            long oldest = pending.isEmpty() ? 0 : Math.max(0, Duration.between(pending.values().iterator().next().at(), Instant.now())
+                    .toSeconds());
             return new Counts(received, delivered, duplicates, counted(refused.values()), pending.size(), oldest);
         }
 
-        Optional<String> trouble() { return trouble.isEmpty() && writer.isAlive() ? Optional.empty() : Optional.of("the journal cannot be written"); }
+        Optional<String> trouble() { return trouble.isEmpty() && writer.isAlive() ? Optional.empty()
+                : Optional.of("the journal cannot be written"); }
 
         /** The bridge's own notes are carried like messages, but nobody sent them. */
-        private static long counted(Collection<Kept> all) { return all.stream().filter(kept -> kept.message().direction() != Direction.NOTE).count(); }
+        private static long counted(Collection<Kept> all) { return all.stream()
+                .filter(kept -> kept.message().direction() != Direction.NOTE).count(); }
 
         /** The writer: all that has come in since the last sync shares the next one. */
         private void write() {
@@ -2159,7 +2218,8 @@ public final class Bridge {
                     askedBack().ifPresent(batch::add);
                     write(batch);
                     batch.clear();
-                    boolean pays = size > rewriteAt && settledSince > pending.size() || size > maxBytes && settledSince > pending.size() / 10
+                    boolean pays = size > rewriteAt && settledSince > pending.size() || size > maxBytes
+                            && settledSince > pending.size() / 10
                             || rewritten.isBefore(Instant.now().minusSeconds(3600));
                     if (settledSince > 0 && pays) tidy();
                 } catch (InterruptedException never) {
@@ -2291,7 +2351,8 @@ public final class Bridge {
                 if (done.message().direction() == Direction.TO_X) remember(line.path("as").asText(), at.toEpochMilli());
             } else if (line.has("failed") && (done = pending.remove(line.path("failed").asText())) != null) {
                 settledSince++;
-                if (done.message().direction() != Direction.NOTE) refused.put(done.message().id(), new Kept(done.message(), at, false, line.path("reason").asText()));
+                if (done.message().direction() != Direction.NOTE) refused.put(done.message()
+                        .id(), new Kept(done.message(), at, false, line.path("reason").asText()));
                 if (refused.size() > MOST_REFUSED) {
                     String oldest = refused.keySet().iterator().next();
                     refused.remove(oldest);
@@ -2343,7 +2404,8 @@ public final class Bridge {
             write(out, JSON.createObjectNode().set("seen", ids));
             for (Kept kept : refused.values()) {
                 write(out, line(kept.message(), kept.at()));
-                write(out, JSON.createObjectNode().put("failed", kept.message().id()).put("reason", kept.reason()).put("at", kept.at().toEpochMilli()));
+                write(out, JSON.createObjectNode().put("failed", kept.message().id()).put("reason", kept.reason())
+                        .put("at", kept.at().toEpochMilli()));
             }
             for (Kept kept : pending.values()) {
                 write(out, line(kept.message(), kept.at()));
@@ -2368,7 +2430,8 @@ public final class Bridge {
             Journal journal = new Journal(folder);
             journal.read();
             if (id.equals("all") ? journal.refused.isEmpty() : !journal.refused.containsKey(id)) {
-                throw new Wrong(1, List.of(id.equals("all") ? "no message was refused" : "no refused message has the id " + id + ": see the command failed"));
+                throw new Wrong(1, List.of(id.equals("all") ? "no message was refused"
+                        : "no refused message has the id " + id + ": see the command failed"));
             }
             Files.writeString(folder.resolve("retry"), id + "\n", StandardOpenOption.CREATE, StandardOpenOption.APPEND);
             // Whoever asks may be another user than the bridge.
@@ -2451,12 +2514,17 @@ public final class Bridge {
                 key("TWILIO_AUTH_TOKEN", REQUIRED, ANY, "the Twilio account's auth token; it also checks webhook signatures"),
                 key("TWILIO_API_KEY", "", "SK[0-9a-fA-F]{32}", "an API key's SID, used for REST calls instead of the auth token"),
                 key("TWILIO_API_SECRET", "", ANY, "the API key's secret"),
-                key("TWILIO_API_URL", "https://{product}.twilio.com", "(https://|http://(127\\.[0-9.]+|localhost)[:/])\\S*\\{product}\\S*", "template of Twilio's addresses, with {product} in it"),
-                key("FLEX_API", "conversations", "conversations|chat", "conversations (Flex Conversations and Interactions) or chat (Programmable Chat and Flex Flows)"),
+                key("TWILIO_API_URL", "https://{product}.twilio.com",
+                        "(https://|http://(127\\.[0-9.]+|localhost)[:/])\\S*\\{product}\\S*",
+                                "template of Twilio's addresses, with {product} in it"),
+                key("FLEX_API", "conversations", "conversations|chat",
+                        "conversations (Flex Conversations and Interactions) or chat (Programmable Chat and Flex Flows)"),
                 key("FLEX_CHAT_SERVICE", REQUIRED, "IS[0-9a-fA-F]{32}", "the Flex chat service's SID, IS and 32 hex digits"),
                 key("FLEX_FLOW_SID", "", "FO[0-9a-fA-F]{32}", "the Flex Flow's SID, FO and 32 hex digits (FLEX_API=chat)"),
-                key("FLEX_WORKSPACE_SID", "", "WS[0-9a-fA-F]{32}", "the TaskRouter workspace's SID, WS and 32 hex digits (FLEX_API=conversations)"),
-                key("FLEX_WORKFLOW_SID", "", "WW[0-9a-fA-F]{32}", "the TaskRouter workflow's SID, WW and 32 hex digits (FLEX_API=conversations)"),
+                key("FLEX_WORKSPACE_SID", "", "WS[0-9a-fA-F]{32}",
+                        "the TaskRouter workspace's SID, WS and 32 hex digits (FLEX_API=conversations)"),
+                key("FLEX_WORKFLOW_SID", "", "WW[0-9a-fA-F]{32}",
+                        "the TaskRouter workflow's SID, WW and 32 hex digits (FLEX_API=conversations)"),
                 key("FLEX_TASK_CHANNEL", "chat", ANY, "the TaskRouter task channel's unique name"),
                 key("DATA_DIR", "data", ".+", "folder of the journal; one bridge each"),
                 key("MAX_PENDING", "100000", "[1-9][0-9]{0,8}", "undelivered messages beyond which new ones are refused with 503"),
@@ -2468,7 +2536,8 @@ public final class Bridge {
             Map<String, String> values = new HashMap<>();
             for (Key key : KEYS) {
                 Stream.concat(Stream.of(key.name()), key.aliases().stream()).map(environment::get)
-                        .filter(value -> value != null && !value.isBlank()).findFirst().ifPresent(value -> values.put(key.name(), value.strip()));
+                        .filter(value -> value != null && !value.isBlank()).findFirst()
+                                .ifPresent(value -> values.put(key.name(), value.strip()));
             }
             return values;
         }
@@ -2515,7 +2584,8 @@ public final class Bridge {
 
         static String describe() {
             return KEYS.stream().map(key -> "  %-24s %s%s%n".formatted(key.name(), key.advice(),
-                    key.fallback() == null ? " (required)" : key.fallback().isEmpty() ? "" : " (default " + key.fallback() + ")")).collect(Collectors.joining());
+                    key.fallback() == null ? " (required)" : key.fallback().isEmpty() ? "" : " (default " + key.fallback() + ")"))
+                            .collect(Collectors.joining());
         }
 
         private String get(String name) { return values.get(name); }
@@ -2580,7 +2650,10 @@ public final class Bridge {
         private static final Pattern LINE = Pattern.compile("(?:export\\s+)?([A-Za-z_][A-Za-z0-9_]*)\\s*=\\s*"
                 + "(?:\"((?:[^\"\\\\]|\\\\.)*+)\"|'([^']*)'|(?![\"'])((?:[^#\\s]|(?<!\\s)#|[ \\t]+(?![ \\t#]|$))*+))\\s*(?:#.*)?");
 
-        /** {@code NAME=value}, one a line; {@code export}, quotes and {@code #} comments as shells and dotenv have them; the last one counts. */
+        /**
+         * {@code NAME=value}, one a line; {@code export}, quotes and {@code #} comments as shells and dotenv have them; the last one
+         * counts.
+         */
         static Map<String, String> dotEnv(String text) throws Wrong {
             Map<String, String> values = new HashMap<>();
             List<String> problems = new ArrayList<>();
@@ -2590,7 +2663,8 @@ public final class Bridge {
                 String line = raw.strip();
                 Matcher parts = LINE.matcher(line);
                 if (parts.matches()) {
-                    String quoted = parts.group(2) == null ? parts.group(3) : parts.group(2).replace("\\n", "\n").replaceAll("\\\\(.)", "$1");
+                    String quoted = parts.group(2) == null ? parts.group(3)
+                            : parts.group(2).replace("\\n", "\n").replaceAll("\\\\(.)", "$1");
                     values.put(parts.group(1), quoted == null ? parts.group(4) : quoted);
                 } else if (!line.isEmpty() && !line.startsWith("#")) {
                     problems.add(".env line " + number + " is not NAME=value");
