@@ -820,8 +820,8 @@ public final class Bridge {
             Instant since = Instant.now().minus(tempo.patience());
             lanes.values().stream().filter(lane -> lane.side == toX).map(lane -> lane.waiting.element().message)
                     .filter(message -> message.time().isBefore(since))
-                            .forEach(message -> journal.tell(message.note("waits-" + message.conversation(),
-                            message.conversation(), "X does not take messages at the moment: what you write waits here and will be sent in order.")));
+                    .forEach(message -> journal.tell(message.note("waits-" + message.conversation(), message.conversation(),
+                            "X does not take messages at the moment: what you write waits here and will be sent in order.")));
         }
 
         /** Lets what is being sent end within 6 s, and sends nothing more. */
@@ -1069,8 +1069,9 @@ public final class Bridge {
             if (!fresh && !done) {
                 boolean mine = attributes.path("bridge").asText().equals(bridge);
                 // A task that was asked for just before a crash may not be listed yet, and what another bridge does may take its time.
-                if (age(attributes).compareTo(mine ? settle() : tempo.claim()) < 0) return Opening.later("it is half opened", mine
-                        ? settle() : Duration.ZERO);
+                if (age(attributes).compareTo(mine ? settle() : tempo.claim()) < 0) {
+                    return Opening.later("it is half opened", mine ? settle() : Duration.ZERO);
+                }
                 if (!mine || late(attributes)) {
                     // Several may claim at once: the last one to write holds it, and reads so after a pause longer than a write takes.
                     Answer claimed = twilio.post("conversations", path(sid), Form.of("Attributes", claim(attributes).toString()));
@@ -1141,7 +1142,7 @@ public final class Bridge {
             return Flex.customerIn(twilio.get("conversations", path(conversation)), NAME, "unique_name");
         }
 
-        @Override public void ended(String customer, String conversation) { live.values().remove(conversation); }
+        @Override public void ended(String customer, String conversation) { live.remove(customer, conversation); }
 
         private String service() { return "/v1/Services/" + settings.chatService(); }
         private String path(String conversation) { return service() + "/Conversations/" + Form.escape(conversation); }
@@ -1194,7 +1195,7 @@ public final class Bridge {
             return Flex.customerIn(twilio.get("chat", path(conversation)), Pattern.compile("([0-9]{1,19})"), "friendly_name");
         }
 
-        @Override public void ended(String customer, String conversation) { ready.values().remove(conversation); }
+        @Override public void ended(String customer, String conversation) { ready.remove(customer, conversation); }
 
         private String path(String channel) {
             return "/v2/Services/" + settings.chatService() + "/Channels/" + Form.escape(channel);
@@ -2327,7 +2328,8 @@ public final class Bridge {
                         good = false;
                     }
                     if (good && broken > 0) throw new Wrong(1, List.of("the journal " + path + " is damaged at line " + broken
-                            + ": nothing was changed; what the line says of a message can be read there, and without the line the bridge starts"));
+                            + ": nothing was changed; what the line says of a message can be read there, and without the line"
+                            + " the bridge starts"));
                     if (!good && broken == 0) broken = number;
                     if (broken == 0) size += line.getBytes(UTF_8).length + 1;
                 }
@@ -2495,11 +2497,13 @@ public final class Bridge {
 
         private static final String ANY = "\\S+";
         private static final String REQUIRED = null;
-        private static final String URL = "https://[^/?#@\\s]+(/[^?#\\s]*)?|http://(127\\.[0-9.]+|localhost|\\[::1\\])(:[0-9]+)?(/[^?#\\s]*)?";
+        private static final String URL = "https://[^/?#@\\s]+(/[^?#\\s]*)?|"
+                + "http://(127\\.[0-9.]+|localhost|\\[::1\\])(:[0-9]+)?(/[^?#\\s]*)?";
 
         /** In the order of the help, the README and .env.example. */
         private static final List<Key> KEYS = List.of(
-                key("PUBLIC_URL NGROK_URL", REQUIRED, URL, "the https address under which X and Twilio reach the bridge, such as https://name.ngrok.app"),
+                key("PUBLIC_URL NGROK_URL", REQUIRED, URL,
+                        "the https address under which X and Twilio reach the bridge, such as https://name.ngrok.app"),
                 key("PORT", "3000", "[0-9]{1,5}", "port to listen on; 0 takes any free one and logs it"),
                 key("HOST", "127.0.0.1", ANY, "address to listen on"),
                 key("TWITTER_CONSUMER_KEY", REQUIRED, ANY, "the X app's API key"),

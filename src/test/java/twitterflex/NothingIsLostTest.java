@@ -5,6 +5,10 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static twitterflex.Rig.until;
 
+import java.io.IOException;
+import java.net.URI;
+import java.net.http.HttpRequest;
+import java.net.http.HttpResponse;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -27,6 +31,7 @@ import twitterflex.sandbox.Chat;
 import twitterflex.sandbox.Customer;
 import twitterflex.sandbox.Fault;
 import twitterflex.sandbox.SimulatedFlex;
+import twitterflex.sandbox.SimulatedService.Posted;
 import twitterflex.sandbox.SimulatedX;
 
 /** Promises 2 and 3 with the real jar: it is killed while both services misbehave, and in the end the books balance. */
@@ -135,18 +140,11 @@ class NothingIsLostTest {
             flex.faults().clear();
             x.awaitDelivered(Duration.ofSeconds(60));
             flex.awaitDelivered(Duration.ofSeconds(60));
-            Rig.until("nothing pending", () -> {
-                try {
-                    return Bridge.lenient(Rig.HTTP.send(java.net.http.HttpRequest.newBuilder(java.net.URI.create("http://127.0.0.1:" + port + "/healthz")).build(),
-                            java.net.http.HttpResponse.BodyHandlers.ofString()).body()).path("pending").asInt(-1) == 0;
-                } catch (Exception notNow) {
-                    return false;
-                }
-            });
+            Rig.until("nothing pending", () -> Bridge.lenient(get("http://127.0.0.1:" + port + "/healthz").body()).path("pending").asInt(-1) == 0);
         }
 
         @Override
-        public void close() throws java.io.IOException {
+        public void close() throws IOException {
             loading = false;
             bridge.close();
             x.close();
@@ -267,13 +265,13 @@ class NothingIsLostTest {
                     refused += status == 503 ? 1 : 0;
                 }
                 assertEquals(5, refused);
-                String health = new String(java.net.URI.create("http://127.0.0.1:" + port + "/").toString());
-                assertEquals(503, status(health + "healthz"));
+                String health = "http://127.0.0.1:" + port + "/healthz";
+                assertEquals(503, get(health).status());
                 flex.faults().clear();
                 int expected = accepted;
                 until("what was accepted is delivered all the same", () -> flex.chats().stream().mapToInt(chat -> chat.messages().size()).sum() == expected);
                 assertEquals(0, new ProcessBuilder("prlimit", "--pid", String.valueOf(process.pid()), "--fsize=unlimited").start().waitFor());
-                until("it heals", () -> status(health + "healthz") == 200);
+                until("it heals", () -> get(health).status() == 200);
                 assertEquals(200, x.post(x.event(x.customer("1", "h", "n"), "room again")).status());
                 until("that too", () -> flex.chats().stream().mapToInt(chat -> chat.messages().size()).sum() == expected + 1);
             } finally {
@@ -283,11 +281,13 @@ class NothingIsLostTest {
         }
     }
 
-    private static int status(String url) {
+    /** Status 0 if nobody answers. */
+    private static Posted get(String url) {
         try {
-            return Rig.HTTP.send(java.net.http.HttpRequest.newBuilder(java.net.URI.create(url)).build(), java.net.http.HttpResponse.BodyHandlers.discarding()).statusCode();
-        } catch (Exception unreachable) {
-            return 0;
+            HttpResponse<String> answer = Rig.HTTP.send(HttpRequest.newBuilder(URI.create(url)).build(), HttpResponse.BodyHandlers.ofString());
+            return new Posted(answer.statusCode(), answer.body());
+        } catch (IOException | InterruptedException unreachable) {
+            return new Posted(0, "");
         }
     }
 
@@ -317,7 +317,7 @@ class NothingIsLostTest {
             ProcessBuilder builder = new ProcessBuilder(command).redirectErrorStream(true).directory(world.folder.toFile());
             builder.environment().put("DATA_DIR", "data");
             return new String(builder.start().getInputStream().readAllBytes(), UTF_8).strip();
-        } catch (java.io.IOException failed) {
+        } catch (IOException failed) {
             throw new AssertionError(failed);
         }
     }

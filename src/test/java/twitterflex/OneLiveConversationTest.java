@@ -2,7 +2,7 @@ package twitterflex;
 
 import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 import static twitterflex.Rig.eventually;
 import static twitterflex.Rig.received;
 import static twitterflex.Rig.until;
@@ -14,7 +14,6 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
-import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
@@ -142,7 +141,7 @@ class OneLiveConversationTest {
                 ann.writes("hello");
                 until(operation, () -> flex.calls(operation) == 1);
                 boolean done = fault instanceof Fault.StallBody;
-                until("the work done", () -> !done || !flex.exchanges().isEmpty() && flex.exchanges().stream().anyMatch(call -> call.operation().equals(operation)));
+                until("the work done", () -> !done || flex.exchanges().stream().anyMatch(call -> call.operation().equals(operation)));
                 bridge.kill();
                 bridge.start();
                 ann.writes("again");
@@ -276,7 +275,7 @@ class OneLiveConversationTest {
             rig.customer("37").writes("again");
             rig.quiet();
             assertOneOfEach(rig, rig.customer("37"));
-            assertNotEquals("", new HashMap<>(Map.of("attributes", rig.chat(rig.customer("37")).attributes().toString())).get("attributes"));
+            assertTrue(rig.chat(rig.customer("37")).attributes().has("bridge"), "the claim is still in its attributes");
         }
     }
 }
