@@ -26,6 +26,7 @@ import org.junit.jupiter.params.provider.EnumSource;
 import twitterflex.sandbox.Chat;
 import twitterflex.sandbox.Customer;
 import twitterflex.sandbox.Fault;
+import twitterflex.sandbox.Ports;
 import twitterflex.sandbox.SimulatedFlex;
 
 /** What a sceptic found: each of these has lost, doubled or stopped a message once. */
@@ -184,7 +185,7 @@ class HardCasesTest {
 
     @Test
     void aRefusedConnectionIsKnownToHaveDoneNothing() {
-        Bridge.Answer answer = new Bridge.Client(Duration.ofSeconds(2)).call(HttpRequest.newBuilder(URI.create("http://127.0.0.1:" + Rig.freePort() + "/"))
+        Bridge.Answer answer = new Bridge.Client(Duration.ofSeconds(2)).call(HttpRequest.newBuilder(URI.create("http://127.0.0.1:" + Ports.free() + "/"))
                 .POST(HttpRequest.BodyPublishers.ofString("x")));
         assertFalse(answer.sent(), answer::trouble);
     }
@@ -341,7 +342,7 @@ class HardCasesTest {
         java.nio.file.Path folder = Files.createTempDirectory("bridge-test");
         List<java.net.Socket> sockets = new ArrayList<>();
         try (Rig rig = rig()) {
-            int port = Rig.freePort();
+            int port = Ports.free();
             Map<String, String> environment = Rig.environment(Rig.Generation.CURRENT, rig.x, rig.flex, port, folder.resolve("data"));
             environment.put("JDK_JAVA_OPTIONS", "-Xmx128m");
             try (BridgeProcess bridge = new BridgeProcess(environment, folder)) {

@@ -30,6 +30,7 @@ import org.junit.jupiter.params.provider.EnumSource;
 import twitterflex.sandbox.Chat;
 import twitterflex.sandbox.Customer;
 import twitterflex.sandbox.Fault;
+import twitterflex.sandbox.Ports;
 import twitterflex.sandbox.SimulatedFlex;
 import twitterflex.sandbox.SimulatedService.Posted;
 import twitterflex.sandbox.SimulatedX;
@@ -44,7 +45,7 @@ class NothingIsLostTest {
         final Path folder = Files.createTempDirectory("bridge-test");
         final SimulatedX x = new SimulatedX(0, SimulatedX.sampleKeys());
         final SimulatedFlex flex = new SimulatedFlex(0, SimulatedFlex.Account.sample());
-        final int port = Rig.freePort();
+        final int port = Ports.free();
         final BridgeProcess bridge;
         final Map<String, List<String>> sentIn = new ConcurrentHashMap<>();
         final Map<String, List<String>> sentOut = new ConcurrentHashMap<>();
@@ -245,7 +246,7 @@ class NothingIsLostTest {
     void aFullDiskRefusesNewMessagesKeepsDeliveringAndHeals() throws Exception {
         try (SimulatedX x = new SimulatedX(0, SimulatedX.sampleKeys()); SimulatedFlex flex = new SimulatedFlex(0, SimulatedFlex.Account.sample())) {
             Path folder = Files.createTempDirectory("bridge-test");
-            int port = Rig.freePort();
+            int port = Ports.free();
             Map<String, String> environment = Rig.environment(Rig.Generation.CURRENT, x, flex, port, folder.resolve("data"));
             ProcessBuilder builder = new ProcessBuilder("bash", "-c", "ulimit -S -f 64; exec \"$0\" -Xmx128m -jar \"$1\"",
                     Path.of(System.getProperty("java.home"), "bin", "java").toString(), BridgeProcess.JAR.toString());

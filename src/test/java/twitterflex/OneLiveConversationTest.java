@@ -28,6 +28,7 @@ import org.junit.jupiter.params.provider.EnumSource;
 import twitterflex.sandbox.Chat;
 import twitterflex.sandbox.Customer;
 import twitterflex.sandbox.Fault;
+import twitterflex.sandbox.Ports;
 import twitterflex.sandbox.SimulatedFlex;
 import twitterflex.sandbox.SimulatedX;
 
@@ -47,7 +48,7 @@ class OneLiveConversationTest {
         Bridge.Tempo tempo = new Bridge.Tempo(Duration.ofMillis(20), Duration.ofMillis(300), Duration.ofSeconds(15), Duration.ofMinutes(1), Duration.ofSeconds(30));
         int customers = 200;
         Path data = Files.createTempDirectory("bridge-test");
-        int port = Rig.freePort();
+        int port = Ports.free();
         try (Rig rig = new Rig(generation, Map.of(), tempo)) {
             Bridge second = rig.another(Map.of("PORT", String.valueOf(port), "DATA_DIR", data.toString()));
             ExecutorService senders = Executors.newFixedThreadPool(16);
@@ -129,7 +130,7 @@ class OneLiveConversationTest {
 
     private static String killAt(String operation, Fault fault) throws Exception {
         Path folder = Files.createTempDirectory("bridge-test");
-        int port = Rig.freePort();
+        int port = Ports.free();
         try (SimulatedX x = new SimulatedX(0, SimulatedX.sampleKeys()); SimulatedFlex flex = new SimulatedFlex(0, SimulatedFlex.Account.sample())) {
             x.webhook("http://127.0.0.1:" + port + "/fromTwitter");
             Map<String, String> environment = Rig.environment(Rig.Generation.CURRENT, x, flex, port, folder.resolve("data"));

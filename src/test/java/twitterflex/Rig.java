@@ -1,7 +1,6 @@
 package twitterflex;
 
 import java.io.IOException;
-import java.net.ServerSocket;
 import java.net.URI;
 import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
@@ -19,6 +18,7 @@ import java.util.function.Supplier;
 import java.util.stream.Stream;
 import twitterflex.sandbox.Chat;
 import twitterflex.sandbox.Customer;
+import twitterflex.sandbox.Ports;
 import twitterflex.sandbox.SimulatedFlex;
 import twitterflex.sandbox.SimulatedX;
 
@@ -48,7 +48,7 @@ final class Rig implements AutoCloseable {
     final Bridge.Tempo tempo;
     final SimulatedX x = new SimulatedX(0, SimulatedX.sampleKeys());
     final SimulatedFlex flex = new SimulatedFlex(0, SimulatedFlex.Account.sample());
-    final int port = freePort();
+    final int port = Ports.free();
     final Path data;
     final Map<String, String> environment;
     Bridge bridge;
@@ -182,14 +182,6 @@ final class Rig implements AutoCloseable {
                 throw new AssertionError(unreachable);
             }
         });
-    }
-
-    static int freePort() {
-        try (ServerSocket socket = new ServerSocket(0)) {
-            return socket.getLocalPort();
-        } catch (IOException none) {
-            throw new AssertionError(none);
-        }
     }
 
     static void delete(Path folder) throws IOException {

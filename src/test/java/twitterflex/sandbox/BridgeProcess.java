@@ -1,8 +1,6 @@
 package twitterflex.sandbox;
 
 import java.io.IOException;
-import java.net.InetAddress;
-import java.net.ServerSocket;
 import java.net.URI;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -20,20 +18,14 @@ final class BridgeProcess {
 
     private static final int LINES_SHOWN = 20;
 
-    private final int port = freePort();
+    /** The public URL has to be known before the bridge is started, so the port cannot be left to it. */
+    private final int port = Ports.free();
     private final Path folder = Files.createTempDirectory("twitter-flex-demo");
     private final Path log = folder.resolve("bridge.log");
     private Process process;
     private volatile boolean closing;
 
     BridgeProcess() throws IOException { }
-
-    /** The public URL has to be known before the bridge is started, so the port cannot be left to it. */
-    private static int freePort() throws IOException {
-        try (ServerSocket socket = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
-            return socket.getLocalPort();
-        }
-    }
 
     /** @param died hears the exit status of a bridge that ends by itself */
     void start(Map<String, String> settings, IntConsumer died) throws IOException {
