@@ -681,8 +681,8 @@ public final class Bridge {
     static final class Attempt {
         final Message message;
         final long order;
-        /** Since when the other side may have it without our knowing; null if it surely has not. */
-        Instant unknownSince;
+        /** Since when, by the clock that never jumps, the other side may have it without our knowing; null if it surely has not. */
+        Long unknownSince;
         /** The conversation the last try was made in; empty before the first. */
         String conversation = "";
         /** What X called the parts that have arrived. */
@@ -694,8 +694,21 @@ public final class Bridge {
         Attempt(Message message, long order, boolean unknown) {
             this.message = message;
             this.order = order;
-            this.unknownSince = unknown ? message.time() : null;
+            if (unknown) mayHaveArrived();
         }
+
+        /** Another process may have sent it, at any time since it was written by a clock that was not ours. */
+        void mayHaveArrived() {
+            unknownSince = System.nanoTime() - Duration.between(message.time(), Instant.now()).abs().plus(SKEW).toNanos();
+        }
+
+        /** From when on it is looked for, by the clock of the service that is asked. */
+        Instant lookFrom(Answer page) { return page.date().minusNanos(System.nanoTime() - unknownSince).minus(LATENCY); }
+
+        /** How far clocks may be apart: X takes no signature of one that is further off (its error 135). */
+        private static final Duration SKEW = Duration.ofMinutes(5);
+        /** Dates of answers are in whole seconds, and some time old when they are read. */
+        private static final Duration LATENCY = Duration.ofSeconds(5);
     }
 
     static final class Relay {
@@ -768,7 +781,7 @@ public final class Bridge {
         private void work(Lane lane, Attempt attempt) {
             Message message = attempt.message;
             if (attempt.tries++ == 0) journal.attempting(message.id());
-            Instant began = Instant.now();
+            long began = System.nanoTime();
             Outcome outcome;
             try {
                 outcome = lane.side.service.apply(attempt);
@@ -789,8 +802,8 @@ public final class Bridge {
                         : ", a message of the customer: ") + refused.reason()));
                 next(lane);
             } else if (outcome instanceof Outcome.Delivered delivered) {
-                LOG.log(INFO, () -> "delivered" + what + " as=" + delivered.id() + " ms=" + Duration.between(began, Instant.now())
-                        .toMillis());
+                LOG.log(INFO, () -> "delivered" + what + " as=" + delivered.id() + " ms="
+                        + (System.nanoTime() - began) / 1_000_000);
                 journal.delivered(message.id(), delivered.id(), delivered.remark().isEmpty() ? List.of()
                         : remark(attempt, delivered.remark()));
                 next(lane);
@@ -975,7 +988,7 @@ public final class Bridge {
             if (opening.trouble() != null) return opening.trouble();
             live.put(customer, opening.sid());
             // Another bridge may have been given the same message, before this one knew the conversation.
-            if (!opening.fresh() && attempt.unknownSince == null) attempt.unknownSince = attempt.message.time();
+            if (!opening.fresh() && attempt.unknownSince == null) attempt.mayHaveArrived();
             Outcome posted = post(opening.sid(), attempt, opening.fresh());
             return posted instanceof Outcome.Refused refused && refused.gone()
                     ? Opening.later("it was closed while it was opened", Duration.ZERO).trouble() : posted;
@@ -1003,7 +1016,7 @@ public final class Bridge {
             List<JsonNode> open = new ArrayList<>();
             Answer listed = twilio.pages("conversations", service() + "/ParticipantConversations?Identity="
                     + identity(message.customer()), "conversations",
-                    known -> {
+                    (page, known) -> {
                         if (!known.path("conversation_state").asText().equals("closed")) return !open.add(known);
                         Matcher name = NAME.matcher(known.path("conversation_unique_name").asText());
                         // Not their number: some may have been deleted.
@@ -1011,14 +1024,14 @@ public final class Bridge {
                         return true;
                     });
             if (!listed.ok()) return Opening.failed(listed);
-            if (!open.isEmpty()) return complete(open.get(0), message, false);
+            if (!open.isEmpty()) return complete(listed, open.get(0), message, false);
             // Names of closed conversations stay taken; one that was joined by nobody yet shows only here.
             for (int n = free.get(); n <= free.get() + 20; n++) {
                 Answer next = create(message, n);
-                if (next.ok()) return complete(next.body(), message, true);
+                if (next.ok()) return complete(next, next.body(), message, true);
                 Answer taken = next.code() == TAKEN ? twilio.get("conversations", path(name(message.customer(), n))) : next;
                 if (!taken.ok()) return Opening.failed(taken);
-                if (!taken.body().path("state").asText().equals("closed")) return complete(taken.body(), message, false);
+                if (!taken.body().path("state").asText().equals("closed")) return complete(taken, taken.body(), message, false);
             }
             return Opening.later("no free name for a conversation", Duration.ZERO);
         }
@@ -1037,30 +1050,33 @@ public final class Bridge {
                             .toString()));
         }
 
-        /** Who is to complete this conversation, and since when: so that a bridge that dies half-way is followed by one other. */
+        /**
+         * Who is to complete this conversation, so that a bridge that dies half-way is followed by one other. How long ago that was
+         * written tells {@code date_updated}, by Twilio's clock, which is the same for all bridges.
+         */
         private ObjectNode claim(ObjectNode attributes) {
             return attributes.put("bridge", bridge).put("since", System.currentTimeMillis());
         }
 
-        /** In either direction: a clock may have jumped. */
-        private static Duration age(JsonNode attributes) {
-            return Duration.ofMillis(System.currentTimeMillis() - attributes.path("since").asLong()).abs();
+        /** Too late to ask for a task: another bridge may be about to take over. */
+        private boolean late(Answer seen, Duration age) {
+            return age.plusNanos(System.nanoTime() - seen.asked()).compareTo(tempo.claim().dividedBy(2)) > 0;
         }
 
-        /** Too late to ask for a task: another bridge may be about to take over. */
-        private boolean late(JsonNode attributes) { return age(attributes).compareTo(tempo.claim().dividedBy(2)) > 0; }
         private Duration settle() { return tempo.claim().dividedBy(6); }
 
         /**
          * Gives a conversation its participant, webhook and task, the task last: where there is one, the rest is there too. As long as
          * there is none only the bridge that holds the claim goes on, from wherever it was cut off.
          *
-         * @param conversation as created, as fetched, or as listed by participant: the names of the fields differ
+         * @param seen the answer in which {@code conversation} stood: as created, as fetched, or as listed by participant
          */
-        private Opening complete(JsonNode conversation, Message message, boolean fresh) {
-            String sid = conversation.path("conversation_sid").asText(conversation.path("sid").asText());
-            String written = conversation.path("conversation_attributes").asText(conversation.path("attributes").asText());
-            ObjectNode attributes = lenient(written) instanceof ObjectNode found ? found : JSON.createObjectNode();
+        private Opening complete(Answer seen, JsonNode conversation, Message message, boolean fresh) {
+            // Listed by participant, the fields have longer names.
+            UnaryOperator<String> field = name -> conversation.path("conversation_" + name).asText(conversation.path(name).asText());
+            String sid = field.apply("sid");
+            ObjectNode attributes = lenient(field.apply("attributes")) instanceof ObjectNode found ? found : JSON.createObjectNode();
+            Duration age = Duration.between(time(field.apply("date_updated")), seen.date());
             if (!fresh && !attributes.has("interaction")) {
                 Optional<Opening> trouble = findTask(sid, attributes);
                 if (trouble.isPresent()) return trouble.get();
@@ -1069,10 +1085,10 @@ public final class Bridge {
             if (!fresh && !done) {
                 boolean mine = attributes.path("bridge").asText().equals(bridge);
                 // A task that was asked for just before a crash may not be listed yet, and what another bridge does may take its time.
-                if (age(attributes).compareTo(mine ? settle() : tempo.claim()) < 0) {
+                if (age.compareTo(mine ? settle() : tempo.claim()) < 0) {
                     return Opening.later("it is half opened", mine ? settle() : Duration.ZERO);
                 }
-                if (!mine || late(attributes)) {
+                if (!mine || late(seen, age)) {
                     // Several may claim at once: the last one to write holds it, and reads so after a pause longer than a write takes.
                     Answer claimed = twilio.post("conversations", path(sid), Form.of("Attributes", claim(attributes).toString()));
                     return claimed.ok() ? Opening.later("it was left half opened and is taken over", settle()) : Opening.failed(claimed);
@@ -1090,7 +1106,7 @@ public final class Bridge {
                     : twilio.ensureWebhook("conversations", path(sid) + "/Webhooks", false, webhook);
             if (!hooked.ok()) return Opening.failed(hooked);
             if (done) return new Opening(sid, false, null);
-            if (late(attributes)) return Opening.later("opening it took too long", Duration.ZERO);
+            if (late(seen, age)) return Opening.later("opening it took too long", Duration.ZERO);
             Answer asked = twilio.post("flex-api", "/v1/Interactions",
                     Form.of("Channel", channel(sid).toString(), "Routing", routing(message).toString()));
             if (asked.ok()) return new Opening(sid, fresh, null);
@@ -1224,12 +1240,12 @@ public final class Bridge {
         Answer delete(String product, String path) { return client.call(request(product, path).DELETE()); }
         Answer post(String product, String path, Form form) { return client.call(filled(request(product, path), form)); }
 
-        /** Goes through a list page by page. @param item is given each element, and tells whether to go on */
-        Answer pages(String product, String path, String list, Predicate<JsonNode> item) {
+        /** Goes through a list page by page. @param item is given each page and element, and tells whether to go on */
+        Answer pages(String product, String path, String list, BiPredicate<Answer, JsonNode> item) {
             Answer page = get(product, path);
             while (page.ok()) {
                 for (JsonNode element : page.body().path(list)) {
-                    if (!item.test(element)) return page;
+                    if (!item.test(page, element)) return page;
                 }
                 String next = page.body().at("/meta/next_page_url").asText("");
                 if (next.isEmpty()) return page;
@@ -1260,12 +1276,11 @@ public final class Bridge {
             Message message = attempt.message;
             String newest = messages + "?Order=desc&PageSize=100";
             if (attempt.unknownSince != null && !fresh) {
-                String since = attempt.unknownSince.minus(SKEW).toString();
                 AtomicInteger last = new AtomicInteger();
-                Answer found = pages(product, newest, "messages", posted -> {
+                Answer found = pages(product, newest, "messages", (page, posted) -> {
                     JsonNode mark = lenient(posted.path("attributes").asText());
                     if (mark.path("x_dm_id").asText().equals(message.id())) last.set(mark.path("part").asInt());
-                    return last.get() == 0 && posted.path("date_created").asText().compareTo(since) > 0;
+                    return last.get() == 0 && time(posted.path("date_created").asText()).isAfter(attempt.lookFrom(page));
                 });
                 if (!found.ok()) return found.outcome();
                 attempt.parts = Math.max(attempt.parts, last.get());
@@ -1359,9 +1374,6 @@ public final class Bridge {
         return parts;
     }
 
-    /** How far our clock may be from a service's when we look for what we have sent there. */
-    static final Duration SKEW = Duration.ofSeconds(30);
-
     static int utf8Length(int codePoint) {
         return codePoint < 0x80 ? 1 : codePoint < 0x800 ? 2 : codePoint < 0x10000 ? 3 : 4;
     }
@@ -1425,18 +1437,17 @@ public final class Bridge {
             String id = "found";
             if (attempt.unknownSince != null) {
                 List<Sent> found = new ArrayList<>();
-                Instant since = attempt.unknownSince.minus(SKEW);
                 int pages = 0;
                 for (String cursor = ""; cursor != null && pages++ < MAX_PAGES;) {
                     Answer page = newest(customer, cursor);
                     if (!page.ok()) return page.outcome().alone();
+                    Instant from = attempt.lookFrom(page);
                     List<Sent> read = read(page.body(), customer);
-                    found.addAll(read);
-                    cursor = read.isEmpty() || read.get(read.size() - 1).at().isBefore(since) ? null : cursor(page.body());
+                    read.stream().filter(sent -> !sent.at().isBefore(from)).forEach(found::add);
+                    cursor = read.isEmpty() || read.get(read.size() - 1).at().isBefore(from) ? null : cursor(page.body());
                 }
                 // What arrived before is settled under its own id; each message found counts for one part.
-                found.removeIf(sent -> !sent.to().equals(customer) || sent.at().isBefore(since) || sentBefore.test(sent.id())
-                        || attempt.ids.contains(sent.id()));
+                found.removeIf(sent -> !sent.to().equals(customer) || sentBefore.test(sent.id()) || attempt.ids.contains(sent.id()));
                 found.sort(Comparator.comparing(Sent::at));
                 for (; attempt.parts < parts.size(); attempt.parts++) {
                     String part = bare(parts.get(attempt.parts));
@@ -1513,15 +1524,6 @@ public final class Bridge {
         }
 
         @Override String cursor(JsonNode page) { return page.at("/meta/next_token").asText(null); }
-
-        private static Instant time(String iso) {
-            try {
-                return Instant.parse(iso);
-            } catch (DateTimeParseException unknown) {
-                return Instant.MIN;
-            }
-        }
-
         @Override void delivered(String customer, Rich rich) { choices.sent(customer, rich); }
     }
 
@@ -1946,11 +1948,13 @@ public final class Bridge {
         Answer call(HttpRequest.Builder builder) {
             HttpRequest request = builder.build();
             String where = request.method() + " " + request.uri().getHost() + request.uri().getPath();
+            long asked = System.nanoTime();
             CompletableFuture<HttpResponse<byte[]>> exchange = http().sendAsync(request, HttpResponse.BodyHandlers.ofByteArray());
             try {
                 HttpResponse<byte[]> response = exchange.get(timeout.toMillis(), TimeUnit.MILLISECONDS);
                 LOG.log(DEBUG, () -> where + " -> " + response.statusCode());
-                return new Answer(where, response.statusCode(), response.headers(), lenient(new String(response.body(), UTF_8)), "", true);
+                JsonNode body = lenient(new String(response.body(), UTF_8));
+                return new Answer(where, response.statusCode(), response.headers(), body, "", true, asked);
             } catch (ExecutionException failed) {
                 boolean sent = !(failed.getCause() instanceof ConnectException || failed.getCause() instanceof HttpConnectTimeoutException);
                 return Answer.none(where, reason(failed.getCause()), sent);
@@ -1971,24 +1975,22 @@ public final class Bridge {
      * @param body missing if it is not JSON, as from a proxy in between
      * @param trouble why nothing came
      * @param sent whether the request may have been read although nothing came
+     * @param asked when the request was sent, by {@link System#nanoTime}
      */
-    record Answer(String where, int status, HttpHeaders headers, JsonNode body, String trouble, boolean sent) {
+    record Answer(String where, int status, HttpHeaders headers, JsonNode body, String trouble, boolean sent, long asked) {
 
         static Answer none(String where, String trouble, boolean sent) {
-            return new Answer(where, 0, HttpHeaders.of(Map.of(), (name, value) -> true), JSON.missingNode(), trouble, sent);
+            return new Answer(where, 0, HttpHeaders.of(Map.of(), (name, value) -> true), JSON.missingNode(), trouble, sent,
+                    System.nanoTime());
         }
 
         boolean ok() { return status / 100 == 2; }
 
-        /** Whether what came back was made in the last seconds, by the service's own clock. */
-        boolean isNew() {
-            try {
-                Instant now = ZonedDateTime.parse(headers.firstValue("date").orElse(""), DateTimeFormatter.RFC_1123_DATE_TIME).toInstant();
-                return Instant.parse(body.path("date_created").asText()).isAfter(now.minusSeconds(2));
-            } catch (DateTimeParseException untold) {
-                return false;
-            }
-        }
+        /** When it was answered, by the service's own clock: ours may be wrong, and may jump. */
+        Instant date() { return headers.firstValue("date").flatMap(Answer::httpDate).orElseGet(Instant::now); }
+
+        /** Whether what came back was made in the last seconds. */
+        boolean isNew() { return time(body.path("date_created").asText()).isAfter(date().minusSeconds(2)); }
 
         /** Codes that say something about our account or app, not about the message (X API, "Response codes"; Twilio, 20005). */
         private static final Set<Integer> OURS = Set.of(32, 64, 89, 93, 135, 215, 220, 261, 326, 416, 453, 20005);
@@ -2025,29 +2027,40 @@ public final class Bridge {
 
         /** {@code Retry-After}, in seconds or as a date (RFC 9110, 10.2.3), or what X says instead. */
         Duration pause() {
-            return headers.firstValue("retry-after").flatMap(Answer::seconds).map(Answer::bounded)
+            return headers.firstValue("retry-after").flatMap(this::seconds).map(Answer::bounded)
                     .orElse(status == 429 ? untilReset() : Duration.ZERO);
         }
 
         /** X's {@code x-rate-limit-reset}, in seconds since 1970. */
         Duration untilReset() {
             return headers.firstValue("x-rate-limit-reset").filter(time -> time.matches("[0-9]{1,12}"))
-                    .map(time -> bounded(Duration.between(Instant.now(), Instant.ofEpochSecond(Long.parseLong(time)))))
-                            .orElse(Duration.ZERO);
+                    .map(time -> bounded(Duration.between(date(), Instant.ofEpochSecond(Long.parseLong(time))))).orElse(Duration.ZERO);
         }
 
         private static Duration bounded(Duration pause) {
             return pause.isNegative() ? Duration.ZERO : pause.compareTo(Duration.ofDays(1)) > 0 ? Duration.ofDays(1) : pause;
         }
 
-        private static Optional<Duration> seconds(String value) {
-            if (value.matches("[0-9]{1,9}")) return Optional.of(Duration.ofSeconds(Long.parseLong(value)));
+        private Optional<Duration> seconds(String value) {
+            return value.matches("[0-9]{1,9}") ? Optional.of(Duration.ofSeconds(Long.parseLong(value)))
+                    : httpDate(value).map(until -> Duration.between(date(), until));
+        }
+
+        private static Optional<Instant> httpDate(String value) {
             try {
-                ZonedDateTime date = ZonedDateTime.parse(value, DateTimeFormatter.RFC_1123_DATE_TIME);
-                return Optional.of(Duration.between(Instant.now(), date.toInstant()));
+                return Optional.of(ZonedDateTime.parse(value, DateTimeFormatter.RFC_1123_DATE_TIME).toInstant());
             } catch (DateTimeParseException neither) {
                 return Optional.empty();
             }
+        }
+    }
+
+    /** A time in a service's JSON (ISO 8601); long ago if there is none. */
+    static Instant time(String iso) {
+        try {
+            return Instant.parse(iso);
+        } catch (DateTimeParseException untold) {
+            return Instant.EPOCH;
         }
     }
 

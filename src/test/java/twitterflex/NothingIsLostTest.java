@@ -6,22 +6,14 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import static twitterflex.Rig.until;
 
 import java.io.IOException;
-import java.net.URI;
-import java.net.http.HttpRequest;
-import java.net.http.HttpResponse;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
-import java.util.Collections;
-import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
-import java.util.Set;
-import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.locks.LockSupport;
-import java.util.stream.Collectors;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.parallel.Execution;
 import org.junit.jupiter.api.parallel.ExecutionMode;
@@ -38,126 +30,10 @@ import twitterflex.sandbox.SimulatedX;
 /** Promises 2 and 3 with the real jar: it is killed while both services misbehave, and in the end the books balance. */
 @Execution(ExecutionMode.CONCURRENT)
 class NothingIsLostTest {
-    private static final int CUSTOMERS = 12;
-
-    /** One world per test: services, a bridge process, and what everybody has sent. */
-    private static final class World implements AutoCloseable {
-        final Path folder = Files.createTempDirectory("bridge-test");
-        final SimulatedX x = new SimulatedX(0, SimulatedX.sampleKeys());
-        final SimulatedFlex flex = new SimulatedFlex(0, SimulatedFlex.Account.sample());
-        final int port = Ports.free();
-        final BridgeProcess bridge;
-        final Map<String, List<String>> sentIn = new ConcurrentHashMap<>();
-        final Map<String, List<String>> sentOut = new ConcurrentHashMap<>();
-        final Map<String, String> events = new ConcurrentHashMap<>();
-        final Map<String, String> sids = new ConcurrentHashMap<>();
-        volatile boolean loading = true;
-
-        World(Rig.Generation generation) throws Exception {
-            x.webhook("http://127.0.0.1:" + port + "/fromTwitter");
-            x.envelope(generation == Rig.Generation.CURRENT ? SimulatedX.Envelope.X_ACTIVITY : SimulatedX.Envelope.ACCOUNT_ACTIVITY);
-            x.retryDelays(Collections.nCopies(300, Duration.ofMillis(100)).toArray(Duration[]::new));
-            x.limitReads(1_000_000, Duration.ofMinutes(15));
-            flex.retryDelays(Duration.ofMillis(200), Duration.ofMillis(400), Duration.ofMillis(800));
-            Map<String, String> environment = Rig.environment(generation, x, flex, port, folder.resolve("data"));
-            environment.put("LOG_LEVEL", "INFO");
-            bridge = new BridgeProcess(environment, folder);
-            bridge.start();
-        }
-
-        Customer customer(int i) {
-            return x.customer(String.valueOf(1000 + i), "handle" + i, "Customer " + i);
-        }
-
-        /** Customers and agents write, in turns, until told to stop. */
-        Thread load(int seed) {
-            Thread thread = new Thread(() -> {
-                Random random = new Random(seed);
-                for (int n = 0; loading; n++) {
-                    Customer customer = customer(random.nextInt(CUSTOMERS));
-                    String text = "m" + n;
-                    sentIn.computeIfAbsent(customer.id(), id -> Collections.synchronizedList(new ArrayList<>())).add(text);
-                    events.put(customer.id() + " " + text, customer.writes(text));
-                    Customer answered = customer(random.nextInt(CUSTOMERS));
-                    int number = n;
-                    flex.openChat("twitter-" + answered.id()).filter(chat -> flex.tasks().stream().anyMatch(task -> task.chatSid().equals(chat.sid())))
-                            .ifPresent(chat -> {
-                                String answer = "a" + number;
-                                sentOut.computeIfAbsent(answered.id(), id -> Collections.synchronizedList(new ArrayList<>())).add(answer);
-                                sids.put(answered.id() + " " + answer, flex.agentWrites(chat, answer));
-                            });
-                    LockSupport.parkNanos(Duration.ofMillis(25).toNanos());
-                }
-            });
-            thread.start();
-            return thread;
-        }
-
-        /** @return acknowledged, delivered, lost, doubled, out of order: the last three have to be 0 */
-        String books() {
-            Set<String> answered = flex.webhookDeliveries().stream().filter(delivery -> delivery.status() == 200)
-                    .map(SimulatedFlex.WebhookDelivery::messageSid).collect(Collectors.toSet());
-            int[] totals = new int[5];
-            for (int i = 0; i < CUSTOMERS; i++) {
-                Customer customer = customer(i);
-                List<String> written = flex.chats("twitter-" + customer.id()).stream().flatMap(chat -> chat.messages().stream())
-                        .filter(message -> message.author().equals("twitter-" + customer.id())).map(Chat.Posted::body).toList();
-                List<String> in = sentIn.getOrDefault(customer.id(), List.of());
-                count(totals, in, in.stream().filter(text -> x.delivered(events.get(customer.id() + " " + text))).toList(), written);
-                List<String> out = sentOut.getOrDefault(customer.id(), List.of());
-                count(totals, out, out.stream().filter(text -> answered.contains(sids.get(customer.id() + " " + text))).toList(), Rig.received(customer));
-            }
-            return "acknowledged %d, delivered %d, lost %d, doubled %d, out of order %d".formatted(totals[0], totals[1], totals[2], totals[3], totals[4]);
-        }
-
-        /** When the messages arrived that should not have, for whoever has to find out why. */
-        String doubled() {
-            List<String> found = new ArrayList<>();
-            for (int i = 0; i < CUSTOMERS; i++) {
-                Customer customer = customer(i);
-                List<Customer.Received> inbox = customer.inbox();
-                inbox.stream().filter(one -> inbox.stream().filter(other -> other.text().equals(one.text())).count() > 1)
-                        .forEach(one -> found.add("to " + customer.id() + " " + one.text() + " at " + one.at() + " as " + one.id()));
-                List<Chat.Posted> posted = flex.chats("twitter-" + customer.id()).stream().flatMap(chat -> chat.messages().stream()).toList();
-                posted.stream().filter(one -> posted.stream().filter(other -> other.body().equals(one.body()) && other.author().equals(one.author())).count() > 1)
-                        .forEach(one -> found.add("from " + customer.id() + " " + one.body() + " at " + one.at() + " as " + one.sid()));
-            }
-            return found.isEmpty() ? "" : "\n" + String.join("\n", found);
-        }
-
-        private static void count(int[] totals, List<String> sent, List<String> acknowledged, List<String> arrived) {
-            totals[0] += acknowledged.size();
-            totals[1] += arrived.size();
-            totals[2] += (int) acknowledged.stream().filter(text -> !arrived.contains(text)).count();
-            totals[3] += arrived.size() - new HashSet<>(arrived).size();
-            List<Integer> order = arrived.stream().distinct().map(sent::indexOf).toList();
-            for (int i = 1; i < order.size(); i++) {
-                totals[4] += order.get(i) < order.get(i - 1) ? 1 : 0;
-            }
-        }
-
-        void drain() {
-            x.faults().clear();
-            flex.faults().clear();
-            x.awaitDelivered(Duration.ofSeconds(60));
-            flex.awaitDelivered(Duration.ofSeconds(60));
-            Rig.until("nothing pending", () -> Bridge.lenient(get("http://127.0.0.1:" + port + "/healthz").body()).path("pending").asInt(-1) == 0);
-        }
-
-        @Override
-        public void close() throws IOException {
-            loading = false;
-            bridge.close();
-            x.close();
-            flex.close();
-            Rig.delete(folder);
-        }
-    }
-
     @ParameterizedTest
     @EnumSource
     void killsUnderLoadWithBothServicesFailing(Rig.Generation generation) throws Exception {
-        try (World world = new World(generation)) {
+        try (World world = new World(generation, Map.of())) {
             Fault[] weather = {Fault.status(500), Fault.status(429), Fault.dropBefore(), Fault.dropAfter()};
             world.x.faults().rate(0.2, new Random(3), weather);
             world.flex.faults().rate(0.2, new Random(4), weather);
@@ -178,17 +54,17 @@ class NothingIsLostTest {
             assertTrue(Integer.parseInt(books.replaceAll("acknowledged (\\d+),.*", "$1")) > 100, books);
             assertEquals(List.of(), world.flex.violations());
             assertEquals(List.of(), world.x.violations());
-            for (int i = 0; i < CUSTOMERS; i++) {
+            for (int i = 0; i < World.CUSTOMERS; i++) {
                 assertEquals(1, world.flex.chats("twitter-" + world.customer(i).id()).size(), "conversations of a customer");
             }
-            assertEquals(CUSTOMERS, world.flex.tasks().size());
+            assertEquals(World.CUSTOMERS, world.flex.tasks().size());
         }
     }
 
     @ParameterizedTest
     @EnumSource
     void sigtermUnderLoadEndsCleanlyAndLosesNothing(Rig.Generation generation) throws Exception {
-        try (World world = new World(generation)) {
+        try (World world = new World(generation, Map.of())) {
             Thread load = world.load(8);
             for (int round = 0; round < 3; round++) {
                 until("some traffic", () -> world.x.calls() > 5 && world.flex.calls() > 20);
@@ -210,7 +86,7 @@ class NothingIsLostTest {
 
     @Test
     void sigtermWhileAServiceHangsStillEndsWithinTenSeconds() throws Exception {
-        try (World world = new World(Rig.Generation.CURRENT)) {
+        try (World world = new World(Rig.Generation.CURRENT, Map.of())) {
             java.util.concurrent.CountDownLatch latch = new java.util.concurrent.CountDownLatch(1);
             world.flex.faults().always("*", Fault.hold(latch));
             world.customer(0).writes("hello");
@@ -231,7 +107,7 @@ class NothingIsLostTest {
 
     @Test
     void aSecondBridgeOnTheSameFolderRefusesToStart() throws Exception {
-        try (World world = new World(Rig.Generation.CURRENT)) {
+        try (World world = new World(Rig.Generation.CURRENT, Map.of())) {
             Map<String, String> environment = Rig.environment(Rig.Generation.CURRENT, world.x, world.flex, 0, world.folder.resolve("data"));
             Path elsewhere = Files.createDirectory(world.folder.resolve("second"));
             try (BridgeProcess second = new BridgeProcess(environment, elsewhere)) {
@@ -267,12 +143,12 @@ class NothingIsLostTest {
                 }
                 assertEquals(5, refused);
                 String health = "http://127.0.0.1:" + port + "/healthz";
-                assertEquals(503, get(health).status());
+                assertEquals(503, World.get(health).status());
                 flex.faults().clear();
                 int expected = accepted;
                 until("what was accepted is delivered all the same", () -> flex.chats().stream().mapToInt(chat -> chat.messages().size()).sum() == expected);
                 assertEquals(0, new ProcessBuilder("prlimit", "--pid", String.valueOf(process.pid()), "--fsize=unlimited").start().waitFor());
-                until("it heals", () -> get(health).status() == 200);
+                until("it heals", () -> World.get(health).status() == 200);
                 assertEquals(200, x.post(x.event(x.customer("1", "h", "n"), "room again")).status());
                 until("that too", () -> flex.chats().stream().mapToInt(chat -> chat.messages().size()).sum() == expected + 1);
             } finally {
@@ -282,19 +158,9 @@ class NothingIsLostTest {
         }
     }
 
-    /** Status 0 if nobody answers. */
-    private static Posted get(String url) {
-        try {
-            HttpResponse<String> answer = Rig.HTTP.send(HttpRequest.newBuilder(URI.create(url)).build(), HttpResponse.BodyHandlers.ofString());
-            return new Posted(answer.statusCode(), answer.body());
-        } catch (IOException | InterruptedException unreachable) {
-            return new Posted(0, "");
-        }
-    }
-
     @Test
     void refusedMessagesAreListedAndPutBackByCommands() throws Exception {
-        try (World world = new World(Rig.Generation.CURRENT)) {
+        try (World world = new World(Rig.Generation.CURRENT, Map.of())) {
             Customer ann = world.customer(0);
             ann.writes("hi");
             Chat chat = Rig.eventually("a chat", () -> world.flex.openChat("twitter-" + ann.id()).filter(open -> !open.messages().isEmpty()).orElse(null));
