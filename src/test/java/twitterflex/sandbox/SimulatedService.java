@@ -171,6 +171,11 @@ public abstract class SimulatedService implements AutoCloseable {
         courier.awaitDelivered(patience);
     }
 
+    /** The time by this service's clock. */
+    final Instant now() {
+        return Instant.now();
+    }
+
     final Posted ask(HttpRequest.Builder request) {
         return courier.ask(request.build(), Duration.ofSeconds(30)).join();
     }
