@@ -31,6 +31,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
 import java.util.UUID;
+import java.util.concurrent.CountDownLatch;
 import java.util.stream.Collectors;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -182,6 +183,8 @@ class ProvisioningSandboxTest {
 
     @Test
     void aStudioFlowAndAFlexFlowAreMadeFromASoundDefinition() {
+        assertTrue(askFlex("POST", "/studio/v2/Flows/Validate", flow(provisioning.studioFlows().get(0).path("definition").toString()))
+                .json().path("valid").asBoolean());
         provisioning.withoutFlows();
         String sound = definition(account.workflow(), provisioning.taskChannels().get(2).path("sid").asText(), "send_to_flex");
         assertTrue(askFlex("POST", "/studio/v2/Flows/Validate", flow(sound)).json().path("valid").asBoolean());
@@ -213,7 +216,7 @@ class ProvisioningSandboxTest {
         List<String> faulty = List.of("{}", "[]", definition("WW" + "9".repeat(32), channel, "send_to_flex"),
                 definition(account.workflow(), "chat", "send_to_flex"), definition(account.workflow(), channel, "nowhere"),
                 definition(account.workflow(), channel, "send_to_flex").replace("send-to-flex", "send-message"),
-                definition(account.workflow(), channel, "send_to_flex").replace("\"initial_state\":\"Trigger\"", "\"initial_state\":\"No\""));
+                definition(account.workflow(), channel, "send_to_flex").replace("state\":\"Trigger\"", "state\":\"No\""));
         faulty.forEach(one -> assertRefused(400, 20001, askFlex("POST", "/studio/v2/Flows", flow(one))));
         assertRefused(400, 20001, askFlex("POST", "/studio/v2/Flows", flow("{}") + "&Colour=red"));
         String flexFlow = "FriendlyName=a&ChatServiceSid=" + account.chatService() + "&ChannelType=custom&IntegrationType=studio";
@@ -296,6 +299,23 @@ class ProvisioningSandboxTest {
         assertEquals(400, asApp("POST", WEBHOOKS, "{\"url\":\"" + hookUrl() + "\",\"env\":\"prod\"}", bearer()).status());
         assertEquals(403, asUser("GET", WEBHOOKS, "").status());
         assertEquals(2, x.violations().size());
+    }
+
+    @Test
+    void aChallengeAnsweredTooLateFails() {
+        CountDownLatch late = new CountDownLatch(1);
+        bridge.createContext("/late", http -> {
+            try (http) {
+                late.await();
+            } catch (InterruptedException e) {
+                Thread.currentThread().interrupt();
+            }
+        });
+        Answer refused = asUser("POST", "/1.1/account_activity/webhooks.json?url="
+                + encoded(hookUrl().replace("/fromTwitter", "/late")), "");
+        late.countDown();
+        assertRefused(403, 214, refused);
+        assertTrue(refused.json().path("errors").path(0).path("message").asText().endsWith("in less than 3 seconds."));
     }
 
     @Test
@@ -462,7 +482,8 @@ class ProvisioningSandboxTest {
     @Test
     void theNgrokAgentListsItsTunnels() {
         try (SimulatedNgrok ngrok = new SimulatedNgrok(0)) {
-            assertEquals("{\"tunnels\":[],\"uri\":\"/api/tunnels\"}", ask("GET", ngrok.url() + "/api/tunnels", "", Map.of()).json().toString());
+            assertEquals("{\"tunnels\":[],\"uri\":\"/api/tunnels\"}",
+                    ask("GET", ngrok.url() + "/api/tunnels", "", Map.of()).json().toString());
             ngrok.tunnels(new SimulatedNgrok.Tunnel("command_line", "https://abc.ngrok-free.app", "http://localhost:3000"),
                     new SimulatedNgrok.Tunnel("ssh", "tcp://0.tcp.ngrok.io:15640", "localhost:22"));
             JsonNode tunnels = ask("GET", ngrok.url() + "/api/tunnels", "", Map.of()).json().path("tunnels");

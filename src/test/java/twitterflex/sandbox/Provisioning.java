@@ -61,7 +61,7 @@ public final class Provisioning {
         if (!hasTaskChannel(account.taskChannel())) {
             taskChannel(account.taskChannel());
         }
-        String studioFlow = studioFlow(FLEX_FLOW_NAME);
+        String studioFlow = studioFlow(FLEX_FLOW_NAME, "published");
         keep(flexFlows, flexFlow(account.flexFlow(), FLEX_FLOW_NAME, studioFlow, true));
     }
 
@@ -106,11 +106,27 @@ public final class Provisioning {
         }
     }
 
-    /** Adds a published Studio flow, good for Flex's tasks; returns its SID. */
-    public String studioFlow(String friendlyName) {
+    /** Adds a Studio flow, {@code published} or {@code draft}, that makes tasks as the account has them; returns its SID. */
+    public String studioFlow(String friendlyName, String status) {
         synchronized (flex) {
-            return keep(studioFlows, studioFlow(friendlyName, "published", Json.object("description", friendlyName), ""));
+            return keep(studioFlows, studioFlow(friendlyName, status, definition(friendlyName), ""));
         }
+    }
+
+    private ObjectNode definition(String description) {
+        String channel = taskChannels.values().stream().filter(one -> one.path("unique_name").asText().equals(account.taskChannel()))
+                .map(one -> one.path("sid").asText()).findFirst().orElse("");
+        ObjectNode trigger = Json.object("name", "Trigger", "type", "trigger", "properties", Json.object("offset",
+                Json.object("x", 0, "y", 0)), "transitions", List.of(Json.object("event", "incomingMessage", "next", "send_to_flex"),
+                        Json.object("event", "incomingCall"), Json.object("event", "incomingConversationMessage"),
+                        Json.object("event", "incomingRequest"), Json.object("event", "incomingParent")));
+        ObjectNode widget = Json.object("name", "send_to_flex", "type", "send-to-flex", "properties", Json.object("offset",
+                Json.object("x", 40, "y", 210), "workflow", account.workflow(), "channel", channel,
+                "attributes", "{\"name\": \"{{trigger.message.ChannelAttributes.from}}\"}"),
+                "transitions", List.of(Json.object("event", "callComplete"), Json.object("event", "failedToEnqueue"),
+                        Json.object("event", "callFailure")));
+        return Json.object("description", description, "initial_state", "Trigger", "flags", Json.object("allow_concurrent_calls", true),
+                "states", List.of(trigger, widget));
     }
 
     /** Adds a Flex Flow of channel type custom that runs this Studio flow; returns its SID. */
@@ -239,7 +255,7 @@ public final class Provisioning {
 
     // The account and its services.
 
-    /** A standard API key may do anything but see to accounts and keys (the documentation's page on API keys). */
+    /** A standard API key may do anything but see to accounts and keys (documentation page "API keys overview"). */
     private ObjectNode account(Request request, String sid) {
         if (!request.header("Authorization").equals(SimulatedFlex.basic(account.accountSid(), account.authToken()))) {
             throw new Refused(refused(401, 20003, "Authenticate").reply(), "a standard API key for an account", false);

@@ -14,8 +14,8 @@ public final class Refusals {
 
     /** The app is in no project, or its plan has no such endpoint (API 2). */
     public static final Fault NOT_ENROLLED = problem(403, Json.object("title", "Client Forbidden",
-            "detail", "When authenticating requests to the Twitter API v2 endpoints, you must use keys and tokens from a Twitter developer App "
-                    + "that is attached to a Project.", "required_enrollment", "Appropriate Level of API Access",
+            "detail", "When authenticating requests to the Twitter API v2 endpoints, you must use keys and tokens from a Twitter "
+                    + "developer App that is attached to a Project.", "required_enrollment", "Appropriate Level of API Access",
             "reason", "client-not-enrolled", "type", "https://api.twitter.com/2/problems/client-forbidden"));
 
     /** The plan has no such endpoint (API 1.1): code 453. */

@@ -139,6 +139,9 @@ public final class Registrations {
 
     /** Makes the support account subscribed to Account Activity on that webhook. */
     public synchronized void accountSubscription(String webhookId) {
+        if (!webhooks.containsKey(webhookId)) {
+            throw new IllegalArgumentException("there is no webhook " + webhookId);
+        }
         accountActivity.add(webhookId);
     }
 
@@ -310,20 +313,23 @@ public final class Registrations {
         if (!acceptable(url)) {
             throw unfit(request, "UrlValidationFailed", "Webhook URL does not meet the requirements.");
         }
-        synchronized (this) {
-            if (webhooks.values().stream().anyMatch(webhook -> webhook.url().equals(url))) {
-                throw unfit(request, "DuplicateUrlFailed", "Webhook URL is registered already.");
-            }
-            if (webhooks.size() >= mostWebhooks) {
-                throw unfit(request, "WebhookLimitExceeded", "Too many resources already created.");
-            }
-        }
+        checkRoom(request, url);
         challenge(request, url);
         ObjectNode webhook;
         synchronized (this) {
+            checkRoom(request, url); // another request may have been quicker
             webhook = shown(kept(url));
         }
         return ok(old(request) ? webhook : Json.object("data", webhook));
+    }
+
+    private synchronized void checkRoom(Request request, String url) {
+        if (webhooks.values().stream().anyMatch(webhook -> webhook.url().equals(url))) {
+            throw unfit(request, "DuplicateUrlFailed", "Webhook URL is registered already.");
+        }
+        if (webhooks.size() >= mostWebhooks) {
+            throw unfit(request, "WebhookLimitExceeded", "Too many resources already created.");
+        }
     }
 
     /** https, no port, at most 200 characters; the sandbox takes loopback as it comes. */
