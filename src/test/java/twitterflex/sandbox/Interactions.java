@@ -69,9 +69,9 @@ final class Interactions {
     private ObjectNode routed(Chat chat, String type, String initiator, JsonNode properties) {
         SimulatedFlex.Account account = flex.account;
         require(properties.path("workspace_sid").asText().equals(account.workspace()), 20001, "Unknown workspace_sid");
-        require(properties.path("workflow_sid").asText().equals(account.workflow()), 20001, "Unknown workflow_sid");
+        require(flex.provisioning().hasWorkflow(properties.path("workflow_sid").asText()), 20001, "Unknown workflow_sid");
         String taskChannel = properties.path("task_channel_unique_name").asText();
-        require(taskChannel.equals(account.taskChannel()), 20001, "Unknown task_channel_unique_name");
+        require(flex.provisioning().hasTaskChannel(taskChannel), 20001, "Unknown task_channel_unique_name");
         JsonNode given = properties.path("attributes");
         require(given.isMissingNode() || given.isObject(), 20001, "Routing.properties.attributes must be an object");
         String sid = flex.sid("KD");
@@ -86,8 +86,8 @@ final class Interactions {
         SimulatedFlex.Task task = flex.addTask(chat, attributes);
         ObjectNode interaction = Json.object("sid", sid, "channel", Json.object("sid", channelSid, "type", type, "participants", List.of()),
                 "routing", Json.object("properties", Json.object("sid", task.sid(), "account_sid", account.accountSid(),
-                        "workspace_sid", account.workspace(), "workflow_sid", account.workflow(),
-                        "task_channel_unique_name", account.taskChannel(), "assignment_status", task.status(),
+                        "workspace_sid", account.workspace(), "workflow_sid", properties.path("workflow_sid"),
+                        "task_channel_unique_name", taskChannel, "assignment_status", task.status(),
                         "attributes", task.attributes()), "reservation", null),
                 "interaction_context_sid", null, "webhook_ttid", null, "url", "https://flex-api.twilio.com/v1/Interactions/" + sid,
                 "links", Json.object("channels", "https://flex-api.twilio.com/v1/Interactions/" + sid + "/Channels"));

@@ -12,6 +12,7 @@ import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.function.Supplier;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import twitterflex.sandbox.SimulatedService.Request;
@@ -28,15 +29,17 @@ final class OAuthCheck {
 
     private final SimulatedX.Keys keys;
     private final String url;
+    private final Supplier<Instant> clock;
     private final Set<String> nonces = new LinkedHashSet<>();
 
-    OAuthCheck(SimulatedX.Keys keys, String url) {
+    OAuthCheck(SimulatedX.Keys keys, String url, Supplier<Instant> clock) {
         this.keys = keys;
         this.url = url;
+        this.clock = clock;
     }
 
     /** OAuth 1.0a to the letter: every oauth_ parameter once, nothing else, the signature over all that must be signed. */
-    void check(Request request) {
+    synchronized void check(Request request) {
         Map<String, String> oauth = parameters(request.header("Authorization"));
         if (!oauth.keySet().equals(OAUTH)) {
             throw refused(request, request.path().startsWith("/1.1/") ? 400 : 401, 215, "Bad Authentication data.");
@@ -54,7 +57,7 @@ final class OAuthCheck {
             throw refused(request, 401, 32, "Could not authenticate you.");
         }
         long seconds = oauth.get("oauth_timestamp").matches("\\d{1,12}") ? Long.parseLong(oauth.get("oauth_timestamp")) : 0;
-        if (Math.abs(Instant.now().getEpochSecond() - seconds) > CLOCK_SKEW.toSeconds()) {
+        if (Math.abs(clock.get().getEpochSecond() - seconds) > CLOCK_SKEW.toSeconds()) {
             throw refused(request, 401, 135, "Timestamp out of bounds.");
         }
         if (!nonces.add(oauth.get("oauth_nonce"))) {

@@ -16,8 +16,9 @@ record Operation(String name, Pattern request, List<String> variables, JsonNode 
 
     /** {@code prefix} stands before the path on the wire without being part of the name. */
     static Operation of(String name, String prefix, JsonNode parameters) {
-        Pattern request = Pattern.compile(VARIABLE.matcher(name.replaceFirst(" ", " " + prefix)).replaceAll("([^/]+)"));
-        return new Operation(name, request, VARIABLE.matcher(name).results().map(variable -> variable.group(1)).toList(), parameters);
+        String template = parameters.path("template").asText(name);
+        Pattern request = Pattern.compile(VARIABLE.matcher(template.replaceFirst(" ", " " + prefix)).replaceAll("([^/]+)"));
+        return new Operation(name, request, VARIABLE.matcher(template).results().map(variable -> variable.group(1)).toList(), parameters);
     }
 
     /** What stands in the places of the template's variables, if the request is of this operation. */

@@ -56,7 +56,7 @@ final class ProgrammableChat extends Generation {
     /** While an identity's channel is ACTIVE the same request returns it again. */
     private Reply open(Form form) {
         String identity = form.first("Identity");
-        if (!form.first("FlexFlowSid").equals(flex.account.flexFlow())) {
+        if (!flex.provisioning().hasFlexFlow(form.first("FlexFlowSid"))) {
             throw missing("/FlexFlows/" + form.first("FlexFlowSid"));
         }
         require(!form.has("TaskSid"), 20001, "TaskSid is only for flows whose integration type is task; this one's is studio");

@@ -51,6 +51,7 @@ public final class SimulatedFlex extends SimulatedService {
     private final ProgrammableChat programmableChat = new ProgrammableChat(this);
     private final Conversations conversations = new Conversations(this);
     private final Interactions interactions = new Interactions(this);
+    private final Provisioning provisioning;
     private final List<String> lostWebhooks = new CopyOnWriteArrayList<>();
     private final List<WebhookDelivery> deliveries = new ArrayList<>();
     private RateLimit limit = new RateLimit(Integer.MAX_VALUE, Duration.ofSeconds(1));
@@ -63,12 +64,18 @@ public final class SimulatedFlex extends SimulatedService {
     public SimulatedFlex(int port, Account account) {
         super(port, DOCUMENTS.all());
         this.account = account;
+        provisioning = new Provisioning(this);
         start();
     }
 
     /** The bridge's setting TWILIO_API_URL. */
     public String apiUrlTemplate() {
         return url() + "/{product}";
+    }
+
+    /** What the account is set up with. */
+    public Provisioning provisioning() {
+        return provisioning;
     }
 
     // Knobs.
@@ -275,6 +282,9 @@ public final class SimulatedFlex extends SimulatedService {
             }
         });
         Form form = Form.parse(request.text());
+        if (provisioning.takes(request)) {
+            return provisioning.answer(request, form);
+        }
         return switch (request.path().split("/")[1]) {
             case "conversations" -> conversations.answer(request, form);
             case "chat" -> programmableChat.answer(request, form);
@@ -294,7 +304,7 @@ public final class SimulatedFlex extends SimulatedService {
         }
     }
 
-    private static String basic(String user, String password) {
+    static String basic(String user, String password) {
         return "Basic " + Base64.getEncoder().encodeToString((user + ":" + password).getBytes(StandardCharsets.UTF_8));
     }
 

@@ -92,17 +92,21 @@ public abstract class SimulatedService implements AutoCloseable {
         thread.setDaemon(true);
         return thread;
     });
+    private final int port;
     private final Faults faults = new Faults();
     private final Map<String, AtomicInteger> calls = new ConcurrentHashMap<>();
     private final Deque<Exchange> exchanges = new ArrayDeque<>();
     private final List<String> violations = new CopyOnWriteArrayList<>();
     private final List<Consumer<Exchange>> listeners = new CopyOnWriteArrayList<>();
+    private volatile Duration ahead = Duration.ZERO;
+    private WrongClock wrongClock;
 
     /** Binds the port (0: any free one); the subclass calls {@link #start()} when it is ready to answer. */
     SimulatedService(int port, Collection<Operation> operations) {
         this.operations = operations;
         try {
             server = HttpServer.create(new InetSocketAddress(InetAddress.getLoopbackAddress(), port), BACKLOG);
+            this.port = server.getAddress().getPort();
         } catch (IOException e) {
             throw new UncheckedIOException("cannot listen on port " + port, e);
         }
@@ -123,7 +127,7 @@ public abstract class SimulatedService implements AutoCloseable {
     }
 
     public final String url() {
-        return "http://127.0.0.1:" + server.getAddress().getPort();
+        return "http://127.0.0.1:" + port;
     }
 
     public final Faults faults() {
@@ -171,6 +175,28 @@ public abstract class SimulatedService implements AutoCloseable {
         courier.awaitDelivered(patience);
     }
 
+    /** The time by this service's clock. */
+    final Instant now() {
+        return Instant.now().plus(ahead);
+    }
+
+    /**
+     * Sets this service's clock that much ahead (negative: behind) of the true time, for good: in the header Date and in what it
+     * makes of a time-stamp. From then on {@link Fault#stallBody} does not stall.
+     */
+    public final synchronized void clock(Duration ahead) {
+        this.ahead = ahead;
+        if (wrongClock == null) {
+            server.stop(0);
+            wrongClock = new WrongClock(port, threads, this::now, (method, target, headers, body) -> {
+                Instant at = Instant.now();
+                URI uri = URI.create(target);
+                Request request = request(method, uri.getRawPath(), Optional.ofNullable(uri.getRawQuery()).orElse(""), headers, body);
+                return carriedOut(at, request, struckBy(request));
+            });
+        }
+    }
+
     final Posted ask(HttpRequest.Builder request) {
         return courier.ask(request.build(), Duration.ofSeconds(30)).join();
     }
@@ -184,22 +210,26 @@ public abstract class SimulatedService implements AutoCloseable {
     @Override
     public final void close() {
         courier.close();
-        server.stop(0);
+        stopListening();
         threads.shutdownNow();
+    }
+
+    private synchronized void stopListening() {
+        if (wrongClock == null) {
+            server.stop(0);
+        } else {
+            wrongClock.close();
+        }
     }
 
     // One request from its first byte to its last: counted, struck by a fault, carried out, recorded, answered.
 
     private void handle(HttpExchange http) throws IOException {
         Instant at = Instant.now();
-        long started = System.nanoTime();
         try (http) {
             Request request = read(http);
-            calls.computeIfAbsent(request.operation(), name -> new AtomicInteger()).incrementAndGet();
-            Fault fault = faults.take(request.operation()).orElse(null);
-            Reply reply = suffer(fault, request);
-            record(new Exchange(at, request.method(), request.target(), request.operation(), request.headers(), request.text(),
-                    reply.status(), reply.body(), (System.nanoTime() - started) / 1_000_000));
+            Fault fault = struckBy(request);
+            Reply reply = carriedOut(at, request, fault);
             if (reply != DROPPED) { // an exchange closed unanswered closes its connection
                 send(http, reply, fault instanceof Fault.StallBody stall ? stall.time() : Duration.ZERO);
             }
@@ -208,13 +238,29 @@ public abstract class SimulatedService implements AutoCloseable {
         }
     }
 
+    /** Counts the request and draws its fault, which may be null. */
+    private Fault struckBy(Request request) {
+        calls.computeIfAbsent(request.operation(), name -> new AtomicInteger()).incrementAndGet();
+        return faults.take(request.operation()).orElse(null);
+    }
+
+    private Reply carriedOut(Instant at, Request request, Fault fault) throws InterruptedException {
+        Reply reply = suffer(fault, request);
+        record(new Exchange(at, request.method(), request.target(), request.operation(), request.headers(), request.text(),
+                reply.status(), reply.body(), Duration.between(at, Instant.now()).toMillis()));
+        return reply;
+    }
+
     private Request read(HttpExchange http) throws IOException {
         Map<String, String> headers = new TreeMap<>(String.CASE_INSENSITIVE_ORDER);
         http.getRequestHeaders().forEach((name, values) -> headers.put(name, String.join(", ", values)));
         String method = http.getRequestMethod();
         String path = http.getRequestURI().getRawPath();
         String query = Optional.ofNullable(http.getRequestURI().getRawQuery()).orElse("");
-        byte[] body = http.getRequestBody().readNBytes(LARGEST_BODY + 1);
+        return request(method, path, query, headers, http.getRequestBody().readNBytes(LARGEST_BODY + 1));
+    }
+
+    private Request request(String method, String path, String query, Map<String, String> headers, byte[] body) {
         for (Operation operation : operations) {
             Optional<Map<String, String>> variables = operation.match(method, path);
             if (variables.isPresent()) {

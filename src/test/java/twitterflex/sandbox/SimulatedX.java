@@ -19,16 +19,19 @@ import java.net.http.HttpRequest;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.time.Instant;
+import java.time.temporal.ChronoUnit;
 import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import java.util.UUID;
 import java.util.function.Predicate;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import java.util.stream.Stream;
 
 /** X as the bridge sees it: takes Direct Messages through both of its APIs, and posts signed webhooks about what customers write. */
 public final class SimulatedX extends SimulatedService {
@@ -58,12 +61,14 @@ public final class SimulatedX extends SimulatedService {
     private static final String ME_2 = "GET /2/users/me";
     static final Pattern LINK = Pattern.compile("https?://\\S*[^\\s.,;:!?)]");
     private static final int LONGEST_TEXT = 10_000;
-    private static final String APP_ID = "13090192";
+    private static final String ALL_ACCESS = "read-write-directmessages";
+    static final String APP_ID = "13090192";
 
     private final Keys keys;
     private final Map<String, Customer> customers = new LinkedHashMap<>();
     private final List<DirectMessage> history = new ArrayList<>();
     private final OAuthCheck oauth;
+    private final Registrations registrations;
     private final Set<String> delivered = new HashSet<>();
     private final RateLimit unlimited = new RateLimit(Integer.MAX_VALUE, Duration.ofMinutes(15));
     private RateLimit sends = unlimited;
@@ -72,15 +77,18 @@ public final class SimulatedX extends SimulatedService {
     private Envelope envelope = Envelope.ACCOUNT_ACTIVITY;
     private boolean echoes = true;
     private String webhook = "";
+    private String accessLevel = ALL_ACCESS;
+    private final Map<String, String> actualBases = new LinkedHashMap<>();
     private List<Duration> retryDelays = List.of(Duration.ofSeconds(3), Duration.ofSeconds(27), Duration.ofSeconds(242));
     private long lastId;
     private long links;
 
     public SimulatedX(int port, Keys keys) {
-        super(port, List.of(SEND_1, LIST_1, SEND_2, LIST_2, ME_2).stream()
+        super(port, Stream.concat(Stream.of(SEND_1, LIST_1, SEND_2, LIST_2, ME_2), Registrations.operations().stream())
                 .map(name -> Operation.of(name, "", MissingNode.getInstance())).toList());
         this.keys = keys;
-        oauth = new OAuthCheck(keys, url());
+        oauth = new OAuthCheck(keys, url(), this::now);
+        registrations = new Registrations(this, keys, oauth);
         start();
     }
 
@@ -89,11 +97,31 @@ public final class SimulatedX extends SimulatedService {
                 "4337869213-GmHxMAgYyLbNEtIKZeRNFsMKPR9EyMZeS9weJAEb", "LswwdoUaIvS8ltyTt5jkRh4J50vUPVVHtR2YPi5kE", "");
     }
 
+    /** What the app has registered: webhooks and subscriptions. */
+    public Registrations registrations() {
+        return registrations;
+    }
+
     // Knobs.
 
-    /** Where webhooks go, e.g. {@code http://127.0.0.1:3000/fromTwitter}; retries follow a change. */
+    /** Where webhooks go, e.g. {@code http://127.0.0.1:3000/fromTwitter}; retries follow a change. Empty: where they are registered. */
     public synchronized void webhook(String url) {
         webhook = url;
+    }
+
+    /** Webhooks below the public URL are sent to the actual base, as ngrok would pass them on. */
+    public synchronized void resolve(String publicUrl, String actualBase) {
+        actualBases.put(publicUrl.replaceFirst("/$", ""), actualBase.replaceFirst("/$", ""));
+    }
+
+    /** {@code read-write-directmessages} at first, else {@code read-write} or {@code read}, which Direct Messages refuse. */
+    public synchronized void accessLevel(String level) {
+        accessLevel = level;
+    }
+
+    /** Every registered webhook becomes invalid, as after a failed challenge, and gets no events until it is validated again. */
+    public void invalidateWebhook() {
+        registrations.invalidateWebhooks();
     }
 
     public synchronized void envelope(Envelope envelope) {
@@ -136,7 +164,7 @@ public final class SimulatedX extends SimulatedService {
 
     /** The body that {@link Customer#writes} would post for this text, with a new id, so that a test can send it itself. */
     public synchronized String event(Customer customer, String text) {
-        return enveloped(fromCustomer(customer, text, null, null), customer);
+        return enveloped(fromCustomer(customer, text, null, null), customer, envelope, "dm-inbound");
     }
 
     private DirectMessage fromCustomer(Customer customer, String text, ObjectNode given, ObjectNode quickReplyResponse) {
@@ -209,7 +237,7 @@ public final class SimulatedX extends SimulatedService {
         return String.valueOf(lastId);
     }
 
-    private String enveloped(DirectMessage message, Customer customer) {
+    private String enveloped(DirectMessage message, Customer customer, Envelope envelope, String tag) {
         boolean sent = message.sender().equals(keys.ownId());
         if (envelope == Envelope.ACCOUNT_ACTIVITY) {
             ObjectNode body = Json.object("for_user_id", keys.ownId(), "direct_message_events", List.of(message.event()));
@@ -225,7 +253,7 @@ public final class SimulatedX extends SimulatedService {
         ObjectNode users = Json.object(keys.ownId(), activityUser(keys.ownId(), "support_co", "Support"),
                 customer.id(), activityUser(customer.id(), customer.handle(), customer.name()));
         return Json.object("data", Json.object("event_uuid", String.valueOf(-Long.parseLong(message.id())),
-                "filter", Json.object("user_id", keys.ownId()), "event_type", sent ? "dm.sent" : "dm.received", "tag", "dm-inbound",
+                "filter", Json.object("user_id", keys.ownId()), "event_type", sent ? "dm.sent" : "dm.received", "tag", tag,
                 "payload", Json.object("direct_message_events", List.of(event), "users", users))).toString();
     }
 
@@ -241,17 +269,20 @@ public final class SimulatedX extends SimulatedService {
     }
 
     private void deliver(DirectMessage message, Customer customer) {
-        if (webhook.isEmpty()) {
-            return;
+        if (!webhook.isEmpty()) {
+            deliver(message, customer, new Registrations.Target("", envelope, "dm-inbound"));
+        } else {
+            registrations.targets(message.sender().equals(keys.ownId())).forEach(target -> deliver(message, customer, target));
         }
-        byte[] body = enveloped(message, customer).getBytes(StandardCharsets.UTF_8);
+    }
+
+    private void deliver(DirectMessage message, Customer customer, Registrations.Target target) {
+        byte[] body = enveloped(message, customer, target.envelope(), target.tag()).getBytes(StandardCharsets.UTF_8);
         Map<String, String> headers = signed(body);
-        courier.deliver(customer.id(), timeout(), retryDelays, new Courier.Errand() {
+        courier.deliver(customer.id(), timeout(target.envelope()), retryDelays, new Courier.Errand() {
             @Override
             public HttpRequest request(int attempt) {
-                synchronized (SimulatedX.this) {
-                    return posting(webhook, body, headers).build();
-                }
+                return posting(target.url().isEmpty() ? webhookUrl() : actual(target.url()), body, headers).build();
             }
 
             @Override
@@ -267,7 +298,7 @@ public final class SimulatedX extends SimulatedService {
         });
     }
 
-    private Duration timeout() {
+    private static Duration timeout(Envelope envelope) {
         return Duration.ofSeconds(envelope == Envelope.ACCOUNT_ACTIVITY ? 3 : 10);
     }
 
@@ -308,17 +339,52 @@ public final class SimulatedX extends SimulatedService {
         return ask(HttpRequest.newBuilder(URI.create(question)));
     }
 
+    /** Challenges a webhook as before it is registered; why it fails, in X's words, or empty when it holds. */
+    Optional<String> challengeFailure(String url, Duration patience, boolean withNonce) {
+        String token = UUID.randomUUID().toString();
+        String query = "crc_token=" + token + (withNonce ? "&nonce=" + UUID.randomUUID() : "");
+        URI question = URI.create(actual(url) + (url.contains("?") ? "&" : "?") + query);
+        Posted answer = courier.ask(HttpRequest.newBuilder(question)
+                .header("x-twitter-webhooks-signature", sign(query.getBytes(StandardCharsets.UTF_8))).build(), patience).join();
+        if (answer.status() == 0 && answer.body().contains("TimeoutException")) {
+            return Optional.of("High latency on CRC GET request. Your webhook should respond in less than "
+                    + patience.toSeconds() + " seconds.");
+        }
+        if (answer.status() != 200) {
+            return Optional.of("Non-200 response code during CRC GET request (i.e. 404, 500, etc).");
+        }
+        return answers(token, answer) ? Optional.empty()
+                : Optional.of("Webhook URL does not meet the requirements. Invalid CRC token or json response format.");
+    }
+
+    private boolean answers(String token, Posted answer) {
+        String secret = keys.clientSecret().isEmpty() ? keys.consumerSecret() : keys.clientSecret();
+        try {
+            return Json.parse(answer.body()).path("response_token").asText()
+                    .equals(Signatures.xWebhook(token.getBytes(StandardCharsets.UTF_8), secret));
+        } catch (IllegalArgumentException e) {
+            return false;
+        }
+    }
+
     /** Whether the webhook passes the check; the key is the client secret when there is one, else the consumer secret. */
     public boolean challengeHolds() {
         String token = UUID.randomUUID().toString();
-        String secret = keys.clientSecret().isEmpty() ? keys.consumerSecret() : keys.clientSecret();
         Posted answer = challenge(token);
-        return answer.status() == 200 && Json.parse(answer.body()).path("response_token").asText()
-                .equals(Signatures.xWebhook(token.getBytes(StandardCharsets.UTF_8), secret));
+        return answer.status() == 200 && answers(token, answer);
     }
 
-    private synchronized String webhookUrl() {
-        return webhook;
+    private String webhookUrl() {
+        String direct;
+        synchronized (this) {
+            direct = webhook;
+        }
+        return actual(direct.isEmpty() ? registrations.webhooks().stream().findFirst().map(Registrations.Webhook::url).orElse("") : direct);
+    }
+
+    private synchronized String actual(String url) {
+        return actualBases.entrySet().stream().filter(base -> url.startsWith(base.getKey())).findFirst()
+                .map(base -> base.getValue() + url.substring(base.getKey().length())).orElse(url);
     }
 
     // The two APIs: what the bridge sends, judged and carried out.
@@ -339,8 +405,41 @@ public final class SimulatedX extends SimulatedService {
     }
 
     @Override
-    synchronized Reply answer(Request request) {
-        oauth.check(request);
+    Reply answer(Request request) {
+        Reply reply = registrations.takes(request) ? registrations.answer(request) : answerOfMessages(request);
+        Map<String, String> headers = new LinkedHashMap<>(reply.headers());
+        if (request.header("Authorization").startsWith("OAuth ")) {
+            headers.put("x-access-level", accessLevel());
+        }
+        return new Reply(reply.status(), headers, reply.body());
+    }
+
+    private synchronized String accessLevel() {
+        return accessLevel;
+    }
+
+    /** Refuses a request of an app that may not see Direct Messages, in the words of the API that was asked. */
+    void mayReadDirectMessages(Request request) {
+        String level = accessLevel();
+        if (!level.equals(ALL_ACCESS)) {
+            Refused refused = request.path().startsWith("/1.1/")
+                    ? refused(request, 403, 93, "This application is not allowed to access or delete your direct messages.")
+                    : Registrations.problem(403, "Forbidden", "https://api.twitter.com/2/problems/oauth1-permissions",
+                            "Your client app is not configured with the appropriate oauth1 app permissions for this endpoint.", false);
+            Map<String, String> headers = new LinkedHashMap<>(refused.reply().headers());
+            headers.put("x-access-level", level);
+            throw new Refused(new Reply(403, headers, refused.reply().body()), refused.getMessage(), false);
+        }
+    }
+
+    private synchronized Reply answerOfMessages(Request request) {
+        boolean me = request.operation().equals(ME_2);
+        if (!me || !registrations.isUser(request.header("Authorization"))) {
+            oauth.check(request);
+        }
+        if (!me) {
+            mayReadDirectMessages(request);
+        }
         if (!limitOf(request).spend()) {
             throw refused(request, 429, 88, "Rate limit exceeded");
         }
@@ -481,6 +580,10 @@ public final class SimulatedX extends SimulatedService {
             }
         }
         return page;
+    }
+
+    static Instant seconds() {
+        return Instant.now().truncatedTo(ChronoUnit.SECONDS);
     }
 
     private Reply me2(Request request) {
