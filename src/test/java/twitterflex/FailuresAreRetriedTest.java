@@ -129,6 +129,53 @@ class FailuresAreRetriedTest {
         assertTrue(rig.x.calls() < 60, () -> rig.x.calls() + " calls for 18 messages");
     }
 
+    /** An hour of ours is three seconds here: every pause is 1,200 times shorter than in life. */
+    @ParameterizedTest
+    @EnumSource
+    void anHoursOutageOfEachServiceIsSatOutAndTheBacklogDrainsInOrderAtTheAllowedRate(Rig.Generation generation) throws Exception {
+        rig = new Rig(generation, Map.of(), new Bridge.Tempo(Duration.ofMillis(1), Duration.ofMillis(50), Duration.ofSeconds(4),
+                Duration.ofMinutes(1), Duration.ofSeconds(3)));
+        int customers = 15;
+        List<Chat> chats = new ArrayList<>();
+        for (int i = 0; i < customers; i++) {
+            chats.add(talk(generation, "70" + i));
+        }
+        Fault[] down = {Fault.status(503), Fault.dropBefore(), Fault.status(500), Fault.notJson(502)};
+        rig.x.faults().rate(1, new Random(7), down);
+        rig.flex.faults().rate(1, new Random(8), down);
+        rig.x.resetCalls();
+        rig.flex.resetCalls();
+        Instant back = Instant.now().plusSeconds(3);
+        List<String> texts = new ArrayList<>();
+        for (int round = 0; Instant.now().isBefore(back); round++) {
+            String text = "round " + round;
+            texts.add(text);
+            for (int i = 0; i < customers; i++) {
+                rig.customer("70" + i).writes(text);
+                rig.flex.agentWrites(chats.get(i), text);
+            }
+            int written = round;
+            Instant next = back.minusSeconds(3).plusMillis(500L * (round + 1));
+            until("the next round after " + written, () -> Instant.now().isAfter(next));
+        }
+        assertEquals(customers * texts.size() * 2, health().path("pending").asInt(), "nothing got through, everything waits");
+        // Twice an hour's longest pauses, because chance halves them: no lane hammers.
+        int tries = 2 * 60 * customers;
+        assertTrue(rig.x.calls() < 2 * tries && rig.flex.calls() < 2 * tries, () -> rig.x.calls() + " and " + rig.flex.calls() + " calls");
+        rig.x.limit(30, Duration.ofMillis(500));
+        rig.x.resetCalls();
+        rig.x.faults().clear();
+        rig.flex.faults().clear();
+        rig.quiet();
+        for (int i = 0; i < customers; i++) {
+            Customer customer = rig.customer("70" + i);
+            assertEquals(texts, received(customer));
+            assertEquals(texts, rig.written(customer).subList(1, texts.size() + 1));
+        }
+        long refused = rig.x.exchanges().stream().filter(call -> call.status() == 429).count();
+        assertTrue(refused < customers * 2, () -> refused + " of " + rig.x.calls() + " calls were over the limit");
+    }
+
     @ParameterizedTest
     @EnumSource
     void retryAfterIsObeyed(Rig.Generation generation) throws Exception {

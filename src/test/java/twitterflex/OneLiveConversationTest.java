@@ -107,17 +107,21 @@ class OneLiveConversationTest {
     }
 
     private static final String CONVERSATIONS = "/v1/Services/{ChatServiceSid}/Conversations";
-    private static final List<String> OPENING = List.of("POST " + CONVERSATIONS, "POST " + CONVERSATIONS + "/{ConversationSid}/Participants",
-            "POST " + CONVERSATIONS + "/{ConversationSid}/Webhooks", "POST /v1/Interactions",
-            "POST " + CONVERSATIONS + "/{ConversationSid}/Messages");
+    private static final String CHANNELS = "/v2/Services/{ServiceSid}/Channels/{ChannelSid}";
+    private static final Map<Rig.Generation, List<String>> OPENING = Map.of(
+            Rig.Generation.CURRENT, List.of("POST " + CONVERSATIONS, "POST " + CONVERSATIONS + "/{ConversationSid}/Participants",
+                    "POST " + CONVERSATIONS + "/{ConversationSid}/Webhooks", "POST /v1/Interactions",
+                    "POST " + CONVERSATIONS + "/{ConversationSid}/Messages"),
+            Rig.Generation.CLASSIC, List.of("POST /v1/Channels", "POST " + CHANNELS + "/Webhooks", "POST " + CHANNELS + "/Messages"));
 
-    @Test
-    void aKillBeforeOrAfterAnyCallThatOpensAConversationIsHealedByTheNextStart() throws Exception {
+    @ParameterizedTest
+    @EnumSource
+    void aKillBeforeOrAfterAnyCallThatOpensAConversationIsHealedByTheNextStart(Rig.Generation generation) throws Exception {
         ExecutorService scenarios = Executors.newFixedThreadPool(4);
         List<Callable<String>> all = new ArrayList<>();
-        for (String operation : OPENING) {
-            all.add(() -> killAt(operation, Fault.hold(new CountDownLatch(1))));
-            all.add(() -> killAt(operation, Fault.stallBody(Duration.ofSeconds(60))));
+        for (String operation : OPENING.get(generation)) {
+            all.add(() -> killAt(generation, operation, Fault.hold(new CountDownLatch(1))));
+            all.add(() -> killAt(generation, operation, Fault.stallBody(Duration.ofSeconds(60))));
         }
         List<String> failures = new ArrayList<>();
         for (Future<String> scenario : scenarios.invokeAll(all)) {
@@ -128,12 +132,12 @@ class OneLiveConversationTest {
         assertEquals(List.of(), failures);
     }
 
-    private static String killAt(String operation, Fault fault) throws Exception {
+    private static String killAt(Rig.Generation generation, String operation, Fault fault) throws Exception {
         Path folder = Files.createTempDirectory("bridge-test");
         int port = Ports.free();
         try (SimulatedX x = new SimulatedX(0, SimulatedX.sampleKeys()); SimulatedFlex flex = new SimulatedFlex(0, SimulatedFlex.Account.sample())) {
             x.webhook("http://127.0.0.1:" + port + "/fromTwitter");
-            Map<String, String> environment = Rig.environment(Rig.Generation.CURRENT, x, flex, port, folder.resolve("data"));
+            Map<String, String> environment = Rig.environment(generation, x, flex, port, folder.resolve("data"));
             environment.put("LOG_LEVEL", "INFO");
             try (BridgeProcess bridge = new BridgeProcess(environment, folder)) {
                 bridge.start();
