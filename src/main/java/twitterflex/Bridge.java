@@ -33,6 +33,8 @@ import java.util.*;
 import java.util.concurrent.*;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.concurrent.atomic.AtomicReference;
+import java.util.concurrent.locks.LockSupport;
 import java.util.function.*;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
@@ -72,6 +74,8 @@ public final class Bridge {
     // Read once by the JDK, when its first server, client and logger are made; -D on the command line wins.
     static {
         Map.of(
+                // JDK 22 to 24 find a terminal even where there is none.
+                "jdk.console", "java.base",
                 // Without it JDK 17 to 22 answer a kept-alive connection 40 ms late: Nagle's algorithm meets delayed ACKs.
                 "sun.net.httpserver.nodelay", "true",
                 // Seconds (not milliseconds, as its documentation says) a client may take to send its request.
@@ -111,6 +115,8 @@ public final class Bridge {
             usage: java -jar twitter-flex-bridge.jar [command]
 
               serve         carry messages until SIGTERM or Ctrl-C (the default)
+              setup         find or create what the bridge needs at Twilio and X, and write it to .env; --dry-run only tells
+              check         tell whether all of it works, and what to do if not; changes nothing; --json for machines
               failed        list the messages a service refused for good: id, time, customer, reason
               retry [ID]    put a refused message, or all of them, back; a running bridge takes them within seconds
               help          this text
@@ -118,17 +124,26 @@ public final class Bridge {
             Settings are read from the environment and from the file .env in this folder (the environment wins):
             """;
 
+    /** What may follow a command. */
+    private static final Map<String, String> WORDS = Map.of("setup", "|--dry-run", "check", "|--json", "retry", "\\S*");
+
     public static void main(String[] arguments) {
         String command = arguments.length == 0 ? "serve" : arguments[0];
+        PrintStream out = new PrintStream(new FileOutputStream(FileDescriptor.out), true, UTF_8);
         try {
-            if (arguments.length > (command.equals("retry") ? 2 : 1)) {
-                throw new Wrong(2, List.of("too many words after '" + command + "': try help"));
+            String word = arguments.length == 2 ? arguments[1] : "";
+            if (arguments.length > 2 || !word.matches(WORDS.getOrDefault(command, ""))) {
+                throw new Wrong(2, List.of("'" + arguments[arguments.length - 1] + "' says nothing to " + command + ": try help"));
             }
+            // The commands talk to the one who typed them; a log is for a bridge that runs.
+            if (!command.equals("serve")) LEVELS.setLevel(java.util.logging.Level.OFF);
             switch (command) {
                 case "serve" -> serve();
-                case "failed" -> Journal.failed(Settings.dataFolder(environment())).forEach(System.out::println);
-                case "retry" -> Journal.askForRetry(Settings.dataFolder(environment()), arguments.length == 2 ? arguments[1] : "all");
-                case "help", "-h", "--help" -> System.out.print(HELP + Settings.describe());
+                case "setup" -> System.exit(Setup.run(environment(), DOT_ENV, word.isEmpty(), out::println) ? 0 : 1);
+                case "check" -> System.exit(Setup.check(environment(), word.equals("--json"), out::println) ? 0 : 1);
+                case "failed" -> Journal.failed(Settings.dataFolder(environment())).forEach(out::println);
+                case "retry" -> Journal.askForRetry(Settings.dataFolder(environment()), word.isEmpty() ? "all" : word);
+                case "help", "-h", "--help" -> out.print(HELP + Settings.describe());
                 default -> throw new Wrong(2, List.of("unknown command '" + command + "': try help"));
             }
         } catch (Wrong wrong) {
@@ -154,7 +169,7 @@ public final class Bridge {
     }
 
     private static void serve() throws Wrong, IOException {
-        Bridge bridge = new Bridge(Settings.from(environment()), Tempo.NORMAL);
+        Bridge bridge = new Bridge(Ngrok.address(Settings.from(environment()), Duration.ofSeconds(30)), Tempo.NORMAL);
         Runtime.getRuntime().addShutdownHook(new Thread(() -> {
             try {
                 bridge.stop();
@@ -166,8 +181,10 @@ public final class Bridge {
         bridge.start();
     }
 
+    private static final Path DOT_ENV = Path.of(".env");
+
     private static Map<String, String> environment() throws Wrong {
-        Map<String, String> all = new HashMap<>(Settings.canonical(Settings.readDotEnv(Path.of(".env"))));
+        Map<String, String> all = new HashMap<>(Settings.canonical(Settings.readDotEnv(DOT_ENV)));
         all.putAll(Settings.canonical(System.getenv()));
         return all;
     }
@@ -179,10 +196,11 @@ public final class Bridge {
      * @param call a whole exchange with a service, body included
      * @param patience after this an agent hears that a reply waits
      * @param claim after this another bridge's half-opened conversation is taken over
+     * @param watch from one look at X's webhook to the next
      */
-    record Tempo(Duration firstPause, Duration longestPause, Duration call, Duration patience, Duration claim) {
+    record Tempo(Duration firstPause, Duration longestPause, Duration call, Duration patience, Duration claim, Duration watch) {
         static final Tempo NORMAL = new Tempo(Duration.ofSeconds(1), Duration.ofMinutes(1), Duration.ofSeconds(15),
-                Duration.ofMinutes(1), Duration.ofSeconds(30));
+                Duration.ofMinutes(1), Duration.ofSeconds(30), Duration.ofMinutes(30));
     }
 
     // ------------------------------------------------------------------------------------------------------------------
@@ -194,7 +212,8 @@ public final class Bridge {
         return Map.of(
                 "GET /", request -> Reply.ok(JSON.createObjectNode().put("message", "Alive!")),
                 "GET /healthz", request -> health(),
-                "GET /fromTwitter", this::challenge,
+                "GET /metrics", Edge.local(request -> Reply.text(metrics.text(counts()))),
+                "GET /fromTwitter", request -> challenge(settings, request),
                 "POST /fromTwitter", signedByX(this::fromTwitter),
                 "POST /fromFlex", signedByTwilio(this::fromFlex));
     }
@@ -210,31 +229,28 @@ public final class Bridge {
         String query(String name) { return Form.decode(target.substring(path.length()).replaceFirst("\\?", "")).get(name); }
     }
 
-    record Reply(int status, ObjectNode body, Map<String, String> headers) {
-        static Reply ok(ObjectNode body) { return new Reply(200, body, Map.of()); }
+    record Reply(int status, String body, Map<String, String> headers) {
+        static Reply json(int status, ObjectNode body) { return new Reply(status, body.toString(), Map.of("Content-Type", "application/json")); }
+        static Reply ok(ObjectNode body) { return json(200, body); }
+        static Reply error(int status, String sentence) { return json(status, JSON.createObjectNode().put("error", sentence)); }
+        static Reply text(String text) { return new Reply(200, text, Map.of("Content-Type", "text/plain; version=0.0.4; charset=utf-8")); }
 
-        static Reply error(int status, String sentence) {
-            return new Reply(status, JSON.createObjectNode().put("error", sentence), Map.of());
+        Reply with(String header, String value) {
+            Map<String, String> all = new HashMap<>(headers);
+            all.put(header, value);
+            return new Reply(status, body, all);
         }
-
-        Reply with(String header, String value) { return new Reply(status, body, Map.of(header, value)); }
     }
 
-    /** Bytes of a request body: X's largest webhook is some 45 KB (10,000 four-byte characters), Twilio's is smaller. */
-    static final int MAX_BODY = 1 << 20;
-    private static final int SMALL_BODY = 16 << 10;
-    private final Semaphore largeBodies = new Semaphore(32);
-
     private final Settings settings;
-    private final AtomicLong rejected = new AtomicLong();
     private final AtomicLong ignored = new AtomicLong();
     private final Map<String, String> encrypted = cache();
-    private final Map<String, Handler> routes = routes();
-    private final ExecutorService requests = Executors.newCachedThreadPool(threads("request"));
+    private final Metrics metrics = new Metrics();
     private final Journal journal;
-    private final HttpServer server;
+    private final Edge edge;
     private final Flex flex;
     private final Relay relay;
+    private final Watch watch;
 
     /** Takes the data folder and the port; nothing moves before {@link #start}. */
     Bridge(Settings settings, Tempo tempo) throws Wrong {
@@ -243,40 +259,37 @@ public final class Bridge {
         Stream.of(java.util.logging.Logger.getLogger("").getHandlers()).forEach(handler -> handler.setLevel(java.util.logging.Level.ALL));
         journal = Journal.open(settings.dataDir(), settings.maxPending(), settings.maxJournalBytes());
         try {
-            // The default backlog of 50 makes a burst of connections wait for seconds.
-            server = HttpServer.create(new InetSocketAddress(settings.host(), settings.port()), 1024);
-        } catch (IOException taken) {
+            edge = new Edge(settings, routes());
+        } catch (Wrong taken) {
             journal.close();
-            throw new Wrong(1, List.of("cannot listen on " + settings.host() + ":" + settings.port() + " (" + reason(taken)
-                    + "): set PORT to a free port, or HOST to an address of this machine"));
+            throw taken;
         }
-        Client client = new Client(tempo.call());
+        Client client = new Client(tempo.call(), metrics);
         Choices choices = new Choices(settings.twitterApi().equals("2"));
         Twilio twilio = new Twilio(client, settings, choices);
         flex = settings.flexApi().equals("chat") ? new FlexChat(twilio, settings)
                 : new FlexConversations(twilio, settings, journal.bridge(), tempo);
         X x = settings.twitterApi().equals("1.1") ? new X11(client, settings, journal::knows)
                 : new X2(client, settings, journal::knows, choices);
-        relay = new Relay(journal, flex, x, tempo);
+        relay = new Relay(journal, flex, x, tempo, metrics);
+        watch = new Watch(settings, client, journal, flex, tempo);
     }
 
     void start() {
         LOG.log(INFO, () -> "settings " + settings);
-        server.createContext("/", this::serve);
-        server.setExecutor(requests);
         relay.start();
-        server.start();
+        edge.start();
         LOG.log(INFO, () -> "listening on " + address() + ", reached by X at " + settings.publicUrl() + "/fromTwitter");
+        watch.start();
     }
 
-    String address() { return "http://" + settings.host() + ":" + server.getAddress().getPort(); }
+    String address() { return "http://" + settings.host() + ":" + edge.port(); }
+    Reply answer(Request request) { return edge.answer(request); }
 
     /** Takes no more, finishes what is in hand (10 s at most) and leaves the rest in the journal for the next start. */
     void stop() {
-        // JDK 17's own stop(1) would sit out the second even when idle.
-        requests.shutdown();
-        await(requests, Instant.now().plusSeconds(1));
-        server.stop(0);
+        watch.stop();
+        edge.stop();
         relay.stop();
         journal.close();
         LOG.log(INFO, () -> "stopped pending=" + journal.counts().pending());
@@ -292,69 +305,115 @@ public final class Bridge {
         executor.shutdownNow();
     }
 
-    private void serve(HttpExchange exchange) {
-        try (exchange) {
-            boolean head = exchange.getRequestMethod().equals("HEAD");
-            Reply reply = answer(exchange);
-            byte[] body = JSON.writeValueAsBytes(reply.body());
-            exchange.getResponseHeaders().set("Content-Type", "application/json");
-            reply.headers().forEach(exchange.getResponseHeaders()::set);
-            exchange.sendResponseHeaders(reply.status(), head ? -1 : body.length);
-            if (!head) exchange.getResponseBody().write(body);
-        } catch (IOException gone) {
-            LOG.log(DEBUG, () -> "a client went away: " + reason(gone));
-        }
-    }
+    /** The JDK's HTTP server behind a table of routes: the one place that knows {@link HttpExchange}. */
+    static final class Edge {
+        /** Bytes of a request body: X's largest webhook is some 45 KB (10,000 four-byte characters), Twilio's is smaller. */
+        static final int MAX_BODY = 1 << 20;
+        private static final int SMALL_BODY = 16 << 10;
 
-    /** Turns whatever happens into a reply: an Error let out here would leave the client hanging (the JDK rethrows it). */
-    private Reply answer(HttpExchange exchange) throws IOException {
-        try {
-            Optional<byte[]> body = body(exchange.getRequestBody());
-            if (body.isEmpty()) return Reply.error(503, "too many large requests at the moment").with("Retry-After", "5");
-            URI uri = exchange.getRequestURI();
-            Map<String, List<String>> headers = new HashMap<>();
-            exchange.getRequestHeaders().forEach((name, values) -> headers.put(name.toLowerCase(Locale.ROOT), values));
-            String target = uri.getRawPath() + (uri.getRawQuery() == null ? "" : "?" + uri.getRawQuery());
-            return answer(new Request(exchange.getRequestMethod(), uri.getRawPath(), target, headers, body.get()));
-        } catch (RuntimeException | Error bug) {
-            LOG.log(ERROR, "a request could not be handled", bug);
-            return Reply.error(500, "something went wrong here; the log of the bridge says what");
-        }
-    }
+        final AtomicLong rejected = new AtomicLong();
+        private final Semaphore largeBodies = new Semaphore(32);
+        private final Map<String, Handler> routes;
+        private final ExecutorService requests = Executors.newCachedThreadPool(threads("request"));
+        private final HttpServer server;
 
-    /**
-     * A request's whole body, and one byte more than allowed if it is too long: it is read before it is refused, or the refusal
-     * would be lost. A few may be large at a time, so that a thousand of them do not fill the memory; the others get nothing.
-     */
-    private Optional<byte[]> body(InputStream in) throws IOException {
-        byte[] start = in.readNBytes(SMALL_BODY);
-        if (start.length < SMALL_BODY) return Optional.of(start);
-        if (!largeBodies.tryAcquire()) return Optional.empty();
-        try {
-            byte[] rest = in.readNBytes(MAX_BODY + 1 - SMALL_BODY);
-            byte[] whole = Arrays.copyOf(start, start.length + rest.length);
-            System.arraycopy(rest, 0, whole, start.length, rest.length);
-            return Optional.of(whole);
-        } finally {
-            largeBodies.release();
+        Edge(Settings settings, Map<String, Handler> routes) throws Wrong {
+            this.routes = routes;
+            try {
+                // The default backlog of 50 makes a burst of connections wait for seconds.
+                server = HttpServer.create(new InetSocketAddress(settings.host(), settings.port()), 1024);
+            } catch (IOException taken) {
+                throw new Wrong(1, List.of("cannot listen on " + settings.host() + ":" + settings.port() + " (" + reason(taken)
+                        + "): set PORT to a free port, or HOST to an address of this machine"));
+            }
         }
-    }
 
-    /** Exact matches only: the JDK's own contexts match prefixes, and differently from version to version. */
-    Reply answer(Request request) {
-        Handler handler = routes.get(request.method() + " " + request.path());
-        if (handler == null) {
-            String allowed = routes.keySet().stream().filter(route -> route.endsWith(" " + request.path()))
-                    .map(route -> route.substring(0, route.indexOf(' '))).sorted().collect(Collectors.joining(", "));
-            return allowed.isEmpty() ? Reply.error(404, "there is nothing here")
-                    : Reply.error(405, "this path takes only " + allowed).with("Allow", allowed);
+        void start() {
+            server.createContext("/", this::serve);
+            server.setExecutor(requests);
+            server.start();
         }
-        if (request.body().length > MAX_BODY) return Reply.error(413, "the body is larger than " + MAX_BODY + " bytes");
-        try {
-            return handler.answer(request);
-        } catch (IllegalArgumentException mistake) {
-            rejected.incrementAndGet();
-            return Reply.error(400, mistake.getMessage());
+
+        int port() { return server.getAddress().getPort(); }
+
+        void stop() {
+            // JDK 17's own stop(1) would sit out the second even when idle.
+            requests.shutdown();
+            await(requests, Instant.now().plusSeconds(1));
+            server.stop(0);
+        }
+
+        /** For those on this side of the tunnel or proxy, which all name the client they speak for. */
+        static Handler local(Handler next) {
+            return request -> request.headers().containsKey("x-forwarded-for") || request.headers().containsKey("forwarded")
+                    ? Reply.error(404, NOTHING) : next.answer(request);
+        }
+
+        private static final String NOTHING = "there is nothing here";
+
+        private void serve(HttpExchange exchange) {
+            try (exchange) {
+                boolean head = exchange.getRequestMethod().equals("HEAD");
+                Reply reply = answer(exchange);
+                byte[] body = reply.body().getBytes(UTF_8);
+                reply.headers().forEach(exchange.getResponseHeaders()::set);
+                exchange.sendResponseHeaders(reply.status(), head ? -1 : body.length);
+                if (!head) exchange.getResponseBody().write(body);
+            } catch (IOException gone) {
+                LOG.log(DEBUG, () -> "a client went away: " + reason(gone));
+            }
+        }
+
+        /** Turns whatever happens into a reply: an Error let out here would leave the client hanging (the JDK rethrows it). */
+        private Reply answer(HttpExchange exchange) throws IOException {
+            try {
+                Optional<byte[]> body = body(exchange.getRequestBody());
+                if (body.isEmpty()) return Reply.error(503, "too many large requests at the moment").with("Retry-After", "5");
+                URI uri = exchange.getRequestURI();
+                Map<String, List<String>> headers = new HashMap<>();
+                exchange.getRequestHeaders().forEach((name, values) -> headers.put(name.toLowerCase(Locale.ROOT), values));
+                String target = uri.getRawPath() + (uri.getRawQuery() == null ? "" : "?" + uri.getRawQuery());
+                return answer(new Request(exchange.getRequestMethod(), uri.getRawPath(), target, headers, body.get()));
+            } catch (RuntimeException | Error bug) {
+                LOG.log(ERROR, "a request could not be handled", bug);
+                return Reply.error(500, "something went wrong here; the log of the bridge says what");
+            }
+        }
+
+        /**
+         * A request's whole body, and one byte more than allowed if it is too long: it is read before it is refused, or the refusal
+         * would be lost. A few may be large at a time, so that a thousand of them do not fill the memory; the others get nothing.
+         */
+        private Optional<byte[]> body(InputStream in) throws IOException {
+            byte[] start = in.readNBytes(SMALL_BODY);
+            if (start.length < SMALL_BODY) return Optional.of(start);
+            if (!largeBodies.tryAcquire()) return Optional.empty();
+            try {
+                byte[] rest = in.readNBytes(MAX_BODY + 1 - SMALL_BODY);
+                byte[] whole = Arrays.copyOf(start, start.length + rest.length);
+                System.arraycopy(rest, 0, whole, start.length, rest.length);
+                return Optional.of(whole);
+            } finally {
+                largeBodies.release();
+            }
+        }
+
+        /** Exact matches only: the JDK's own contexts match prefixes, and differently from version to version. */
+        Reply answer(Request request) {
+            Handler handler = routes.get(request.method() + " " + request.path());
+            if (handler == null) {
+                String allowed = routes.keySet().stream().filter(route -> route.endsWith(" " + request.path()))
+                        .map(route -> route.substring(0, route.indexOf(' '))).sorted().collect(Collectors.joining(", "));
+                return allowed.isEmpty() ? Reply.error(404, NOTHING)
+                        : Reply.error(405, "this path takes only " + allowed).with("Allow", allowed);
+            }
+            if (request.body().length > MAX_BODY) return Reply.error(413, "the body is larger than " + MAX_BODY + " bytes");
+            try {
+                return handler.answer(request);
+            } catch (IllegalArgumentException mistake) {
+                rejected.incrementAndGet();
+                return Reply.error(400, mistake.getMessage());
+            }
         }
     }
 
@@ -380,13 +439,13 @@ public final class Bridge {
     }
 
     private Reply refused(String service, Request request) {
-        rejected.incrementAndGet();
+        edge.rejected.incrementAndGet();
         LOG.log(WARNING, () -> "rejected " + request.path() + ": no valid signature of " + service);
         return Reply.error(403, "the signature is missing or wrong");
     }
 
     /** X's challenge-response check, at least once a day: proves that whoever answers knows the secret. */
-    private Reply challenge(Request request) {
+    static Reply challenge(Settings settings, Request request) {
         String token = request.query("crc_token");
         if (token.isEmpty()) throw new IllegalArgumentException("crc_token is missing");
         String secret = settings.clientSecret().isEmpty() ? settings.consumerSecret() : settings.clientSecret();
@@ -396,6 +455,7 @@ public final class Bridge {
     private Reply fromTwitter(Request request) {
         FromX events = FromX.read(json(request.body()), settings.ownId());
         events.warnings().forEach(warning -> LOG.log(WARNING, () -> warning));
+        if (!events.warnings().isEmpty()) watch.lookNow();
         events.encrypted().filter(customer -> encrypted.put(customer, "") == null).ifPresent(customer -> LOG.log(WARNING,
                 () -> "customer " + customer + " writes end-to-end encrypted (XChat): no bridge can read that"));
         ignored.addAndGet(events.ignored());
@@ -417,15 +477,28 @@ public final class Bridge {
                 : Reply.error(503, "no room for more messages at the moment").with("Retry-After", "5");
     }
 
-    private Reply health() {
+    /** In the order of /healthz and /metrics. */
+    private Map<String, Long> counts() {
         Journal.Counts counts = journal.counts();
-        List<String> troubles = Stream.concat(journal.trouble().stream(), relay.troubles().stream()).toList();
-        ObjectNode body = JSON.createObjectNode().put("status", troubles.isEmpty() ? "ok" : "degraded")
-                .put("received", counts.received()).put("delivered", counts.delivered()).put("duplicates", counts.duplicates())
-                .put("rejected", rejected.get()).put("ignored", ignored.get()).put("failed", counts.failed())
-                .put("pending", counts.pending()).put("oldest_pending_seconds", counts.oldestPendingSeconds());
+        Map<String, Long> all = new LinkedHashMap<>();
+        all.put("received", counts.received());
+        all.put("delivered", counts.delivered());
+        all.put("duplicates", counts.duplicates());
+        all.put("rejected", edge.rejected.get());
+        all.put("ignored", ignored.get());
+        all.put("failed", counts.failed());
+        all.put("pending", counts.pending());
+        all.put("oldest_pending_seconds", counts.oldestPendingSeconds());
+        return all;
+    }
+
+    private Reply health() {
+        List<String> troubles = Stream.of(journal.trouble().stream(), relay.troubles().stream(), watch.troubles().stream())
+                .flatMap(all -> all).toList();
+        ObjectNode body = JSON.createObjectNode().put("status", troubles.isEmpty() ? "ok" : "degraded");
+        counts().forEach(body::put);
         if (!troubles.isEmpty()) body.put("reason", String.join("; ", troubles));
-        return new Reply(troubles.isEmpty() ? 200 : 503, body, Map.of());
+        return Reply.json(troubles.isEmpty() ? 200 : 503, body);
     }
 
     /** From customer to agent, from agent to customer, and from the bridge itself to the agent. */
@@ -681,6 +754,7 @@ public final class Bridge {
     static final class Attempt {
         final Message message;
         final long order;
+        final long accepted = System.nanoTime();
         /** Since when, by the clock that never jumps, the other side may have it without our knowing; null if it surely has not. */
         Long unknownSince;
         /** The conversation the last try was made in; empty before the first. */
@@ -717,6 +791,7 @@ public final class Bridge {
 
         private final Journal journal;
         private final Tempo tempo;
+        private final Metrics metrics;
         private final Side toFlex;
         private final Side toX;
         private final ScheduledExecutorService clock = Executors.newSingleThreadScheduledExecutor(threads("clock"));
@@ -728,9 +803,10 @@ public final class Bridge {
         /** One customer's messages in one direction, the oldest first. */
         private record Lane(String key, Side side, ArrayDeque<Attempt> waiting) { }
 
-        Relay(Journal journal, Flex flex, X x, Tempo tempo) {
+        Relay(Journal journal, Flex flex, X x, Tempo tempo, Metrics metrics) {
             this.journal = journal;
             this.tempo = tempo;
+            this.metrics = metrics;
             toFlex = new Side("Flex", attempt -> attempt.message.direction() == Direction.NOTE ? flex.note(attempt.message)
                     : flex.deliver(attempt));
             toX = new Side("X", attempt -> {
@@ -804,6 +880,7 @@ public final class Bridge {
             } else if (outcome instanceof Outcome.Delivered delivered) {
                 LOG.log(INFO, () -> "delivered" + what + " as=" + delivered.id() + " ms="
                         + (System.nanoTime() - began) / 1_000_000);
+                metrics.delivered(lane.side.name, System.nanoTime() - attempt.accepted);
                 journal.delivered(message.id(), delivered.id(), delivered.remark().isEmpty() ? List.of()
                         : remark(attempt, delivered.remark()));
                 next(lane);
@@ -949,6 +1026,9 @@ public final class Bridge {
 
         /** The agent has ended it: the customer's next message opens another. */
         void ended(String customer, String conversation);
+
+        /** The public URL has changed: gives it to the open conversations, where they can be listed. @return a call that failed */
+        Optional<Answer> moved();
 
         /** Reads a customer's id from a field of what a service answered. */
         static Outcome customerIn(Answer answer, Pattern pattern, String field) {
@@ -1099,11 +1179,7 @@ public final class Bridge {
                         Form.of("Identity", identity(message.customer())));
                 if (!joined.ok() && joined.code() != ALREADY_IN) return Opening.failed(joined);
             }
-            Form webhook = Form.of("Target", "webhook", "Configuration.Url", settings.fromFlexUrl(message.customer()),
-                    "Configuration.Method", "post",
-                    "Configuration.Filters", "onMessageAdded", "Configuration.Filters", "onConversationStateUpdated");
-            Answer hooked = fresh ? twilio.post("conversations", path(sid) + "/Webhooks", webhook)
-                    : twilio.ensureWebhook("conversations", path(sid) + "/Webhooks", false, webhook);
+            Answer hooked = hook(sid, message.customer(), fresh);
             if (!hooked.ok()) return Opening.failed(hooked);
             if (done) return new Opening(sid, false, null);
             if (late(seen, age)) return Opening.later("opening it took too long", Duration.ZERO);
@@ -1112,6 +1188,13 @@ public final class Bridge {
             if (asked.ok()) return new Opening(sid, fresh, null);
             return asked.outcome() instanceof Outcome.Later late && late.unknown() ? Opening.later(late.reason(), settle())
                     : Opening.failed(asked);
+        }
+
+        private Answer hook(String sid, String customer, boolean fresh) {
+            Form webhook = Form.of("Target", "webhook", "Configuration.Url", settings.fromFlexUrl(customer), "Configuration.Method", "post",
+                    "Configuration.Filters", "onMessageAdded", "Configuration.Filters", "onConversationStateUpdated");
+            return fresh ? twilio.post("conversations", path(sid) + "/Webhooks", webhook)
+                    : twilio.ensureWebhook("conversations", path(sid) + "/Webhooks", false, webhook);
         }
 
         /**
@@ -1159,6 +1242,23 @@ public final class Bridge {
         }
 
         @Override public void ended(String customer, String conversation) { live.remove(customer, conversation); }
+
+        /** What an agent writes would go to the old address, and Conversations tries only once. */
+        @Override public Optional<Answer> moved() {
+            List<Answer> failed = new ArrayList<>();
+            for (String state : List.of("active", "inactive")) {
+                Answer listed = twilio.pages("conversations", service() + "/Conversations?PageSize=100&State=" + state, "conversations",
+                        (page, conversation) -> {
+                            Matcher name = NAME.matcher(conversation.path("unique_name").asText());
+                            // A younger one may be opened at this moment.
+                            boolean old = time(conversation.path("date_created").asText()).isBefore(page.date().minus(tempo.claim()));
+                            if (name.matches() && old) failed.add(hook(conversation.path("sid").asText(), name.group(1), false));
+                            return true;
+                        });
+                failed.add(listed);
+            }
+            return failed.stream().filter(answer -> !answer.ok()).findFirst();
+        }
 
         private String service() { return "/v1/Services/" + settings.chatService(); }
         private String path(String conversation) { return service() + "/Conversations/" + Form.escape(conversation); }
@@ -1213,6 +1313,9 @@ public final class Bridge {
 
         @Override public void ended(String customer, String conversation) { ready.remove(customer, conversation); }
 
+        /** Only at each customer's next message: nothing lists the open channels but a walk through all that ever were. */
+        @Override public Optional<Answer> moved() { return Optional.empty(); }
+
         private String path(String channel) {
             return "/v2/Services/" + settings.chatService() + "/Channels/" + Form.escape(channel);
         }
@@ -1220,6 +1323,7 @@ public final class Bridge {
 
     /** Twilio's REST APIs: Basic auth, forms in, JSON out, a host per product (Twilio, "Requests to the REST API"). */
     static final class Twilio {
+        private static final String SERVICE = "Twilio";
         /** Bytes of a message's body, in UTF-8 (Twilio, "Conversations limits"). X's 10,000 characters can be 40,000 bytes. */
         static final int MAX_BODY = 32 * 1024;
 
@@ -1236,9 +1340,9 @@ public final class Bridge {
                     : Signatures.basic(settings.apiKey(), settings.apiSecret());
         }
 
-        Answer get(String product, String path) { return client.call(request(product, path).GET()); }
-        Answer delete(String product, String path) { return client.call(request(product, path).DELETE()); }
-        Answer post(String product, String path, Form form) { return client.call(filled(request(product, path), form)); }
+        Answer get(String product, String path) { return client.call(SERVICE, request(product, path).GET()); }
+        Answer delete(String product, String path) { return client.call(SERVICE, request(product, path).DELETE()); }
+        Answer post(String product, String path, Form form) { return client.call(SERVICE, filled(request(product, path), form)); }
 
         /** Goes through a list page by page. @param item is given each page and element, and tells whether to go on */
         Answer pages(String product, String path, String list, BiPredicate<Answer, JsonNode> item) {
@@ -1302,7 +1406,7 @@ public final class Bridge {
                 if (read.chosen()) attributes.put("chosen_by", message.text());
                 HttpRequest.Builder request = filled(request(product, messages), Form.of(author, identity(message.customer()),
                         "Body", parts.get(attempt.parts), "Attributes", attributes.toString()));
-                Answer posted = client.call(webhooks ? request.header("X-Twilio-Webhook-Enabled", "true") : request);
+                Answer posted = client.call(SERVICE, webhooks ? request.header("X-Twilio-Webhook-Enabled", "true") : request);
                 if (!posted.ok()) return posted.outcome();
                 sid = posted.body().path("sid").asText();
             }
@@ -1384,6 +1488,7 @@ public final class Bridge {
 
     /** Sends Direct Messages. Both of X's APIs have OAuth 1.0a, JSON, 10,000 characters and a rate limit told in headers. */
     abstract static class X {
+        static final String SERVICE = "X";
         /** Code points of one Direct Message. */
         static final int MAX_TEXT = 10_000;
         /** How far back a message is looked for, in pages: X allows 15 of them in 15 minutes. */
@@ -1460,7 +1565,7 @@ public final class Bridge {
             }
             for (; attempt.parts < parts.size(); attempt.parts++) {
                 ObjectNode body = body(customer, parts.get(attempt.parts), rich, attempt.parts == parts.size() - 1);
-                Answer sent = client.call(request("POST", path(customer), Form.of()).header("Content-Type", "application/json")
+                Answer sent = client.call(SERVICE, request("POST", path(customer), Form.of()).header("Content-Type", "application/json")
                         .POST(HttpRequest.BodyPublishers.ofString(body.toString())));
                 boolean last = sent.headers().firstValue("x-rate-limit-remaining").orElse("").equals("0");
                 exhausted = last ? (Long) (System.nanoTime() + sent.untilReset().toNanos()) : null;
@@ -1479,7 +1584,9 @@ public final class Bridge {
         private static String bare(String text) { return text.strip().replaceAll("(?i)https?://", "").replaceAll("/(?=\\s|$)", ""); }
 
         /** Signed; the query is part of the signature, a JSON body is not (RFC 5849, 3.4.1.3.1). */
-        HttpRequest.Builder request(String method, String path, Form query) {
+        final HttpRequest.Builder request(String method, String path, Form query) { return signed(settings, method, path, query); }
+
+        static HttpRequest.Builder signed(Settings settings, String method, String path, Form query) {
             String url = settings.twitterApiUrl() + path;
             String nonce = UUID.randomUUID().toString().replace("-", "");
             return HttpRequest.newBuilder(URI.create(query.fields().isEmpty() ? url : url + "?" + query.encode())).header("Authorization",
@@ -1513,7 +1620,7 @@ public final class Bridge {
             List<String> query = new ArrayList<>(List.of("max_results", "100", "event_types", "MessageCreate",
                     "dm_event.fields", "created_at,entities,event_type,id,text", "expansions", "sender_id"));
             if (!cursor.isEmpty()) query.addAll(List.of("pagination_token", cursor));
-            return client.call(request("GET", "/2/dm_conversations/with/" + customer + "/dm_events",
+            return client.call(SERVICE, request("GET", "/2/dm_conversations/with/" + customer + "/dm_events",
                     Form.of(query.toArray(String[]::new))).GET());
         }
 
@@ -1562,7 +1669,7 @@ public final class Bridge {
         /** Of all customers together: these 50 may be the work of seconds. */
         @Override Answer newest(String customer, String cursor) {
             Form query = cursor.isEmpty() ? Form.of("count", "50") : Form.of("count", "50", "cursor", cursor);
-            return client.call(request("GET", "/1.1/direct_messages/events/list.json", query).GET());
+            return client.call(SERVICE, request("GET", "/1.1/direct_messages/events/list.json", query).GET());
         }
 
         @Override List<Sent> read(JsonNode page, String customer) {
@@ -1931,8 +2038,11 @@ public final class Bridge {
         /** Made at the first call: loading the trust store takes longer than all the rest of the start. */
         private HttpClient http;
 
-        Client(Duration timeout) {
+        private final Metrics metrics;
+
+        Client(Duration timeout, Metrics metrics) {
             this.timeout = timeout;
+            this.metrics = metrics;
         }
 
         private synchronized HttpClient http() {
@@ -1945,8 +2055,13 @@ public final class Bridge {
         /**
          * Sends a request once. The time-out covers the answer's body too, as {@link HttpRequest#timeout} before JDK 26 does not.
          */
-        Answer call(HttpRequest.Builder builder) {
-            HttpRequest request = builder.build();
+        Answer call(String service, HttpRequest.Builder builder) {
+            Answer answer = call(builder.build());
+            if (!answer.ok()) metrics.error(service, answer.status());
+            return answer;
+        }
+
+        private Answer call(HttpRequest request) {
             String where = request.method() + " " + request.uri().getHost() + request.uri().getPath();
             long asked = System.nanoTime();
             CompletableFuture<HttpResponse<byte[]>> exchange = http().sendAsync(request, HttpResponse.BodyHandlers.ofByteArray());
@@ -1968,6 +2083,53 @@ public final class Bridge {
         }
     }
 
+    /** Counted since the start, in Prometheus' text format 0.0.4 ("Exposition formats"). Seconds, as its conventions have it. */
+    static final class Metrics {
+        private static final double[] BOUNDS = {0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600};
+        private final Map<String, long[]> buckets = new TreeMap<>();
+        private final Map<String, Double> seconds = new TreeMap<>();
+        private final Map<String, Long> errors = new TreeMap<>();
+
+        synchronized void delivered(String to, long nanos) {
+            double taken = nanos / 1e9;
+            int bucket = 0;
+            while (bucket < BOUNDS.length && taken > BOUNDS[bucket]) {
+                bucket++;
+            }
+            buckets.computeIfAbsent(to, name -> new long[BOUNDS.length + 1])[bucket]++;
+            seconds.merge(to, taken, Double::sum);
+        }
+
+        /** @param status 0 if there was no answer */
+        synchronized void error(String service, int status) {
+            errors.merge("{service=\"" + service + "\",status=\"" + (status == 0 ? "none" : status) + "\"}", 1L, Long::sum);
+        }
+
+        synchronized String text(Map<String, Long> counts) {
+            StringBuilder text = new StringBuilder();
+            counts.forEach((name, count) -> {
+                boolean gauge = name.matches("failed|pending|oldest_pending_seconds");
+                String full = "bridge_" + name + (gauge ? "" : "_total");
+                text.append("# TYPE ").append(full).append(gauge ? " gauge\n" : " counter\n").append(full).append(' ').append(count).append('\n');
+            });
+            text.append("# HELP bridge_delivery_seconds From the acknowledged webhook, or this start, to the other side's answer.\n")
+                    .append("# TYPE bridge_delivery_seconds histogram\n");
+            buckets.forEach((to, count) -> {
+                long all = 0;
+                for (int i = 0; i < count.length; i++) {
+                    all += count[i];
+                    text.append("bridge_delivery_seconds_bucket{to=\"").append(to).append("\",le=\"")
+                            .append(i < BOUNDS.length ? BOUNDS[i] : "+Inf").append("\"} ").append(all).append('\n');
+                }
+                text.append("bridge_delivery_seconds_sum{to=\"").append(to).append("\"} ").append(seconds.get(to)).append('\n')
+                        .append("bridge_delivery_seconds_count{to=\"").append(to).append("\"} ").append(all).append('\n');
+            });
+            text.append("# TYPE bridge_service_errors_total counter\n");
+            errors.forEach((labels, count) -> text.append("bridge_service_errors_total").append(labels).append(' ').append(count).append('\n'));
+            return text.toString();
+        }
+    }
+
     /**
      * What came back from a service.
      *
@@ -1985,6 +2147,9 @@ public final class Bridge {
         }
 
         boolean ok() { return status / 100 == 2; }
+
+        /** By our own clock, when the request was sent. */
+        Instant read() { return Instant.now().minusNanos(System.nanoTime() - asked); }
 
         /** When it was answered, by the service's own clock: ours may be wrong, and may jump. */
         Instant date() { return headers.firstValue("date").flatMap(Answer::httpDate).orElseGet(Instant::now); }
@@ -2107,7 +2272,7 @@ public final class Bridge {
         private final Map<String, Kept> pending = new LinkedHashMap<>();
         private final Map<String, Kept> refused = new LinkedHashMap<>();
         private final Map<String, Long> settled = new LinkedHashMap<>();
-        private String bridge = UUID.randomUUID().toString();
+        private String bridge = UUID.randomUUID().toString(), address = "";
         private long received, delivered, duplicates, settledSince;
         // The writer's own.
         private final LinkedBlockingQueue<Entry> queue = new LinkedBlockingQueue<>();
@@ -2165,7 +2330,7 @@ public final class Bridge {
         }
 
         /** Permissions for the owner alone, where files have such. */
-        private static FileAttribute<?>[] only(String permissions) {
+        static FileAttribute<?>[] only(String permissions) {
             return FileSystems.getDefault().supportedFileAttributeViews().contains("posix")
                     ? new FileAttribute<?>[] {PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString(permissions))}
                             : new FileAttribute<?>[0];
@@ -2180,6 +2345,10 @@ public final class Bridge {
 
         /** The name this folder gives its bridge, the same after every restart. */
         String bridge() { return bridge; }
+
+        /** The public URL under which conversations were opened last; empty if none is known. */
+        synchronized String address() { return address; }
+        void moved(String to) { submit(true, List.of(), JSON.createObjectNode().put("address", to)); }
 
         /** @return true once all of them are on disk, be it from an earlier time; false if there is no room */
         CompletableFuture<Boolean> keep(List<Message> messages) { return submit(false, messages); }
@@ -2383,6 +2552,7 @@ public final class Bridge {
                 received = line.path("received").asLong();
                 delivered = line.path("delivered").asLong();
             }
+            if (line.has("address")) address = line.path("address").asText();
             if (due != null) pending.put(due.message().id(), due);
             return Optional.ofNullable(due);
         }
@@ -2406,7 +2576,7 @@ public final class Bridge {
 
         /** The fewest lines that say the same. */
         private synchronized void snapshot(OutputStream out) throws IOException {
-            write(out, JSON.createObjectNode().put("bridge", bridge).put("delivered", delivered)
+            write(out, JSON.createObjectNode().put("bridge", bridge).put("address", address).put("delivered", delivered)
                     .put("received", received - counted(pending.values()) - counted(refused.values())));
             ObjectNode ids = JSON.createObjectNode();
             for (Map.Entry<String, Long> id : settled.entrySet()) {
@@ -2430,6 +2600,13 @@ public final class Bridge {
 
         private static void write(OutputStream out, ObjectNode line) throws IOException {
             out.write((line + "\n").getBytes(UTF_8));
+        }
+
+        /** What a journal says, while a bridge may be writing it. */
+        static Counts look(Path folder) throws Wrong, IOException {
+            Journal journal = new Journal(folder);
+            journal.read();
+            return journal.counts();
         }
 
         /** The lines of the {@code failed} command: id, time, customer and reason, and no text. */
@@ -2509,26 +2686,29 @@ public final class Bridge {
         }
 
         private static final String ANY = "\\S+";
-        private static final String REQUIRED = null;
+        /** Only the user can know it; or setup finds it out. */
+        private static final String REQUIRED = null, LEARNT = "";
         private static final String URL = "https://[^/?#@\\s]+(/[^?#\\s]*)?|"
                 + "http://(127\\.[0-9.]+|localhost|\\[::1\\])(:[0-9]+)?(/[^?#\\s]*)?";
 
         /** In the order of the help, the README and .env.example. */
         private static final List<Key> KEYS = List.of(
-                key("PUBLIC_URL NGROK_URL", REQUIRED, URL,
-                        "the https address under which X and Twilio reach the bridge, such as https://name.ngrok.app"),
+                key("PUBLIC_URL NGROK_URL", "", URL,
+                        "the https address under which X and Twilio reach the bridge; unset, the local ngrok agent is asked for it"),
                 key("PORT", "3000", "[0-9]{1,5}", "port to listen on; 0 takes any free one and logs it"),
                 key("HOST", "127.0.0.1", ANY, "address to listen on"),
-                key("TWITTER_CONSUMER_KEY", REQUIRED, ANY, "the X app's API key"),
-                key("TWITTER_CONSUMER_SECRET", REQUIRED, ANY, "the X app's API key secret"),
-                key("TWITTER_ACCESS_KEY TWITTER_ACCESS_TOKEN", REQUIRED, ANY, "the support account's access token"),
+                key("TWITTER_CONSUMER_KEY", REQUIRED, ANY, "the X app's API key: developer.x.com, your app, Keys and tokens"),
+                key("TWITTER_CONSUMER_SECRET", REQUIRED, ANY, "the X app's API key secret, shown beside the key"),
+                key("TWITTER_ACCESS_KEY TWITTER_ACCESS_TOKEN", REQUIRED, ANY, "the support account's access token, on the same page"),
                 key("TWITTER_ACCESS_SECRET TWITTER_ACCESS_TOKEN_SECRET", REQUIRED, ANY, "the support account's access token secret"),
                 key("TWITTER_CLIENT_SECRET", "", ANY, "the X app's OAuth 2.0 client secret, if its webhooks are signed with it"),
+                key("TWITTER_USER_TOKEN", "", ANY, "an OAuth 2.0 user token with dm.read, if X wants one to subscribe to Direct Messages"),
                 key("TWITTER_API", "2", "2|1\\.1", "2 or 1.1: which Direct Message API sends"),
                 key("TWITTER_API_URL", "https://api.x.com", URL, "base of the X API"),
                 key("TWITTER_CO_HANDLE", "", ".*", "accepted, not needed: our own account is known by its id"),
-                key("TWILIO_ACCOUNT_SID", REQUIRED, "AC[0-9a-fA-F]{32}", "the Twilio account's SID, AC and 32 hex digits"),
-                key("TWILIO_AUTH_TOKEN", REQUIRED, ANY, "the Twilio account's auth token; it also checks webhook signatures"),
+                key("TWILIO_ACCOUNT_SID", REQUIRED, "AC[0-9a-fA-F]{32}",
+                        "the Twilio account's SID, AC and 32 hex digits: console.twilio.com, Account info"),
+                key("TWILIO_AUTH_TOKEN", REQUIRED, ANY, "the Twilio account's auth token, beside the SID; it also checks webhook signatures"),
                 key("TWILIO_API_KEY", "", "SK[0-9a-fA-F]{32}", "an API key's SID, used for REST calls instead of the auth token"),
                 key("TWILIO_API_SECRET", "", ANY, "the API key's secret"),
                 key("TWILIO_API_URL", "https://{product}.twilio.com",
@@ -2536,13 +2716,16 @@ public final class Bridge {
                                 "template of Twilio's addresses, with {product} in it"),
                 key("FLEX_API", "conversations", "conversations|chat",
                         "conversations (Flex Conversations and Interactions) or chat (Programmable Chat and Flex Flows)"),
-                key("FLEX_CHAT_SERVICE", REQUIRED, "IS[0-9a-fA-F]{32}", "the Flex chat service's SID, IS and 32 hex digits"),
-                key("FLEX_FLOW_SID", "", "FO[0-9a-fA-F]{32}", "the Flex Flow's SID, FO and 32 hex digits (FLEX_API=chat)"),
-                key("FLEX_WORKSPACE_SID", "", "WS[0-9a-fA-F]{32}",
+                key("FLEX_CHAT_SERVICE", LEARNT, "IS[0-9a-fA-F]{32}", "the Flex chat service's SID, IS and 32 hex digits"),
+                key("FLEX_FLOW_SID", LEARNT, "FO[0-9a-fA-F]{32}", "the Flex Flow's SID, FO and 32 hex digits (FLEX_API=chat)"),
+                key("FLEX_WORKSPACE_SID", LEARNT, "WS[0-9a-fA-F]{32}",
                         "the TaskRouter workspace's SID, WS and 32 hex digits (FLEX_API=conversations)"),
-                key("FLEX_WORKFLOW_SID", "", "WW[0-9a-fA-F]{32}",
+                key("FLEX_WORKFLOW_SID", LEARNT, "WW[0-9a-fA-F]{32}",
                         "the TaskRouter workflow's SID, WW and 32 hex digits (FLEX_API=conversations)"),
                 key("FLEX_TASK_CHANNEL", "chat", ANY, "the TaskRouter task channel's unique name"),
+                key("AUTO_REGISTER", "", "on|off",
+                        "on: the bridge itself keeps its webhook registered at X; the default where ngrok tells the address, else off"),
+                key("NGROK_API_URL", "http://127.0.0.1:4040", "https?://\\S+", "the local ngrok agent"),
                 key("DATA_DIR", "data", ".+", "folder of the journal; one bridge each"),
                 key("MAX_PENDING", "100000", "[1-9][0-9]{0,8}", "undelivered messages beyond which new ones are refused with 503"),
                 key("MAX_JOURNAL_MIB", "256", "[1-9][0-9]{0,5}", "size of the journal beyond which new messages are refused with 503"),
@@ -2559,29 +2742,32 @@ public final class Bridge {
             return values;
         }
 
-        /** @param given by their first names, see {@link #canonical} */
+        /** @param given by their first names, see {@link #canonical}; @throws Wrong with all that stands in the way of serving */
         static Settings from(Map<String, String> given) throws Wrong {
-            Map<String, String> values = new LinkedHashMap<>();
-            List<String> problems = new ArrayList<>();
-            for (Key key : KEYS) {
-                String value = given.getOrDefault(key.name(), key.fallback());
-                if (value == null) {
-                    problems.add(key.name() + " is missing: " + key.advice());
-                } else if (!value.isEmpty() && !value.matches(key.shape())) {
-                    problems.add(key.name() + " is not right: " + key.advice());
-                }
-                values.put(key.name(), value == null ? "" : value);
+            Settings settings = new Settings(new LinkedHashMap<>());
+            List<String> problems = settings.take(given);
+            for (String name : settings.missing()) {
+                problems.add(name + " is missing: " + advice(name) + (key(name).fallback() == REQUIRED ? "" : "; the command setup finds it out"));
             }
-            Settings settings = new Settings(values);
-            settings.together(problems);
             if (!problems.isEmpty()) throw new Wrong(2, problems);
             return settings;
         }
 
-        /** What must hold between several settings. */
-        private void together(List<String> problems) {
-            for (String name : flexApi().equals("chat") ? List.of("FLEX_FLOW_SID") : List.of("FLEX_WORKSPACE_SID", "FLEX_WORKFLOW_SID")) {
-                if (get(name).isEmpty()) problems.add(name + " is missing: FLEX_API=" + flexApi() + " needs it");
+        /** What is there, for setup and check; whatever is missing stays empty. @throws Wrong for values that cannot be right */
+        static Settings draft(Map<String, String> given) throws Wrong {
+            Settings settings = new Settings(new LinkedHashMap<>());
+            List<String> problems = settings.take(given);
+            if (!problems.isEmpty()) throw new Wrong(2, problems);
+            return settings;
+        }
+
+        /** @return what is wrong with the values, each alone and all together */
+        private List<String> take(Map<String, String> given) {
+            List<String> problems = new ArrayList<>();
+            for (Key key : KEYS) {
+                String value = given.getOrDefault(key.name(), key.fallback() == REQUIRED ? "" : key.fallback());
+                if (!value.isEmpty() && !value.matches(key.shape())) problems.add(key.name() + " is not right: " + key.advice());
+                values.put(key.name(), value);
             }
             if (apiKey().isEmpty() != apiSecret().isEmpty()) {
                 problems.add("TWILIO_API_KEY and TWILIO_API_SECRET go together: set both or none");
@@ -2594,6 +2780,25 @@ public final class Bridge {
             if (get("PORT").matches("[0-9]{1,5}") && port() > 65535) {
                 problems.add("PORT is not right: the largest port is 65535");
             }
+            return problems;
+        }
+
+        /** The names of what serving needs and is not there. */
+        List<String> missing() {
+            List<String> needed = new ArrayList<>(KEYS.stream().filter(key -> key.fallback() == REQUIRED).map(Key::name).toList());
+            needed.add("FLEX_CHAT_SERVICE");
+            needed.addAll(flexApi().equals("chat") ? List.of("FLEX_FLOW_SID") : List.of("FLEX_WORKSPACE_SID", "FLEX_WORKFLOW_SID"));
+            return needed.stream().filter(name -> get(name).isEmpty()).toList();
+        }
+
+        private static Key key(String name) { return KEYS.stream().filter(key -> key.name().equals(name)).findFirst().orElseThrow(); }
+        static String advice(String name) { return key(name).advice(); }
+        static boolean fits(String name, String value) { return value.matches(key(name).shape()); }
+
+        Settings with(String name, String value) {
+            Map<String, String> changed = new LinkedHashMap<>(values);
+            changed.put(name, value);
+            return new Settings(changed);
         }
 
         /** The folder alone, for commands that need no account. */
@@ -2608,6 +2813,8 @@ public final class Bridge {
         private String get(String name) { return values.get(name); }
         int port() { return Integer.parseInt(get("PORT")); }
         String host() { return get("HOST"); }
+
+        boolean autoRegister() { return get("AUTO_REGISTER").equals("on"); }
 
         /** Without a slash at its end. */
         String publicUrl() { return get("PUBLIC_URL").replaceAll("/+$", ""); }
@@ -2639,6 +2846,7 @@ public final class Bridge {
         String workspace() { return get("FLEX_WORKSPACE_SID"); }
         String workflow() { return get("FLEX_WORKFLOW_SID"); }
         String taskChannel() { return get("FLEX_TASK_CHANNEL"); }
+        String userToken() { return get("TWITTER_USER_TOKEN"); }
         Path dataDir() { return Path.of(get("DATA_DIR")); }
         int maxPending() { return Integer.parseInt(get("MAX_PENDING")); }
         long maxJournalBytes() { return Long.parseLong(get("MAX_JOURNAL_MIB")) << 20; }
@@ -2689,6 +2897,640 @@ public final class Bridge {
             }
             if (!problems.isEmpty()) throw new Wrong(2, problems);
             return values;
+        }
+
+        /** Sets one value in the file, which only its owner may read then: written aside and put in the old one's place. */
+        static void write(Path file, String name, String value) throws IOException {
+            Path real = Files.exists(file) ? file.toRealPath() : file.toAbsolutePath();
+            Path aside = real.resolveSibling(real.getFileName() + ".new");
+            Files.deleteIfExists(aside);
+            Files.createFile(aside, Journal.only("rw-------"));
+            Files.writeString(aside, changed(Files.exists(real) ? Files.readString(real) : "", name, value));
+            Files.move(aside, real, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
+        }
+
+        /** The file's text with this value in the place of the last line that names it, else at the end; all the rest as it was. */
+        static String changed(String text, String name, String value) {
+            String plain = value.matches("[A-Za-z0-9_./:@%+=,~{}-]*") ? value
+                    : '"' + value.replace("\\", "\\\\").replace("\"", "\\\"") + '"';
+            List<String> names = Stream.concat(Stream.of(name), key(name).aliases().stream()).toList();
+            String[] lines = text.split("(?<=\n)");
+            for (int i = lines.length - 1; i >= 0; i--) {
+                String line = lines[i].replace("\uFEFF", "").strip();
+                Matcher parts = LINE.matcher(line);
+                if (parts.matches() && names.contains(parts.group(1))) {
+                    int quoted = parts.group(4) == null ? 1 : 0;
+                    int group = parts.group(4) != null ? 4 : parts.group(3) != null ? 3 : 2;
+                    String rest = line.substring(parts.end(group) + quoted);
+                    String set = line.substring(0, parts.start(group) - quoted) + plain + (rest.startsWith("#") ? " " : "") + rest;
+                    lines[i] = lines[i].replace(line, set);
+                    return String.join("", lines);
+                }
+            }
+            String end = text.contains("\r\n") ? "\r\n" : "\n";
+            return text + (text.isEmpty() || text.endsWith("\n") ? "" : end) + name + "=" + plain + end;
+        }
+    }
+
+    // ------------------------------------------------------------------------------------------------------------------
+    // 11. Going live and staying so: what has to be there at Twilio and X is looked for first, and made only if it is missing.
+    //     setup, check and the watch of a running bridge are the same look; they differ in what they may change.
+    // ------------------------------------------------------------------------------------------------------------------
+
+    /** The tunnel that a local ngrok agent keeps open to this bridge (ngrok, "Agent API", list tunnels). */
+    static final class Ngrok {
+        private Ngrok() { }
+
+        /** @return the settings with a public URL; @throws Wrong if none is set and no tunnel shows up within the patience */
+        static Settings address(Settings settings, Duration patience) throws Wrong {
+            if (!settings.publicUrl().isEmpty()) return settings;
+            Client client = new Client(Duration.ofSeconds(2), new Metrics());
+            HttpRequest.Builder question = HttpRequest.newBuilder(URI.create(settings.get("NGROK_API_URL").replaceAll("/+$", "") + "/api/tunnels"));
+            long end = System.nanoTime() + patience.toNanos();
+            while (true) {
+                Optional<String> tunnel = elements(client.call("ngrok", question.copy().GET()).body().path("tunnels"))
+                        .filter(one -> one.at("/config/addr").asText().matches("(.*[:/])?" + settings.port() + "/?"))
+                        .map(one -> one.path("public_url").asText()).filter(url -> url.startsWith("https://")).findFirst();
+                if (tunnel.isPresent()) {
+                    Settings found = settings.with("PUBLIC_URL", tunnel.get());
+                    return settings.get("AUTO_REGISTER").isEmpty() ? found.with("AUTO_REGISTER", "on") : found;
+                }
+                if (System.nanoTime() > end) {
+                    throw new Wrong(1, List.of("PUBLIC_URL is not set, and no ngrok tunnel leads to port " + settings.port()
+                            + ": start one with 'ngrok http " + settings.port() + "' and try again, or set PUBLIC_URL"));
+                }
+                LockSupport.parkNanos(200_000_000);
+            }
+        }
+    }
+
+    /** Looks at X's webhook from time to time while the bridge serves, and tells open conversations a new address. It delays no message. */
+    static final class Watch {
+        private final Settings settings;
+        private final Client client;
+        private final Journal journal;
+        private final Flex flex;
+        private final Tempo tempo;
+        private final ScheduledExecutorService clock = Executors.newSingleThreadScheduledExecutor(threads("watch"));
+        private final Set<String> onceGood = new HashSet<>();
+        private volatile List<String> troubles = List.of();
+
+        Watch(Settings settings, Client client, Journal journal, Flex flex, Tempo tempo) {
+            this.settings = settings;
+            this.client = client;
+            this.journal = journal;
+            this.flex = flex;
+            this.tempo = tempo;
+        }
+
+        /** The first look is at once where the bridge registers itself; else there is no hurry. */
+        void start() {
+            clock.execute(this::tellConversations);
+            long every = tempo.watch().toMillis();
+            clock.scheduleWithFixedDelay(this::look, settings.autoRegister() ? 0 : every / 30, every, TimeUnit.MILLISECONDS);
+        }
+
+        void stop() { clock.shutdownNow(); }
+        List<String> troubles() { return troubles; }
+
+        /** X has said something that may mean it sends no more. */
+        void lookNow() { clock.execute(this::look); }
+
+        private void tellConversations() {
+            String before = journal.address();
+            Optional<Answer> failed = before.isEmpty() || before.equals(settings.publicUrl()) ? Optional.empty() : flex.moved();
+            failed.ifPresentOrElse(answer -> {
+                LOG.log(WARNING, () -> "open conversations could not all be told the new address: " + answer.sentence());
+                clock.schedule(this::tellConversations, tempo.longestPause().toMillis(), TimeUnit.MILLISECONDS);
+            }, () -> {
+                if (!before.equals(settings.publicUrl())) journal.moved(settings.publicUrl());
+            });
+        }
+
+        private void look() {
+            try {
+                List<Setup.Step> steps = new ArrayList<>();
+                // A tunnel's address may be moved by itself: that of a server may belong to another bridge.
+                new Setup(settings, client, settings.autoRegister() ? EnumSet.of(Setup.Change.CREATE, Setup.Change.REVALIDATE,
+                        Setup.Change.MOVE_TUNNEL) : EnumSet.of(Setup.Change.REVALIDATE), steps::add).x(false);
+                List<String> found = new ArrayList<>();
+                for (Setup.Step step : steps) {
+                    String line = step.name() + ": " + step.words();
+                    if (step.good()) onceGood.add(step.name());
+                    if (step.state() == Setup.State.CREATED || step.state() == Setup.State.CHANGED) LOG.log(INFO, () -> line);
+                    if (step.state() == Setup.State.UNKNOWN) LOG.log(WARNING, () -> "X could not be looked at: " + line);
+                    if (step.state() == Setup.State.MISSING) {
+                        // Who registers by other means, and lets the bridge have no part in it, knows why it sees nothing.
+                        boolean trouble = settings.autoRegister() || step.name().equals(Setup.ACCOUNT) || onceGood.contains(step.name());
+                        if (trouble) found.add(line);
+                        if (!troubles.contains(line)) LOG.log(trouble ? ERROR : WARNING, () -> line);
+                    }
+                }
+                if (steps.stream().noneMatch(step -> step.state() == Setup.State.UNKNOWN)) troubles = List.copyOf(found);
+            } catch (RuntimeException | Error bug) {
+                // Let out, it would end the schedule without a word.
+                LOG.log(ERROR, "X's webhook could not be looked at", bug);
+            }
+        }
+    }
+
+    /** Looks at everything the bridge needs, one thing after the other, and makes what is missing if it may. */
+    static final class Setup {
+        enum Change { CREATE, REVALIDATE, MOVE, MOVE_TUNNEL, LEARN }
+        enum State { FOUND, CREATED, CHANGED, MISSING, UNKNOWN }
+
+        /** @param words what was found or done; of what is missing, what to do about it */
+        record Step(String name, State state, String words) {
+            boolean good() { return state != State.MISSING && state != State.UNKNOWN; }
+        }
+
+        static final String ACCOUNT = "X account";
+        private static final String FLOW = "X Direct Messages";
+
+        private final Settings settings;
+        private final Client client;
+        private final Twilio twilio;
+        private final Set<Change> allowed;
+        private final Consumer<Step> report;
+        /** Takes the calls that would be made, if this is a rehearsal. */
+        private Consumer<String> rehearsal;
+        private Path dotEnv;
+        private Answer atTwilio, atX;
+        private String bearer = "";
+
+        Setup(Settings settings, Client client, Set<Change> allowed, Consumer<Step> report) {
+            this.settings = settings;
+            this.client = client;
+            this.allowed = allowed;
+            this.report = report;
+            twilio = new Twilio(client, settings, new Choices(false));
+        }
+
+        private static Client client() { return new Client(Duration.ofSeconds(15), new Metrics()); }
+
+        // The two commands.
+
+        /** @param apply false to show only what would be done; @return whether nothing is left to do */
+        static boolean run(Map<String, String> given, Path dotEnv, boolean apply, Consumer<String> out) throws Wrong, IOException {
+            Map<String, String> values = new HashMap<>(given);
+            ask(values, dotEnv, apply, out);
+            Settings settings = Settings.draft(values);
+            if (!values.containsKey("FLEX_TASK_CHANNEL")) settings.values().put("FLEX_TASK_CHANNEL", "");
+            List<Step> steps = new ArrayList<>();
+            Consumer<Step> report = step -> {
+                steps.add(step);
+                out.accept("%s %-8s %-16s %s".formatted(step.good() ? "✓" : "✗", step.good() ? step.state().name().toLowerCase(Locale.ROOT)
+                        : "to do", step.name(), step.words()));
+            };
+            Client client = client();
+            Setup setup = new Setup(settings, client, apply ? EnumSet.allOf(Change.class) : EnumSet.noneOf(Change.class), report);
+            setup.dotEnv = dotEnv;
+            if (!apply) setup.rehearsal = out;
+            setup.twilio();
+            setup.listening(report);
+            boolean done = steps.stream().allMatch(Step::good);
+            out.accept(!apply ? "Nothing was changed." : done ? "All is there: start the bridge with ./run.sh" : "Do what is marked ✗, then run setup again.");
+            return done;
+        }
+
+        /** X's challenge has to be answered while it registers: by the bridge, or if none is running, from here. */
+        private void listening(Consumer<Step> report) {
+            Edge edge = null;
+            try {
+                Settings reached = Ngrok.address(settings, Duration.ofSeconds(30));
+                settings.values().putAll(reached.values());
+                edge = new Edge(settings, Map.of("GET /fromTwitter", request -> challenge(settings, request)));
+                edge.start();
+            } catch (Wrong wrong) {
+                // The port is taken, by the bridge as a rule, and whether that answers will be seen.
+                if (settings.publicUrl().isEmpty()) report.accept(new Step("public address", State.MISSING, wrong.getMessage()));
+            }
+            x(true);
+            if (edge != null) edge.stop();
+        }
+
+        /** Asks for what only the user can know; whatever he has given is kept at once. */
+        private static void ask(Map<String, String> values, Path dotEnv, boolean apply, Consumer<String> out) throws Wrong, IOException {
+            List<String> missing = Settings.draft(values).missing().stream().filter(name -> !name.startsWith("FLEX_")).toList();
+            Console console = System.console();
+            if (!missing.isEmpty() && (console == null || !apply)) {
+                throw new Wrong(2, missing.stream().map(name -> name + " is missing: " + Settings.advice(name)).toList());
+            }
+            for (String name : missing) {
+                out.accept(name + ": " + Settings.advice(name));
+                String value = "";
+                while (value.isEmpty()) {
+                    char[] typed = name.matches(".*(SECRET|TOKEN|KEY)") ? console.readPassword("%s (not shown): ", name)
+                            : Optional.ofNullable(console.readLine("%s: ", name)).map(String::toCharArray).orElse(null);
+                    if (typed == null) throw new Wrong(2, List.of(name + " is missing: " + Settings.advice(name)));
+                    String given = new String(typed).strip();
+                    if (Settings.fits(name, given)) value = given;
+                    else out.accept("That is not right.");
+                }
+                values.put(name, value);
+                Settings.write(dotEnv, name, value);
+            }
+        }
+
+        /** @return whether everything holds */
+        static boolean check(Map<String, String> given, boolean json, Consumer<String> out) {
+            List<Step> steps = new ArrayList<>();
+            steps.add(new Step("Java", State.FOUND, System.getProperty("java.version") + ", " + System.getProperty("java.vendor")));
+            try {
+                Settings.from(given);
+                steps.add(new Step("settings", State.FOUND, "complete"));
+            } catch (Wrong incomplete) {
+                steps.add(new Step("settings", State.MISSING, incomplete.getMessage()));
+            }
+            try {
+                Settings settings = Settings.draft(given);
+                Setup setup = new Setup(settings, client(), EnumSet.noneOf(Change.class), steps::add);
+                setup.folder();
+                setup.twilio();
+                try {
+                    settings.values().putAll(Ngrok.address(settings, Duration.ofSeconds(1)).values());
+                } catch (Wrong noTunnel) {
+                    steps.add(new Step("public address", State.MISSING, noTunnel.getMessage()));
+                }
+                setup.x(true);
+                setup.clock();
+            } catch (Wrong unusable) {
+                LOG.log(DEBUG, () -> "said above, as settings");
+            }
+            boolean ok = steps.stream().allMatch(Step::good);
+            if (json) {
+                ObjectNode all = JSON.createObjectNode().put("ok", ok);
+                ArrayNode rows = all.putArray("checks");
+                steps.forEach(step -> rows.addObject().put("name", step.name()).put("ok", step.good()).put("words", step.words()));
+                out.accept(all.toString());
+            } else {
+                steps.forEach(step -> out.accept("%s %-16s %s".formatted(step.good() ? "✓" : "✗", step.name(), step.words())));
+            }
+            return ok;
+        }
+
+        // What is looked at: here, at Twilio, at X.
+
+        private void folder() {
+            Path folder = settings.dataDir();
+            Path there = Files.isDirectory(folder) ? folder : Optional.ofNullable(folder.toAbsolutePath().getParent()).orElse(folder);
+            if (Files.exists(folder) && !Files.isDirectory(folder) || !Files.isWritable(there)) {
+                say("data folder", State.MISSING, "the bridge cannot write to " + folder + ": make it a folder of the bridge's user, or set DATA_DIR");
+                return;
+            }
+            say("data folder", State.FOUND, folder + (Files.isDirectory(folder) ? "" : ", made at the first start"));
+            try {
+                Journal.Counts counts = Journal.look(folder);
+                say("journal", counts.failed() == 0 ? State.FOUND : State.MISSING, counts.pending() + " messages wait, " + counts.failed()
+                        + " were refused" + (counts.failed() == 0 ? "" : ": see the command failed, and retry puts them back"));
+            } catch (Wrong | IOException damaged) {
+                say("journal", State.MISSING, damaged instanceof Wrong ? damaged.getMessage() : "it cannot be read: " + reason(damaged));
+            }
+        }
+
+        /** X refuses signatures of a clock that is five minutes off (its error 135); two are worth a word. */
+        private void clock() {
+            List<String> off = new ArrayList<>();
+            Map<String, Answer> answers = new LinkedHashMap<>();
+            answers.put("Twilio", atTwilio);
+            answers.put("X", atX);
+            answers.values().removeIf(answer -> answer == null || answer.status() == 0);
+            answers.forEach((service, answer) -> {
+                long seconds = Duration.between(answer.date(), answer.read()).toSeconds();
+                if (Math.abs(seconds) > 120) off.add(Math.abs(seconds) + " s " + (seconds > 0 ? "ahead of " : "behind ") + service);
+            });
+            say("clock", answers.isEmpty() ? State.UNKNOWN : off.isEmpty() ? State.FOUND : State.MISSING, answers.isEmpty()
+                    ? "nobody answered who could tell the time" : off.isEmpty() ? "agrees with " + String.join(" and ", answers.keySet())
+                    : "this machine is " + String.join(" and ", off) + ": X refuses such signatures, switch on time synchronisation (NTP)");
+        }
+
+        void twilio() {
+            atTwilio = twilio.get("flex-api", "/v1/Configuration");
+            if (!good("Twilio account", atTwilio)) return;
+            JsonNode flex = atTwilio.body();
+            say("Twilio account", State.FOUND, "Flex answers for " + settings.accountSid());
+            boolean ready = known("chat service", "FLEX_CHAT_SERVICE", flex.path("chat_service_instance_sid").asText());
+            if (ready && !settings.flexApi().equals("chat")) conversationsService();
+            if (!known("workspace", "FLEX_WORKSPACE_SID", flex.path("taskrouter_workspace_sid").asText()) || !workflow()) return;
+            Optional<String> channel = taskChannel();
+            if (ready && channel.isPresent() && settings.flexApi().equals("chat")) flexFlow(channel.get());
+        }
+
+        private void conversationsService() {
+            Answer defaults = twilio.get("conversations", "/v1/Configuration");
+            if (!good("conversations", defaults)) return;
+            boolean same = defaults.body().path("default_chat_service_sid").asText().equals(settings.chatService());
+            say("conversations", same ? State.FOUND : State.MISSING, same ? "Flex's chat service is the account's default" : "the account's default"
+                    + " conversations service is " + defaults.body().path("default_chat_service_sid").asText() + ", so tasks cannot find"
+                    + " conversations: make " + settings.chatService() + " the default at console.twilio.com, Conversations, Manage, Defaults");
+        }
+
+        private boolean workflow() {
+            List<JsonNode> all = new ArrayList<>();
+            Answer listed = twilio.pages("taskrouter", "/v1/Workspaces/" + settings.workspace() + "/Workflows?PageSize=50", "workflows",
+                    (page, workflow) -> all.add(workflow));
+            if (!good("workflow", listed)) return false;
+            String set = settings.workflow();
+            List<JsonNode> fitting = all.stream().filter(one -> set.isEmpty() ? one.path("friendly_name").asText().equals("Assign to Anyone")
+                    : one.path("sid").asText().equals(set)).toList();
+            JsonNode chosen = !fitting.isEmpty() ? fitting.get(0) : set.isEmpty() && all.size() == 1 ? all.get(0)
+                    : set.isEmpty() && allowed.contains(Change.LEARN) ? choice(all) : JSON.missingNode();
+            if (!chosen.isMissingNode()) return known("workflow", "FLEX_WORKFLOW_SID", chosen.path("sid").asText());
+            say("workflow", State.MISSING, all.isEmpty() ? "the workspace has none: make one at console.twilio.com, TaskRouter"
+                    : "set FLEX_WORKFLOW_SID to one of " + all.stream().map(one -> one.path("sid").asText() + " (" + one.path("friendly_name")
+                            .asText() + ")").collect(Collectors.joining(", ")));
+            return false;
+        }
+
+        private static JsonNode choice(List<JsonNode> all) {
+            Console console = System.console();
+            if (console == null || all.isEmpty()) return JSON.missingNode();
+            for (int i = 0; i < all.size(); i++) {
+                console.printf("%d  %s%n", i + 1, all.get(i).path("friendly_name").asText());
+            }
+            String typed = String.valueOf(console.readLine("Which workflow gets the customers' messages? (1 to %d): ", all.size())).strip();
+            return typed.matches("[0-9]{1,4}") ? JSON.createArrayNode().addAll(all).path(Integer.parseInt(typed) - 1) : JSON.missingNode();
+        }
+
+        /** @return its SID. One of its own lets reports and agents' capacity tell X from web chat. */
+        private Optional<String> taskChannel() {
+            String name = settings.taskChannel().isEmpty() ? "twitter" : settings.taskChannel();
+            String path = "/v1/Workspaces/" + settings.workspace() + "/TaskChannels";
+            AtomicReference<String> sid = new AtomicReference<>();
+            Answer listed = twilio.pages("taskrouter", path + "?PageSize=50", "channels", (page, channel) -> {
+                if (channel.path("unique_name").asText().equals(name)) sid.set(channel.path("sid").asText());
+                return sid.get() == null;
+            });
+            if (!good("task channel", listed)) return Optional.empty();
+            Optional<String> there = sid.get() != null ? Optional.of(sid.get()) : make("task channel", Change.CREATE, State.CREATED, name,
+                    Twilio.SERVICE, twilio.request("taskrouter", path), "POST", Form.of("FriendlyName", name, "UniqueName", name).encode())
+                            .map(made -> made.path("sid").asText());
+            if (there.isPresent() && settings.taskChannel().isEmpty()) learn("FLEX_TASK_CHANNEL", name);
+            if (sid.get() != null) say("task channel", State.FOUND, name);
+            return there;
+        }
+
+        /** Programmable Chat: a Flex Flow starts a Studio flow, which makes the task. */
+        private void flexFlow(String taskChannel) {
+            if (!settings.flexFlow().isEmpty()) {
+                Answer set = twilio.get("flex-api", "/v1/FlexFlows/" + settings.flexFlow());
+                if (!good("Flex Flow", set)) return;
+                boolean right = set.body().path("enabled").asBoolean() && set.body().path("chat_service_sid").asText().equals(settings.chatService());
+                say("Flex Flow", right ? State.FOUND : State.MISSING, right ? settings.flexFlow() : "FLEX_FLOW_SID is switched off or belongs to"
+                        + " another chat service: set it to one that is right, or remove it and run setup again");
+                return;
+            }
+            ObjectNode definition = JSON.createObjectNode().put("description", FLOW).put("initial_state", "Trigger");
+            definition.putObject("flags").put("allow_concurrent_calls", true);
+            ArrayNode states = definition.putArray("states");
+            ObjectNode trigger = states.addObject().put("name", "Trigger").put("type", "trigger");
+            trigger.putObject("properties").putObject("offset").put("x", 0).put("y", 0);
+            ArrayNode events = trigger.putArray("transitions");
+            events.addObject().put("event", "incomingMessage").put("next", "send_to_flex");
+            List.of("incomingCall", "incomingConversationMessage", "incomingRequest", "incomingParent")
+                    .forEach(event -> events.addObject().put("event", event));
+            ObjectNode send = states.addObject().put("name", "send_to_flex").put("type", "send-to-flex");
+            List.of("callComplete", "failedToEnqueue", "callFailure").forEach(event -> send.withArray("transitions").addObject().put("event", event));
+            ObjectNode properties = send.putObject("properties").put("workflow", settings.workflow()).put("channel", taskChannel).put("attributes",
+                    "{\"name\": \"{{trigger.message.ChannelAttributes.from}}\", \"channelType\": \"web\","
+                    + " \"channelSid\": \"{{trigger.message.ChannelSid}}\", \"customChannel\": \"twitter\"}");
+            properties.putObject("offset").put("x", 40).put("y", 210);
+            Optional<String> studio = named("Studio flow", "studio", "/v2/Flows", "flows", flow -> flow.path("status").asText().equals("published"),
+                    Form.of("FriendlyName", FLOW, "Status", "published", "Definition", definition.toString()));
+            studio.flatMap(flow -> named("Flex Flow", "flex-api", "/v1/FlexFlows", "flex_flows", one -> one.path("enabled").asBoolean()
+                    && one.at("/integration/flow_sid").asText().equals(flow), Form.of("FriendlyName", FLOW, "ChatServiceSid", settings.chatService(),
+                            "ChannelType", "custom", "ContactIdentity", "twitter", "Enabled", "true", "IntegrationType", "studio",
+                            "Integration.FlowSid", flow, "JanitorEnabled", "true"))).ifPresent(sid -> learn("FLEX_FLOW_SID", sid));
+        }
+
+        /** Finds what has our name and is fit for use, or makes it. @return its SID */
+        private Optional<String> named(String what, String product, String path, String list, Predicate<JsonNode> fit, Form form) {
+            AtomicReference<String> sid = new AtomicReference<>();
+            Answer listed = twilio.pages(product, path + "?PageSize=50", list, (page, one) -> {
+                if (one.path("friendly_name").asText().equals(FLOW) && fit.test(one)) sid.set(one.path("sid").asText());
+                return sid.get() == null;
+            });
+            if (!good(what, listed)) return Optional.empty();
+            if (sid.get() == null) return make(what, Change.CREATE, State.CREATED, FLOW, Twilio.SERVICE, twilio.request(product, path), "POST",
+                    form.encode()).map(made -> made.path("sid").asText());
+            say(what, State.FOUND, FLOW + " (" + sid.get() + ")");
+            return Optional.of(sid.get());
+        }
+
+        /** @param outside whether to ask for our own challenge by the public URL, as X does */
+        void x(boolean outside) {
+            atX = client.call(X.SERVICE, X.signed(settings, "GET", "/2/users/me", Form.of()).GET());
+            if (!good(ACCOUNT, atX)) return;
+            String id = atX.body().at("/data/id").asText(), handle = "@" + atX.body().at("/data/username").asText();
+            String level = atX.headers().firstValue("x-access-level").orElse("read-write-directmessages");
+            boolean may = level.equals("read-write-directmessages");
+            say(ACCOUNT, may ? State.FOUND : State.MISSING, may ? handle : "the app may only " + level + ": give it 'Read and write and Direct"
+                    + " message' at developer.x.com, then make a new access token and put it into TWITTER_ACCESS_KEY and TWITTER_ACCESS_SECRET");
+            String basic = Signatures.basic(Form.escape(settings.consumerKey()), Form.escape(settings.consumerSecret()));
+            Answer token = client.call(X.SERVICE, Twilio.filled(HttpRequest.newBuilder(URI.create(settings.twitterApiUrl() + "/oauth2/token"))
+                    .header("Authorization", basic), Form.of("grant_type", "client_credentials")));
+            if (!good("X app token", token)) return;
+            bearer = "Bearer " + token.body().path("access_token").asText();
+            if (settings.publicUrl().isEmpty() || outside && !reached()) return;
+            String url = settings.publicUrl() + "/fromTwitter";
+            Answer listed = client.call(X.SERVICE, app("/2/webhooks").GET());
+            if (!good("X webhook", listed)) return;
+            List<JsonNode> old = elements(listed.body().path("data")).filter(one -> one.path("url").asText().endsWith("/fromTwitter")
+                    && !one.path("url").asText().equals(url)).toList();
+            elements(listed.body().path("data")).filter(one -> one.path("url").asText().equals(url)).findFirst()
+                    .map(this::valid).orElseGet(() -> register(url, old)).ifPresent(webhook -> {
+                        subscribe(webhook, id);
+                        if (allowed.contains(Change.MOVE) || rehearsal != null) old.forEach(this::remove);
+                    });
+        }
+
+        /** @return whether our own challenge comes back right from the public URL */
+        private boolean reached() {
+            String token = UUID.randomUUID().toString();
+            Answer answer = client.call("bridge", HttpRequest.newBuilder(URI.create(settings.publicUrl() + "/fromTwitter?crc_token=" + token)).GET());
+            String expected = challenge(settings, new Request("GET", "/fromTwitter", "/fromTwitter?crc_token=" + token, Map.of(), new byte[0])).body();
+            boolean right = answer.ok() && answer.body().toString().equals(expected);
+            say("public address", right ? State.FOUND : State.MISSING, right ? settings.publicUrl() : answer.ok()
+                    ? "what answers at " + settings.publicUrl() + " signs with other secrets than these: start the bridge with this .env"
+                    : "the bridge does not answer at " + settings.publicUrl() + " (" + (answer.status() == 0 ? answer.trouble() : "status "
+                    + answer.status()) + "): start it, and the tunnel or proxy that leads to port " + settings.port());
+            return right;
+        }
+
+        /** X switches a webhook off after wrong answers, or a day without right ones; it challenges it anew when asked. */
+        private Optional<String> valid(JsonNode webhook) {
+            String id = webhook.path("id").asText();
+            if (!webhook.path("valid").asBoolean()) {
+                return make("X webhook", Change.REVALIDATE, State.CHANGED, "X had switched it off, and sends again", X.SERVICE,
+                        app("/2/webhooks/" + id), "PUT", "").map(done -> id);
+            }
+            say("X webhook", State.FOUND, webhook.path("url").asText());
+            return Optional.of(id);
+        }
+
+        /** @param old registrations of ours at other addresses, of which the app may have room for only one */
+        private Optional<String> register(String url, List<JsonNode> old) {
+            boolean tunnels = allowed.contains(Change.MOVE_TUNNEL) && old.stream().allMatch(one -> one.path("url").asText().contains(".ngrok"));
+            Change change = old.isEmpty() ? Change.CREATE : tunnels ? Change.MOVE_TUNNEL : Change.MOVE;
+            String body = JSON.createObjectNode().put("url", url).toString();
+            String from = old.isEmpty() ? "" : ", no longer " + old.get(0).path("url").asText();
+            if (rehearsal == null && allowed.contains(change) && !old.isEmpty()) {
+                Answer first = call(X.SERVICE, app("/2/webhooks"), "POST", body);
+                if (first.ok()) {
+                    say("X webhook", State.CHANGED, url + from);
+                    return Optional.of(first.body().at("/data/id").asText());
+                }
+                if (!first.sentence().contains("WebhookLimitExceeded") && !good("X webhook", first)) return Optional.empty();
+                if (!old.stream().allMatch(this::remove)) return Optional.empty();
+            }
+            return make("X webhook", change, old.isEmpty() ? State.CREATED : State.CHANGED, url + from, X.SERVICE, app("/2/webhooks"), "POST", body)
+                    .map(made -> made.at("/data/id").asText());
+        }
+
+        private boolean remove(JsonNode webhook) {
+            return make("old X webhook", Change.MOVE, State.CHANGED, webhook.path("url").asText() + " is removed", X.SERVICE,
+                    app("/2/webhooks/" + webhook.path("id").asText()), "DELETE", "").isPresent();
+        }
+
+        private void subscribe(String webhook, String user) {
+            if (settings.twitterApi().equals("1.1")) {
+                String path = "/2/account_activity/webhooks/" + webhook + "/subscriptions/all";
+                Answer known = rehearsal != null && webhook.isEmpty() ? Answer.none("", "", false)
+                        : client.call(X.SERVICE, X.signed(settings, "GET", path, Form.of()).GET());
+                if (known.body().at("/data/subscribed").asBoolean()) {
+                    say("X subscription", State.FOUND, "all of the account's activity");
+                } else {
+                    make("X subscription", Change.CREATE, State.CREATED, "all of the account's activity", X.SERVICE,
+                            X.signed(settings, "POST", path, Form.of()), "POST", "{}");
+                }
+                return;
+            }
+            List<JsonNode> all = new ArrayList<>();
+            for (String cursor = ""; cursor != null;) {
+                Answer page = client.call(X.SERVICE, app("/2/activity/subscriptions" + (cursor.isEmpty() ? "" : "?pagination_token="
+                        + Form.escape(cursor))).GET());
+                if (!good("X subscription", page)) return;
+                elements(page.body().path("data")).forEach(all::add);
+                cursor = page.body().at("/meta/next_token").asText(null);
+            }
+            for (String event : List.of("dm.received", "oauth.revoke")) {
+                Optional<JsonNode> known = all.stream().filter(one -> one.path("event_type").asText().equals(event)
+                        && one.at("/filter/user_id").asText().equals(user)).findFirst();
+                ObjectNode body = JSON.createObjectNode().put("webhook_id", webhook);
+                if (known.isEmpty()) {
+                    body.put("event_type", event).put("tag", "twitter-flex-bridge").putObject("filter").put("user_id", user);
+                    String path = "/2/activity/subscriptions";
+                    make("X subscription", Change.CREATE, State.CREATED, event, X.SERVICE, settings.userToken().isEmpty()
+                            ? X.signed(settings, "POST", path, Form.of()) : HttpRequest.newBuilder(URI.create(settings.twitterApiUrl() + path))
+                                    .header("Authorization", "Bearer " + settings.userToken()), "POST", body.toString());
+                } else if (known.get().path("webhook_id").asText().equals(webhook)) {
+                    say("X subscription", State.FOUND, event);
+                } else {
+                    String id = known.get().path("subscription_id").asText(known.get().path("id").asText());
+                    make("X subscription", Change.CREATE, State.CHANGED, event + " comes to this address", X.SERVICE,
+                            app("/2/activity/subscriptions/" + id), "PUT", body.toString());
+                }
+            }
+        }
+
+        private HttpRequest.Builder app(String path) {
+            return HttpRequest.newBuilder(URI.create(settings.twitterApiUrl() + path)).header("Authorization", bearer);
+        }
+
+        // How it is looked, done and told.
+
+        private void say(String name, State state, String words) { report.accept(new Step(name, state, words)); }
+
+        /** Takes over what was found under a setting's name, or sees that both agree. */
+        private boolean known(String what, String setting, String found) {
+            String set = settings.get(setting);
+            if (found.isEmpty() || !set.isEmpty() && !set.equals(found)) {
+                say(what, State.MISSING, found.isEmpty() ? "Flex names none: finish its set-up at console.twilio.com, Flex"
+                        : setting + " is " + set + ", but Flex uses " + found + ": correct it, or remove it and run setup again");
+                return false;
+            }
+            boolean may = !set.isEmpty() || rehearsal != null || allowed.contains(Change.LEARN);
+            say(what, may ? State.FOUND : State.MISSING, found + (set.isEmpty() ? may ? ", written to .env as " + setting
+                    : " is not set: run setup, or set " + setting : ""));
+            if (set.isEmpty()) learn(setting, found);
+            return true;
+        }
+
+        private void learn(String name, String value) {
+            settings.values().put(name, value);
+            if (rehearsal != null) rehearsal.accept("           would write " + name + "=" + value + " to .env");
+            if (!allowed.contains(Change.LEARN)) return;
+            try {
+                Settings.write(dotEnv, name, value);
+            } catch (IOException readOnly) {
+                say(".env", State.MISSING, "it cannot be written (" + reason(readOnly) + "): add " + name + "=" + value + " yourself");
+            }
+        }
+
+        /** Makes a change if it may be made, tells of it in a rehearsal, or says that it has to be made. @return what came back */
+        private Optional<JsonNode> make(String what, Change change, State done, String words, String service, HttpRequest.Builder request,
+                String method, String body) {
+            if (rehearsal != null) {
+                rehearsal.accept("           would call " + method + " " + request.copy().GET().build().uri() + (body.isEmpty() ? "" : " with " + body));
+                return Optional.of(JSON.createObjectNode().put("sid", "").set("data", JSON.createObjectNode().put("id", "")));
+            }
+            if (!allowed.contains(change)) {
+                say(what, State.MISSING, "not there yet (" + words + "): run setup");
+                return Optional.empty();
+            }
+            Answer answer = call(service, request, method, body);
+            // Another process may have been quicker.
+            boolean same = answer.sentence().contains("DuplicateSubscriptionFailed");
+            if (!same && !good(what, answer)) return Optional.empty();
+            say(what, done, words);
+            return Optional.of(answer.body());
+        }
+
+        private Answer call(String service, HttpRequest.Builder request, String method, String body) {
+            return client.call(service, request.header("Content-Type", body.startsWith("{") ? "application/json" : "application/x-www-form-urlencoded")
+                    .method(method, body.isEmpty() ? HttpRequest.BodyPublishers.noBody() : HttpRequest.BodyPublishers.ofString(body)));
+        }
+
+        /** Tells a failure, with what to do about it. */
+        private boolean good(String what, Answer answer) {
+            if (!answer.ok()) {
+                boolean passing = answer.status() == 0 || answer.status() == 429 || answer.status() >= 500;
+                say(what, passing ? State.UNKNOWN : State.MISSING, answer.sentence() + ": " + advice(answer));
+            }
+            return answer.ok();
+        }
+
+        private String advice(Answer answer) {
+            boolean x = answer.where().contains(URI.create(settings.twitterApiUrl()).getAuthority());
+            String problem = answer.body().path("type").asText() + " " + answer.body().path("reason").asText() + " " + answer.sentence();
+            int code = answer.code();
+            return answer.status() == 0 ? "look at this machine's network, proxy and trust store"
+                    : answer.status() == 429 ? "wait a quarter of an hour and try again"
+                    : answer.status() >= 500 ? "try again later; status.twilio.com and docs.x.com/status tell of failures"
+                    : !x && answer.status() == 401 ? "TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN (or the API key and secret) do not belong together,"
+                            + " copy both from console.twilio.com"
+                    : !x && answer.status() == 404 ? "this account has no such thing; has it a Flex project, and is the SID of this account?"
+                    : !x ? "console.twilio.com, Monitor, Errors may tell more"
+                    : code == 135 ? "this machine's clock is off, switch on time synchronisation (NTP)"
+                    : code == 99 || code == 32 || code == 215 ? "TWITTER_CONSUMER_KEY, TWITTER_CONSUMER_SECRET and the access token do not belong"
+                            + " together, copy all four from developer.x.com, your app, Keys and tokens"
+                    : code == 89 || answer.status() == 401 ? "the token was revoked or the keys are of another app, make a new access token at"
+                            + " developer.x.com, your app, Keys and tokens"
+                    : code == 64 || code == 326 || code == 416 ? "X has suspended or locked the account or the app, ask X"
+                    : code == 93 || problem.contains("oauth1-permissions") ? "give the app 'Read and write and Direct message' at developer.x.com,"
+                            + " then make a new access token"
+                    : answer.status() == 402 ? "the X account has no credits left, buy some at developer.x.com, Billing"
+                    : code == 453 || code == 200 || problem.contains("client-not-enrolled") || problem.contains("client-forbidden")
+                            ? "the X app's access level does not include this, choose a plan that does at developer.x.com"
+                    : problem.contains("unsupported-authentication") ? "X wants an OAuth 2.0 token of the support account for this: let it"
+                            + " authorise the app with the scopes dm.read, tweet.read and users.read, and put the token into TWITTER_USER_TOKEN"
+                    : problem.contains("WebhookLimitExceeded") || problem.contains("Too many resources") ? "the app has all the webhooks it may"
+                            + " have, remove one of them or take an app of its own for the bridge"
+                    : problem.contains("SubscriptionLimitExceeded") ? "the app has all the subscriptions it may have, remove one of them"
+                    : problem.contains("Crc") ? "X got no right answer from " + settings.publicUrl() + "/fromTwitter, is it reachable from"
+                            + " outside, and are the secrets those of this app?"
+                    : problem.contains("UrlValidationFailed") ? "X takes https addresses without a port, of at most 200 characters: see PUBLIC_URL"
+                    : "docs.x.com may tell more";
         }
     }
 }

@@ -6,6 +6,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.TimeUnit;
@@ -27,11 +28,19 @@ final class Command implements AutoCloseable {
         out = Files.createTempFile(logs, "command", ".out");
         err = Files.createTempFile(logs, "command", ".err");
         ProcessBuilder builder = new ProcessBuilder(words).directory(folder.toFile()).redirectOutput(out.toFile()).redirectError(err.toFile());
-        builder.environment().keySet().removeIf(name -> name.matches("(TWITTER|TWILIO|FLEX|MAX)_.*|PUBLIC_URL|NGROK_URL|PORT|HOST|DATA_DIR|LOG_LEVEL"));
+        builder.environment().keySet().removeIf(name -> name.matches("(TWITTER|TWILIO|FLEX|MAX)_.*|PUBLIC_URL|NGROK_.*|AUTO_REGISTER|PORT|HOST|DATA_DIR|LOG_LEVEL"));
         builder.environment().putAll(environment);
         builder.environment().values().removeIf(String::isEmpty);
         process = builder.start();
         input = process.outputWriter(StandardCharsets.UTF_8);
+    }
+
+    /** A command of the jar, in this folder; its output lands there too. */
+    static Command jar(Path folder, Map<String, String> environment, String... words) throws IOException {
+        List<String> all = new ArrayList<>(List.of(Path.of(System.getProperty("java.home"), "bin", "java").toString(), "-XX:TieredStopAtLevel=1",
+                "-jar", JAR.toString()));
+        all.addAll(List.of(words));
+        return new Command(folder, folder, environment, all);
     }
 
     void types(String line) throws IOException {

@@ -17,6 +17,7 @@ import java.util.ArrayList;
 import java.util.Base64;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.CountDownLatch;
 import java.util.stream.IntStream;
@@ -185,7 +186,7 @@ class HardCasesTest {
 
     @Test
     void aRefusedConnectionIsKnownToHaveDoneNothing() {
-        Bridge.Answer answer = new Bridge.Client(Duration.ofSeconds(2)).call(HttpRequest.newBuilder(URI.create("http://127.0.0.1:" + Ports.free() + "/"))
+        Bridge.Answer answer = new Bridge.Client(Duration.ofSeconds(2), new Bridge.Metrics()).call("nobody", HttpRequest.newBuilder(URI.create("http://127.0.0.1:" + Ports.free() + "/"))
                 .POST(HttpRequest.BodyPublishers.ofString("x")));
         assertFalse(answer.sent(), answer::trouble);
     }
@@ -221,8 +222,13 @@ class HardCasesTest {
 
                 @Override
                 public void ended(String customer, String conversation) { }
+
+                @Override
+                public Optional<Bridge.Answer> moved() {
+                    return Optional.empty();
+                }
             };
-            Bridge.Relay relay = new Bridge.Relay(journal, flex, null, Rig.QUICK);
+            Bridge.Relay relay = new Bridge.Relay(journal, flex, null, Rig.QUICK, new Bridge.Metrics());
             relay.start();
             for (String id : List.of("1", "2", "3")) {
                 assertTrue(relay.accept(List.of(new Bridge.Message(Bridge.Direction.TO_FLEX, id, "77", "h", "n", "t", List.of(), "", "", Instant.now()))));
@@ -276,7 +282,7 @@ class HardCasesTest {
     @Test
     void aSlowOwnerDoesNotAskForASecondTask() throws Exception {
         java.nio.file.Path data = Files.createTempDirectory("bridge-test");
-        Bridge.Tempo tempo = new Bridge.Tempo(Duration.ofMillis(5), Duration.ofMillis(50), Duration.ofMillis(1500), Duration.ofSeconds(60), Duration.ofMillis(3000));
+        Bridge.Tempo tempo = new Bridge.Tempo(Duration.ofMillis(5), Duration.ofMillis(50), Duration.ofMillis(1500), Duration.ofSeconds(60), Duration.ofMillis(3000), Duration.ofHours(1));
         try (Rig rig = new Rig(Rig.Generation.CURRENT, Map.of(), tempo)) {
             Bridge second = rig.another(Map.of("PORT", "0", "DATA_DIR", data.toString()));
             Customer ann = rig.customer("18");

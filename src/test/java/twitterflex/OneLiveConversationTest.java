@@ -45,7 +45,7 @@ class OneLiveConversationTest {
     @ParameterizedTest
     @EnumSource
     void twoBridgesSideBySideShareEveryConversation(Rig.Generation generation) throws Exception {
-        Bridge.Tempo tempo = new Bridge.Tempo(Duration.ofMillis(20), Duration.ofMillis(300), Duration.ofSeconds(15), Duration.ofMinutes(1), Duration.ofSeconds(30));
+        Bridge.Tempo tempo = new Bridge.Tempo(Duration.ofMillis(20), Duration.ofMillis(300), Duration.ofSeconds(15), Duration.ofMinutes(1), Duration.ofSeconds(30), Duration.ofHours(1));
         int customers = 200;
         Path data = Files.createTempDirectory("bridge-test");
         int port = Ports.free();

@@ -75,7 +75,7 @@ public final class Registrations {
             Map.entry("GET" + ACCOUNT_1 + "/all/list.json", APP), Map.entry("DELETE" + ACCOUNT_1 + "/{user_id}/all.json", APP),
             Map.entry(ACCOUNT_COUNT_1, APP));
 
-    private static final Set<String> PRIVATE_EVENTS = Set.of("dm.received", "dm.sent", "dm.read", "dm.indicate_typing");
+    private static final Set<String> PRIVATE_EVENTS = Set.of("dm.received", "dm.sent", "dm.read", "dm.indicate_typing", "oauth.revoke");
     private static final int LONGEST_URL = 200;
     private static final int LONGEST_TAG = 200;
 
