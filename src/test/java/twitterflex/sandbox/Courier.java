@@ -12,6 +12,7 @@ import java.util.concurrent.Executor;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
+import java.util.function.BiConsumer;
 import twitterflex.sandbox.SimulatedService.Posted;
 
 /** Delivers webhooks in the background: in order within a lane, lanes side by side, and again after given delays if not taken. */
@@ -30,12 +31,18 @@ final class Courier {
         boolean taken(Posted answer, boolean lastAttempt);
     }
 
+    /** Sees every request as it goes out; what it returns hears of the answer, or of why there was none. */
+    interface Observer {
+        BiConsumer<HttpResponse<String>, Throwable> sent(HttpRequest request);
+    }
+
     private final Executor threads = threads();
     private final HttpClient client = HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).executor(threads)
             .connectTimeout(Duration.ofSeconds(3)).build();
     private final Map<String, CompletableFuture<Void>> lanes = new ConcurrentHashMap<>();
     private int underWay;
     private volatile boolean closed;
+    private volatile Observer observer = request -> (response, failure) -> { };
 
     /** Four threads instead of the client's own many take half the time; they are gone soon after the last webhook. */
     private static Executor threads() {
@@ -46,6 +53,10 @@ final class Courier {
         });
         threads.allowCoreThreadTimeOut(true);
         return threads;
+    }
+
+    void observer(Observer observer) {
+        this.observer = observer;
     }
 
     void deliver(String lane, Duration timeout, List<Duration> delays, Errand errand) {
@@ -73,9 +84,11 @@ final class Courier {
 
     /** One request, its body included in the time-out; a failure is an answer with status 0. */
     CompletableFuture<Posted> ask(HttpRequest request, Duration timeout) {
+        BiConsumer<HttpResponse<String>, Throwable> told = observer.sent(request);
         CompletableFuture<HttpResponse<String>> sent = client.sendAsync(request, HttpResponse.BodyHandlers.ofString());
         return sent.copy().orTimeout(timeout.toMillis(), TimeUnit.MILLISECONDS).handle((response, failure) -> {
             sent.cancel(true);
+            told.accept(response, failure);
             return failure == null ? new Posted(response.statusCode(), response.body()) : new Posted(0, failure.toString());
         });
     }

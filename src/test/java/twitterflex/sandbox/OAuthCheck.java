@@ -69,7 +69,7 @@ final class OAuthCheck {
     }
 
     /** The header's parameters; none at all if one is there twice or the header is not what RFC 5849 section 3.5.1 says. */
-    private static Map<String, String> parameters(String header) {
+    static Map<String, String> parameters(String header) {
         Map<String, String> parameters = new HashMap<>();
         if (HEADER.matcher(header).matches()) {
             Matcher field = FIELD.matcher(header);

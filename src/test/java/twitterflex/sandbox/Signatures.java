@@ -20,14 +20,18 @@ public final class Signatures {
     /** RFC 5849 section 3.4: the signature of a request; {@code parameters} are the query's, a form's, and oauth_* but the signature. */
     public static String oauth(String method, String urlWithoutQuery, Collection<Map.Entry<String, String>> parameters,
             String consumerSecret, String tokenSecret) {
+        String key = percentEncoded(consumerSecret) + "&" + percentEncoded(tokenSecret);
+        return hmac("HmacSHA1", key, oauthBase(method, urlWithoutQuery, parameters).getBytes(StandardCharsets.UTF_8));
+    }
+
+    /** The signature base string: what is signed. */
+    static String oauthBase(String method, String urlWithoutQuery, Collection<Map.Entry<String, String>> parameters) {
         String sorted = parameters.stream()
                 .map(parameter -> Map.entry(percentEncoded(parameter.getKey()), percentEncoded(parameter.getValue())))
                 .sorted(Map.Entry.<String, String>comparingByKey().thenComparing(Map.Entry.comparingByValue()))
                 .map(parameter -> parameter.getKey() + "=" + parameter.getValue())
                 .collect(Collectors.joining("&"));
-        String base = method + "&" + percentEncoded(urlWithoutQuery) + "&" + percentEncoded(sorted);
-        String key = percentEncoded(consumerSecret) + "&" + percentEncoded(tokenSecret);
-        return hmac("HmacSHA1", key, base.getBytes(StandardCharsets.UTF_8));
+        return method + "&" + percentEncoded(urlWithoutQuery) + "&" + percentEncoded(sorted);
     }
 
     /** The value of x-twitter-webhooks-signature for these bytes, and of response_token for a crc_token. */
@@ -37,11 +41,16 @@ public final class Signatures {
 
     /** The value of X-Twilio-Signature: the URL, then every name with each of its values once, all sorted. */
     public static String twilioWebhook(String url, Collection<Map.Entry<String, String>> form, String authToken) {
+        return hmac("HmacSHA1", authToken, twilioSigned(url, form).getBytes(StandardCharsets.UTF_8));
+    }
+
+    /** What Twilio signs. */
+    static String twilioSigned(String url, Collection<Map.Entry<String, String>> form) {
         Map<String, TreeSet<String>> sorted = new TreeMap<>();
         form.forEach(field -> sorted.computeIfAbsent(field.getKey(), name -> new TreeSet<>()).add(field.getValue()));
         StringBuilder signed = new StringBuilder(url);
         sorted.forEach((name, values) -> values.forEach(value -> signed.append(name).append(value)));
-        return hmac("HmacSHA1", authToken, signed.toString().getBytes(StandardCharsets.UTF_8));
+        return signed.toString();
     }
 
     /** RFC 3986: all but letters, digits and {@code - . _ ~}. */

@@ -44,7 +44,7 @@ public abstract class SimulatedService implements AutoCloseable {
 
     /** One request and what became of it; status 0: the connection was closed without an answer. */
     public record Exchange(Instant at, String method, String target, String operation, Map<String, String> requestHeaders,
-            String requestBody, int status, String responseBody, long millis) { }
+            String requestBody, int status, Map<String, String> responseHeaders, String responseBody, long millis) { }
 
     /** What a request of the sandbox's own brought back; status 0: no answer, and the body says why. */
     public record Posted(int status, String body) { }
@@ -247,7 +247,7 @@ public abstract class SimulatedService implements AutoCloseable {
     private Reply carriedOut(Instant at, Request request, Fault fault) throws InterruptedException {
         Reply reply = suffer(fault, request);
         record(new Exchange(at, request.method(), request.target(), request.operation(), request.headers(), request.text(),
-                reply.status(), reply.body(), Duration.between(at, Instant.now()).toMillis()));
+                reply.status(), reply.headers(), reply.body(), Duration.between(at, Instant.now()).toMillis()));
         return reply;
     }
 
