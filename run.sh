@@ -33,8 +33,8 @@ case $command in
   serve | setup | check | failed | retry) build; run -jar "$jar" "$command" "$@" ;;
   help | -h | --help)
     cat <<'HELP'
-./run.sh demo         plays a conversation between simulated X and Flex across the bridge, and lets you type on;
-                      --once plays it once and reports, --classic with the original's APIs, --verbose with the bridge's log
+./run.sh demo         a page, and the terminal, on which you see the bridge at work between simulated X and Flex, with a guided tour;
+                      --once plays the tour and reports, --classic with the original's APIs, --verbose with the bridge's log
 ./run.sh              runs the bridge with .env and the environment (the environment wins); the same as ./run.sh serve
 ./run.sh failed       lists the messages a service refused for good
 ./run.sh retry [ID]   puts a refused message, or all of them, back

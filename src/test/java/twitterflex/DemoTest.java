@@ -11,6 +11,7 @@ import java.io.InputStream;
 import java.net.InetSocketAddress;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermissions;
 import java.util.List;
 import java.util.Map;
 import java.util.jar.JarEntry;
@@ -33,14 +34,20 @@ class DemoTest {
     private Path temporary;
 
     private Command demo(String... options) throws IOException {
-        return demo("", 10_000, options);
+        return demo("", 30_000, options);
     }
 
     private Command demo(String firstOfClassPath, int patience, String... options) throws IOException {
+        return new Command(logs, logs, Map.of(), demo(firstOfClassPath, patience, false, options));
+    }
+
+    private List<String> demo(String firstOfClassPath, int patience, boolean browser, String... options) {
+        String classPath = String.join(File.pathSeparator, firstOfClassPath, Command.JAR.toString(),
+                Path.of("target", "test-classes").toAbsolutePath().toString());
         List<String> java = List.of(Path.of(System.getProperty("java.home"), "bin", "java").toString(), "-XX:+UseSerialGC",
-                "-XX:TieredStopAtLevel=1", "-Djava.io.tmpdir=" + temporary, "-Ddemo.patience=" + patience, "-cp", String.join(File.pathSeparator,
-                        firstOfClassPath, Command.JAR.toString(), Path.of("target", "test-classes").toAbsolutePath().toString()), "twitterflex.sandbox.Demo");
-        return new Command(logs, logs, Map.of(), Stream.concat(java.stream(), Stream.of(options)).toList());
+                "-XX:TieredStopAtLevel=1", "-Ddemo.browser=" + browser, "-Djava.io.tmpdir=" + temporary, "-Ddemo.patience=" + patience,
+                "-cp", classPath, "twitterflex.sandbox.Demo");
+        return Stream.concat(java.stream(), Stream.of(options)).toList();
     }
 
     private void assertNothingIsLeft() throws IOException {
@@ -54,8 +61,8 @@ class DemoTest {
     void everyHopArrives(String options) throws Exception {
         try (Command demo = demo(options.split(" "))) {
             assertEquals(0, demo.status(), () -> text(demo));
-            assertTrue(demo.output().matches("(?s).*\\R11 of 11 hops arrived in \\d+ ms\\R"), () -> text(demo));
-            assertEquals(11, demo.output().lines().filter(line -> line.startsWith("✓")).count());
+            assertTrue(demo.output().matches("(?s).*\\R18 of 18 hops arrived in \\d+ ms\\R"), () -> text(demo));
+            assertEquals(18, demo.output().lines().filter(line -> line.startsWith("✓")).count());
             assertFalse(demo.output().contains("✗"));
             assertEquals("", demo.errors());
             assertEquals(options.contains("--verbose"), demo.output().contains("INFO listening on"));
@@ -86,6 +93,35 @@ class DemoTest {
     }
 
     @Test
+    void theTourCanBePlayedInTheTerminalToo() throws Exception {
+        try (Command demo = demo()) {
+            demo.awaits("Your turn:");
+            demo.types("tour");
+            demo.awaits("18 of 18 hops arrived");
+            demo.types("quit");
+            assertEquals(0, demo.status(), () -> text(demo));
+            assertFalse(demo.output().contains("✗"), () -> text(demo));
+        }
+    }
+
+    @Test
+    void withADisplayThePageOpensByItself() throws Exception {
+        Path opened = logs.resolve("opened");
+        for (String name : List.of("xdg-open", "open")) {
+            Path opener = Files.writeString(logs.resolve(name), "#!/bin/sh\necho \"$1\" > '" + opened + "'\n");
+            Files.setPosixFilePermissions(opener, PosixFilePermissions.fromString("rwx------"));
+        }
+        Map<String, String> screen = Map.of("DISPLAY", ":0", "PATH", logs + File.pathSeparator + System.getenv("PATH"));
+        try (Command demo = new Command(logs, logs, screen, demo("", 30_000, true))) {
+            demo.awaits("Your turn:");
+            Rig.until("the browser is asked", () -> Files.exists(opened) && opened.toFile().length() > 0);
+            assertTrue(demo.output().contains("The page is open in your browser: " + Files.readString(opened)), () -> text(demo));
+            demo.types("quit");
+            assertEquals(0, demo.status(), () -> text(demo));
+        }
+    }
+
+    @Test
     void withoutATerminalItEndsWithItsInput() throws Exception {
         try (Command demo = demo()) {
             demo.endsInput();
@@ -112,7 +148,7 @@ class DemoTest {
             demo.awaits("is process");
             demo.process().children().forEach(ProcessHandle::destroyForcibly);
             assertEquals(1, demo.status(), () -> text(demo));
-            assertFalse(demo.output().contains("11 of 11"), () -> text(demo));
+            assertFalse(demo.output().contains("18 of 18"), () -> text(demo));
         }
     }
 
@@ -120,9 +156,9 @@ class DemoTest {
     void hopsThatDoNotArriveFailTheDemo() throws Exception {
         try (Command demo = demo(standIn().toString(), 100, "--once")) {
             assertEquals(1, demo.status(), () -> text(demo));
-            assertTrue(demo.output().contains("\n0 of 11 hops arrived in "), () -> text(demo));
-            assertEquals(11, demo.output().lines().filter(line -> line.startsWith("✗") && line.contains(" ms ")).count());
-            assertEquals(11, demo.output().lines().filter(line -> line.contains("expected: ")).count());
+            assertTrue(demo.output().contains("\n0 of 18 hops arrived in "), () -> text(demo));
+            assertEquals(18, demo.output().lines().filter(line -> line.startsWith("✗") && line.contains(" ms ")).count());
+            assertEquals(18, demo.output().lines().filter(line -> line.contains("expected: ")).count());
             assertTrue(demo.output().contains("I take everything and do nothing"), "the log of the bridge");
             assertNothingIsLeft();
         }

@@ -22,28 +22,57 @@ final class BridgeProcess {
     private final int port = Ports.free();
     private final Path folder = Files.createTempDirectory("twitter-flex-demo");
     private final Path log = folder.resolve("bridge.log");
-    private Process process;
+    private Map<String, String> settings;
+    private IntConsumer died;
+    private volatile Process process;
     private volatile boolean closing;
 
     BridgeProcess() throws IOException { }
 
     /** @param died hears the exit status of a bridge that ends by itself */
     void start(Map<String, String> settings, IntConsumer died) throws IOException {
+        this.settings = settings;
+        this.died = died;
+        Runtime.getRuntime().addShutdownHook(new Thread(this::close, "close"));
+        launch();
+    }
+
+    /** Starts it, for the first time or again, on the same port and folder; one that was not killed stays. */
+    synchronized boolean launch() throws IOException {
+        if (closing || process != null) {
+            return false;
+        }
         Path jar = Path.of(URI.create(Bridge.class.getProtectionDomain().getCodeSource().getLocation().toString()));
         ProcessBuilder builder = new ProcessBuilder(Path.of(System.getProperty("java.home"), "bin", "java").toString(),
                 "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-jar", jar.toString());
         builder.environment().keySet().removeIf(name -> name.matches("(TWITTER|TWILIO|FLEX|MAX)_.*|PUBLIC_URL|NGROK_URL|HOST|LOG_LEVEL"));
         builder.environment().putAll(Map.of("PORT", String.valueOf(port), "PUBLIC_URL", url(), "DATA_DIR", "data"));
         builder.environment().putAll(settings);
-        Runtime.getRuntime().addShutdownHook(new Thread(this::close, "close"));
         // Its own folder, so that no .env is read.
-        process = builder.directory(folder.toFile()).redirectErrorStream(true).redirectOutput(log.toFile()).start();
+        Process started = builder.directory(folder.toFile()).redirectErrorStream(true)
+                .redirectOutput(ProcessBuilder.Redirect.appendTo(log.toFile())).start();
+        process = started;
         // Ctrl-C reaches the bridge as well; the pause lets our own end be known before its.
-        process.onExit().thenRunAsync(() -> {
-            if (!closing) {
-                died.accept(process.exitValue());
+        started.onExit().thenRunAsync(() -> {
+            if (!closing && started == process) {
+                died.accept(started.exitValue());
             }
         }, CompletableFuture.delayedExecutor(300, TimeUnit.MILLISECONDS));
+        return true;
+    }
+
+    /** As {@code kill -9} does: no hook runs, nothing is flushed. Its death is not told. */
+    synchronized void kill() {
+        Process victim = process;
+        process = null;
+        if (victim != null) {
+            victim.destroyForcibly().onExit().join();
+        }
+    }
+
+    boolean runs() {
+        Process running = process;
+        return running != null && running.isAlive();
     }
 
     String url() {
@@ -72,15 +101,13 @@ final class BridgeProcess {
     private void close() {
         closing = true;
         try {
-            if (process != null) {
-                process.destroyForcibly().waitFor();
-            }
+            kill();
             try (Stream<Path> files = Files.walk(folder)) {
                 for (Path file : files.sorted(Comparator.reverseOrder()).toList()) {
                     Files.delete(file);
                 }
             }
-        } catch (IOException | InterruptedException e) {
+        } catch (IOException e) {
             System.err.println("left behind: " + folder + " (" + e + ")");
         }
     }

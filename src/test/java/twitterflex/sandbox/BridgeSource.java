@@ -1,0 +1,129 @@
+package twitterflex.sandbox;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.regex.Pattern;
+import java.util.stream.Stream;
+
+/** Finds in {@code Bridge.java} the lines that do something, by the name of the method or type: line numbers would go stale. */
+final class BridgeSource {
+
+    static final Path FILE = Path.of("src/main/java/twitterflex/Bridge.java");
+
+    /** From the first line of its comment to its closing brace; lines count from 1. */
+    record Excerpt(String name, int first, int last, String text) { }
+
+    private final List<String> lines;
+
+    private BridgeSource(List<String> lines) {
+        this.lines = lines;
+    }
+
+    /** As it stands now; without the file, as beside a bare jar, nothing is found in it. */
+    static BridgeSource read(Path file) {
+        try {
+            return new BridgeSource(Files.readAllLines(file));
+        } catch (IOException absent) {
+            return new BridgeSource(List.of());
+        }
+    }
+
+    /** @param name the way to a method or type, such as {@code Signatures.x} or {@code Relay.Side.again} */
+    Optional<Excerpt> find(String name) {
+        int first = 0;
+        int last = lines.size() - 1;
+        String[] way = name.split("\\.");
+        for (int depth = 0; depth < way.length; depth++) {
+            int declared = declaration(way[depth], 4 * (depth + 1), first, last);
+            if (declared < 0) {
+                return Optional.empty();
+            }
+            first = declared;
+            last = end(declared, 4 * (depth + 1));
+        }
+        int from = comment(first);
+        return Optional.of(new Excerpt(name, from + 1, last + 1, String.join("\n", lines.subList(from, last + 1)).stripIndent()));
+    }
+
+    /** Members stand at one depth, and statements deeper: whatever names it there followed by a parenthesis or as a type is it. */
+    private int declaration(String name, int indent, int first, int last) {
+        Pattern member = Pattern.compile(" {" + indent + "}(?![/* ])[^=]*?(?:(?:class|interface|record|enum) " + name + "\\b|\\b" + name
+                + "\\().*");
+        for (int line = first; line <= last; line++) {
+            if (member.matcher(lines.get(line)).matches()) {
+                return line;
+            }
+        }
+        return -1;
+    }
+
+    private int end(int declared, int indent) {
+        if (lines.get(declared).endsWith("}") || lines.get(declared).endsWith(";")) {
+            return declared;
+        }
+        int line = declared + 1;
+        while (line < lines.size() - 1 && !lines.get(line).startsWith(" ".repeat(indent) + "}")) {
+            line++;
+        }
+        return line;
+    }
+
+    private int comment(int declared) {
+        int line = declared;
+        while (line > 0 && lines.get(line - 1).strip().matches("(/\\*\\*|\\*|//(?! -)).*")) {
+            line--;
+        }
+        return line;
+    }
+
+    /** The names of what does the bridge's part in this exchange, in the order in which it happens. */
+    static List<String> partsOf(Wire.Call call) {
+        List<String> names = new ArrayList<>();
+        if (call.to().equals(Wire.BRIDGE)) {
+            names.addAll(call.method().equals("GET") ? List.of("challenge", "Signatures.x")
+                    : call.from().equals(Wire.X) ? List.of("signedByX", "Signatures.x", "Signatures.same", "fromTwitter", "FromX.read",
+                            "keep")
+                    : List.of("signedByTwilio", "Signatures.isTwilios", "Signatures.twilio", "fromFlex", "FromFlex.read", "keep"));
+            if (call.status() == 403) {
+                names.removeIf(name -> name.startsWith("from") || name.startsWith("From") || name.equals("keep"));
+                names.add("refused");
+            }
+            return names;
+        }
+        names.addAll(call.to().equals(Wire.X) ? toX(call) : toFlex(call));
+        if (call.status() == 0 || call.status() == 429 || call.status() >= 500) {
+            names.addAll(List.of("Answer.outcome", "Relay.work", "Relay.Side.again", "Relay.Side.after"));
+        }
+        return names;
+    }
+
+    private static List<String> toX(Wire.Call call) {
+        String api = call.target().startsWith("/1.1/") ? "X11" : "X2";
+        return call.method().equals("GET") ? List.of("X.deliver", api + ".newest", "X.request", "Signatures.oauthBase")
+                : List.of("X.deliver", api + ".body", "X.request", "Signatures.oauth", "Signatures.oauthBase");
+    }
+
+    private static List<String> toFlex(Wire.Call call) {
+        boolean chat = call.target().startsWith("/chat/") || call.target().startsWith("/flex-api/v1/Channels");
+        String flex = chat ? "FlexChat" : "FlexConversations";
+        Stream<String> what;
+        if (call.target().contains("/Messages")) {
+            what = Stream.of(".deliver", "Twilio.postParts");
+        } else if (call.target().contains("/Webhooks")) {
+            what = Stream.of(chat ? ".deliver" : ".complete", "Twilio.ensureWebhook");
+        } else if (chat) {
+            what = Stream.of(".deliver");
+        } else if (call.target().contains("/Interactions")) {
+            what = Stream.of(".complete", ".routing", ".channel");
+        } else if (call.target().contains("/Tasks")) {
+            what = Stream.of(".findTask");
+        } else {
+            what = call.target().contains("/Participants") ? Stream.of(".complete") : Stream.of(".open", ".create");
+        }
+        return Stream.concat(what.map(name -> name.startsWith(".") ? flex + name : name), Stream.of("Signatures.basic")).toList();
+    }
+}

@@ -1,0 +1,178 @@
+package twitterflex.sandbox;
+
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.time.Instant;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
+import java.util.stream.Collectors;
+import java.util.stream.IntStream;
+import java.util.stream.Stream;
+
+/** The stage as the page is told of it, in JSON. Whatever anybody has typed stays a JSON string. */
+final class DemoState {
+
+    private static final int MESSAGES_SHOWN = 200;
+
+    private final Stage stage;
+    private final Guide guide;
+
+    DemoState(Stage stage, Guide guide) {
+        this.stage = stage;
+        this.guide = guide;
+    }
+
+    /** All but the wire. */
+    ObjectNode now() {
+        List<Chat> chats = stage.flex.chats();
+        Set<String> read = chats.stream().flatMap(chat -> chat.messages().stream())
+                .map(message -> Json.parse(message.attributes()).path("x_dm_id").asText()).collect(Collectors.toSet());
+        Map<String, Integer> taken = stage.flex.webhookDeliveries().stream().collect(Collectors.toMap(
+                SimulatedFlex.WebhookDelivery::messageSid, SimulatedFlex.WebhookDelivery::status, (before, last) -> last));
+        return Json.object("generation", stage.classic ? "classic" : "current", "bridge", bridge(),
+                "troubles", stage.troubles().stream().map(trouble -> name(trouble)).sorted().toList(),
+                "people", Json.array(stage.people().stream().map(person -> person(person, read)).toList()),
+                "chats", Json.array(IntStream.range(0, chats.size()).mapToObj(i -> chat(chats, i, taken)).flatMap(Optional::stream)
+                        .toList()),
+                "tour", tour());
+    }
+
+    static String name(Enum<?> constant) {
+        return constant.name().toLowerCase(Locale.ROOT).replace('_', '-');
+    }
+
+    private ObjectNode bridge() {
+        Stage.Health health = stage.recentHealth();
+        String state = health.alive() ? "running" : stage.bridge.runs() ? "starting" : "killed";
+        return Json.object("state", state, "status", health.status(), "reason", health.reason(), "counts", health.counts(), "lost",
+                stage.lost().size());
+    }
+
+    private ObjectNode person(Stage.Person person, Set<String> read) {
+        record Shown(Instant at, ObjectNode message) { }
+        Customer customer = person.customer();
+        Stream<Shown> written = person.written().stream().map(message -> new Shown(message.at(), Json.object("id", message.id(),
+                "from", "customer", "text", message.text(), "at", message.at().toEpochMilli(),
+                "state", read.contains(message.id()) ? "arrived" : stage.x.delivered(message.id()) ? "taken" : "sent")));
+        Stream<Shown> received = customer.inbox().stream().map(dm -> new Shown(dm.at(), Json.object("id", dm.id(), "from", "support",
+                "text", dm.text(), "at", dm.at().toEpochMilli(),
+                "options", person.mayStillChoose(dm) ? dm.options() : List.of(), "buttons", dm.buttons())));
+        List<ObjectNode> messages = Stream.concat(written, received).sorted(Comparator.comparing(Shown::at)).map(Shown::message).toList();
+        return Json.object("id", customer.id(), "handle", customer.handle(), "name", customer.name(), "messages",
+                Json.array(last(messages)));
+    }
+
+    /** A chat is something for an agent once it has a task. */
+    private Optional<ObjectNode> chat(List<Chat> all, int index, Map<String, Integer> taken) {
+        Chat chat = all.get(index);
+        long before = all.subList(0, index).stream().filter(earlier -> earlier.identity().equals(chat.identity())).count();
+        return stage.task(chat).map(task -> Json.object("sid", chat.sid(), "person", chat.identity().replace("twitter-", ""), "ordinal",
+                before + 1,
+                "open", chat.open(), "accepted", stage.hasAccepted(chat), "task", task.sid(),
+                "messages", Json.array(last(chat.messages().stream().map(message -> posted(message, taken)).toList()))));
+    }
+
+    private static ObjectNode posted(Chat.Posted message, Map<String, Integer> taken) {
+        String from = message.author().equals(SimulatedFlex.AGENT) ? "agent" : message.author().equals("twitter-bridge") ? "bridge"
+                : "customer";
+        ObjectNode shown = Json.object("id", message.sid(), "from", from, "text", message.body(), "at", message.at().toEpochMilli());
+        if (from.equals("agent")) {
+            Integer status = taken.get(message.sid());
+            shown.put("state", status == null ? "sent" : status == 200 ? "taken" : "lost");
+        }
+        return shown;
+    }
+
+    private static <T> List<T> last(List<T> all) {
+        return all.subList(Math.max(0, all.size() - MESSAGES_SHOWN), all.size());
+    }
+
+    private ObjectNode tour() {
+        Tour tour = guide.tour();
+        List<ObjectNode> steps = new ArrayList<>();
+        for (int i = 0; i < tour.steps.size(); i++) {
+            List<Tour.Result> results = tour.results(i);
+            steps.add(Json.object("title", tour.steps.get(i).title(), "explanation", tour.steps.get(i).explanation(),
+                    "state", name(state(results)), "hops", Json.array(results.stream().map(DemoState::hop).toList())));
+        }
+        return Json.object("person", tour.person.customer().id(), "next", tour.next(), "leading", guide.leading(),
+                "busy", guide.busy(), "steps", Json.array(steps));
+    }
+
+    private static Tour.State state(List<Tour.Result> results) {
+        Set<Tour.State> states = results.stream().map(Tour.Result::state).collect(Collectors.toSet());
+        return states.size() == 1 ? states.iterator().next() : states.contains(Tour.State.PLAYING) || states.contains(Tour.State.WAITING)
+                ? Tour.State.PLAYING : Tour.State.FAILED;
+    }
+
+    private static ObjectNode hop(Tour.Result result) {
+        return Json.object("route", result.hop().route(), "what", result.hop().what(), "expected", result.hop().expected(),
+                "state", name(result.state()), "millis", result.millis(), "trouble", result.trouble());
+    }
+
+    // The wire.
+
+    /** A line of the wire. */
+    ObjectNode line(Wire.Call call) {
+        double at = call.at().toEpochMilli() + call.at().getNano() % 1_000_000 / 1e6;
+        if (call.method().equals(Wire.EVENT)) {
+            return Json.object("n", call.number(), "at", at, "event", call.target());
+        }
+        Optional<SignatureCheck> check = check(call);
+        return Json.object("n", call.number(), "at", at, "what", what(call),
+                "from", SignatureCheck.forged(check) ? "forger" : call.from(), "to", call.to(),
+                "method", call.method(), "target", call.target(), "status", call.status(), "millis", call.millis());
+    }
+
+    /** What it is for, in a few words. */
+    private static String what(Wire.Call call) {
+        String path = call.target().replaceAll("\\?.*", "");
+        boolean get = call.method().equals("GET");
+        if (call.to().equals(Wire.BRIDGE)) {
+            return call.from().equals(Wire.FLEX) ? "webhook " + Form.parse(call.body()).first("EventType")
+                    : get ? "challenge-response check" : call.body().contains("\"dm.sent\"") || call.body().contains("\"source_app_id\"") ? "webhook: our own message"
+                    : "webhook: a Direct Message";
+        }
+        if (call.to().equals(Wire.X)) {
+            return get ? "looks whether it has arrived already" : "sends a Direct Message";
+        }
+        String last = path.replaceAll("/([A-Z]{2}[0-9a-f]{32}|twitter-[0-9-]+)(?=/|$)", "").replaceAll(".*/", "");
+        return switch (last) {
+            case "ParticipantConversations" -> "looks for the customer's chats";
+            case "Conversations" -> get ? "reads the chat" : "opens a chat";
+            case "Participants" -> "lets the customer join it";
+            case "Webhooks" -> get ? "looks at the chat's webhooks" : call.method().equals("DELETE") ? "removes a webhook"
+                    : "registers its webhook";
+            case "Interactions" -> "asks for a task";
+            case "Tasks" -> "looks for its task";
+            case "Messages" -> get ? "reads the newest messages" : "posts the message";
+            case "Channels" -> get ? "reads the chat" : "opens the chat, or finds it";
+            default -> last;
+        };
+    }
+
+    /** All there is to know about an exchange, with secrets masked, and the lines of the program that did it. */
+    ObjectNode details(Wire.Call call) {
+        BridgeSource source = BridgeSource.read(BridgeSource.FILE);
+        ObjectNode details = line(call);
+        details.set("requestHeaders", Json.object("all", SignatureCheck.masked(call.headers())).path("all"));
+        details.put("requestBody", call.body());
+        details.set("answerHeaders", Json.object("all", call.answerHeaders()).path("all"));
+        details.put("answer", call.answer());
+        check(call).ifPresent(check -> details.set("check", Json.object("name", check.name(), "by", check.checkedBy(), "how", check.how(),
+                "key", check.key(), "signed", check.signed(), "given", check.given(), "holds", check.holds())));
+        details.set("source", Json.array(BridgeSource.partsOf(call).stream().distinct().map(source::find).flatMap(Optional::stream)
+                .map(excerpt -> Json.object("name", excerpt.name(), "first", excerpt.first(), "last", excerpt.last(), "text",
+                        excerpt.text()))
+                .toList()));
+        return details;
+    }
+
+    private Optional<SignatureCheck> check(Wire.Call call) {
+        return SignatureCheck.of(call, SimulatedX.sampleKeys(), stage.flex.account, stage.bridge.url(), stage.x.url());
+    }
+}
