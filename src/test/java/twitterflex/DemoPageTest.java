@@ -1,0 +1,436 @@
+package twitterflex;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import java.awt.image.BufferedImage;
+import java.io.ByteArrayInputStream;
+import java.io.File;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Optional;
+import java.util.stream.Stream;
+import javax.imageio.ImageIO;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.TestInstance;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import twitterflex.sandbox.SimulatedFlex;
+import twitterflex.sandbox.SimulatedX;
+
+/** The demo's page in a real browser, with mouse and keyboard: what people show each other has to work, and to be honest. */
+@TestInstance(TestInstance.Lifecycle.PER_CLASS)
+class DemoPageTest {
+
+    private static final System.Logger LOG = System.getLogger(DemoPageTest.class.getName());
+    private static final String ARRIVED = "document.querySelectorAll('#steps [data-state=arrived]').length";
+    private static final String FAILED = "document.querySelectorAll('#steps [data-state=failed]').length";
+
+    private DemoCommand current;
+    private DemoCommand classic;
+    private Chromium browser;
+
+    @BeforeAll
+    void start(@TempDir Path logs) throws Exception {
+        Optional<Path> binary = Chromium.binary();
+        if (binary.isEmpty()) {
+            LOG.log(System.Logger.Level.WARNING, "The demo's page is not tested: there is no chromium or google-chrome on the PATH.");
+        }
+        assumeTrue(binary.isPresent(), "no chromium or google-chrome on the PATH");
+        current = new DemoCommand(logs);
+        classic = new DemoCommand(logs, "--classic");
+        browser = new Chromium(binary.get());
+    }
+
+    @AfterAll
+    void stop() throws Exception {
+        for (AutoCloseable one : Arrays.asList(browser, current, classic)) {
+            if (one != null) {
+                one.close();
+            }
+        }
+    }
+
+    @BeforeEach
+    void openThePage() {
+        browser.looks(1280, 800, false);
+        open(current);
+    }
+
+    @AfterEach
+    void nothingWentWrongInThePage() {
+        assertEquals(List.of(), browser.errors());
+    }
+
+    private void open(DemoCommand demo) {
+        browser.open(demo.url());
+        browser.until("state && state.bridge.state === 'running'");
+    }
+
+    // The tour.
+
+    @Test
+    void theTourLeadsByItselfPausesAndSurvivesAReload(@TempDir Path logs) throws Exception {
+        try (DemoCommand fresh = new DemoCommand(logs)) {
+            open(fresh);
+            assertEquals(0, browser.evaluate(ARRIVED).asInt());
+            clickOn("#play");
+            browser.until(ARRIVED + " >= 7");
+            clickOn("#play"); // which says Pause by now
+            browser.until("!state.tour.leading && !state.tour.busy && state.bridge.counts.pending === 0");
+            photograph();
+            assertTrue(browser.evaluate(ARRIVED).asInt() < 10, "paused after the last step");
+            String before = everything();
+            browser.reload();
+            browser.until("state && state.bridge.state === 'running' && calls.size > 0");
+            assertEquals(before, everything());
+            clickOn("#play"); // which says Play on
+            browser.until(ARRIVED + " === 10 && !state.tour.busy && state.bridge.counts.pending === 0");
+            assertEquals(0, browser.evaluate(FAILED).asInt());
+            assertEquals("Play it again", browser.evaluate("$('play').textContent").asText());
+            assertEquals(List.of(16, 16, 0, 0, 1, 2), Stream.of("accepted", "delivered", "waiting", "refused", "duplicates", "forged")
+                    .map(this::count).toList());
+            for (String event : List.of("Flex goes down", "Flex is back", "X limits the rate", "kill -9", "started again", "answer lost")) {
+                assertTrue(browser.holds("[...document.querySelectorAll('#calls .event')].some(one => one.textContent.includes('"
+                        + event + "'))"), event);
+            }
+            browser.open("about:blank"); // before its server is gone
+        }
+    }
+
+    /** What is to be seen of the wire and of both conversations. */
+    private String everything() {
+        return browser.evaluate("[...document.querySelectorAll('#calls li')].map(one => one.textContent).join('\\n') + "
+                + "$('messages').innerText + $('posted').innerText + $('steps').innerText").asText();
+    }
+
+    /** For the README: {@code ./run.sh test -Dtest=DemoPageTest -Ddemo.screenshot=src/docs/demo.png}. */
+    private void photograph() throws IOException {
+        // Written anew, because Chromium takes less time over it and more space.
+        BufferedImage picture = ImageIO.read(new ByteArrayInputStream(browser.screenshot()));
+        assertTrue(ImageIO.write(picture, "png", new File(System.getProperty("demo.screenshot", "target/demo-page.png"))));
+    }
+
+    @Test
+    void theTourGoesStepByStepWithACustomerNobodyKnows() {
+        act("again");
+        browser.until("state.tour.next === 0");
+        for (int step = 1; step <= 3; step++) {
+            browser.until("!$('next').disabled");
+            clickOn("#next");
+            browser.until(ARRIVED + " === " + step);
+            browser.until("!$('next').disabled");
+            assertEquals(step, browser.evaluate("state.tour.next").asInt(), "one click, one step");
+        }
+        assertTrue(browser.holds("person === state.tour.person && $('messages').textContent.includes('It left this morning')"));
+        assertTrue(browser.holds("$('step-title').textContent.startsWith('3. ') && $('hops').textContent.includes(' ms')"));
+    }
+
+    // What can go wrong.
+
+    @Test
+    void whileFlexIsDownMessagesWaitAndThenArriveInOrder() {
+        newCustomer();
+        toggle("flex-down", true);
+        customerWrites("one");
+        customerWrites("two");
+        browser.until("Number(" + counter("waiting") + ") >= 2");
+        browser.until(onTheWire("'503'"));
+        toggle("flex-down", false);
+        browser.until(agentHasRead("one", "two"));
+        browser.until("Number(" + counter("waiting") + ") === 0");
+    }
+
+    @Test
+    void whileXLimitsTheRateAnswersWaitAndThenArrive() {
+        newCustomer();
+        customerWrites("hello");
+        accept();
+        toggle("x-limited", true);
+        agentWrites("patience");
+        browser.until(onTheWire("'429'"));
+        browser.until("Number(" + counter("waiting") + ") >= 1");
+        assertFalse(browser.holds("$('messages').textContent.includes('patience')"));
+        toggle("x-limited", false);
+        browser.until("$('messages').textContent.includes('patience')");
+    }
+
+    @Test
+    void whatXDeliversTwiceArrivesOnce() {
+        newCustomer();
+        int before = count("duplicates");
+        toggle("x-twice", true);
+        customerWrites("again and again");
+        browser.until("Number(" + counter("duplicates") + ") > " + before);
+        toggle("x-twice", false);
+        browser.until("state.bridge.counts.pending === 0");
+        browser.until(agentHasRead("again and again"));
+    }
+
+    @Test
+    void whatWasDoneWithoutAnAnswerIsNotDoneTwice() {
+        newCustomer();
+        toggle("lose-answer", true);
+        customerWrites("once only");
+        browser.until("!state.troubles.includes('lose-answer')");
+        browser.until("state.bridge.counts.pending === 0");
+        browser.until(agentHasRead("once only"));
+        browser.until(onTheWire("'lost'"));
+        browser.until(onTheWire("'reads the newest messages'"));
+    }
+
+    @Test
+    void aForgedWebhookIsRefusedAndCounted() {
+        int before = count("forged");
+        clickOn("[data-do=forge]");
+        browser.until("Number(" + counter("forged") + ") === " + (before + 2));
+        browser.until("[...document.querySelectorAll('#calls [data-service=forger]')].slice(-2).every(one => "
+                + "one.textContent.includes('403'))");
+        browser.click("[...document.querySelectorAll('#calls [data-service=forger] button')].pop()");
+        browser.until("$('details').open");
+        assertTrue(browser.holds("$('proof').textContent.includes('it does not hold') && "
+                + "$('proof').textContent.includes('signedByTwilio')"));
+    }
+
+    @Test
+    void aKilledBridgeDeliversWhatItHadTakenOnceItIsStartedAgain() {
+        newCustomer();
+        toggle("flex-down", true);
+        customerWrites("still there?");
+        browser.until("Number(" + counter("waiting") + ") >= 1");
+        clickOn("#kill");
+        browser.until("$('bridge').textContent === 'bridge is dead' && " + counter("waiting") + " === '–'");
+        customerWrites("and now?");
+        browser.until(onTheWire("'lost'"));
+        toggle("flex-down", false);
+        clickOn("#kill"); // which says Start it again by now
+        browser.until("$('bridge').textContent === 'bridge runs'");
+        browser.until(agentHasRead("still there?", "and now?"));
+    }
+
+    // The people.
+
+    @Test
+    void textFromEitherSideIsNeverHtml() {
+        String hostile = "<img src=x onerror=\"window.broken = true\"><script>window.broken = true</script>";
+        newCustomer();
+        customerWrites(hostile);
+        accept();
+        agentWrites("No " + hostile + " https://example.com/?a=\"><img>");
+        browser.until("$('messages').textContent.includes('No <img src=x')");
+        assertTrue(browser.holds("$('posted').innerText.includes(" + quoted(hostile) + ") && $('messages').innerText.includes("
+                + quoted(hostile) + ")"));
+        assertTrue(browser.holds("$('tasks').textContent.includes('<img src=x')"), "the preview as well");
+        browser.click("[...document.querySelectorAll('#calls button')].filter(one => one.textContent.includes('sends a Direct "
+                + "Message')).pop()");
+        browser.until("$('details').open && $('details-body').textContent.includes('onerror')");
+        assertTrue(browser.holds("window.broken === undefined && document.querySelectorAll('main img, main script, dialog img, dialog "
+                + "script').length === 0"));
+        assertEquals("https://example.com/?a=", browser.evaluate("[...document.querySelectorAll('#messages a')].pop().href").asText());
+    }
+
+    @Test
+    void quickRepliesCanBeTappedAndAreGoneOnceAnswered() {
+        open(classic);
+        newCustomer();
+        customerWrites("hello");
+        accept();
+        agentWrites("Which one? Options Red - warm, Green - fresh");
+        browser.until("document.querySelectorAll('#messages .choices button').length === 2");
+        browser.click("[...document.querySelectorAll('#messages .choices button')].pop()");
+        browser.until("document.querySelectorAll('#messages .choices button').length === 0");
+        browser.until(agentHasRead("hello", "Green"));
+        agentWrites("And the size? Options Small, Large");
+        browser.until("document.querySelectorAll('#messages .choices button').length === 2");
+        customerWrites("neither");
+        browser.until("document.querySelectorAll('#messages .choices button').length === 0");
+        agentWrites("See your order Link Track it, https://example.com/o/77");
+        browser.until("document.querySelector('#messages .choices a')?.textContent === 'Track it'");
+        customerWrites("thanks");
+        browser.until(agentHasRead("hello", "Green", "neither", "thanks"));
+        assertTrue(browser.holds("document.querySelector('#messages .choices a')"), "a button stays");
+    }
+
+    @Test
+    void anEndedChatIsSeenAsSuchAndOpensAgain() {
+        newCustomer();
+        customerWrites("hello");
+        browser.until("!$('accept').hidden");
+        assertTrue(browser.holds("$('reply').hidden"), "who has not accepted cannot reply");
+        accept();
+        clickOn("#end");
+        browser.until("$('chat-state').textContent.startsWith('This chat has ended') && $('reply').hidden && $('accept').hidden");
+        assertTrue(browser.holds("document.querySelector('#tasks [aria-pressed=true] .badge').textContent === 'ended'"));
+        browser.until("[...document.querySelectorAll('#calls .status')].pop().textContent === '200'");
+        customerWrites("one more thing");
+        browser.until("$('tasks').firstElementChild.textContent.includes('opened again') && $('chat-title').textContent.endsWith('chat "
+                + "2')");
+        assertEquals("pending", browser.evaluate("document.querySelector('#tasks [aria-pressed=true] .badge').textContent").asText());
+        browser.until(agentHasRead("one more thing"));
+    }
+
+    @Test
+    void everythingCanBeDoneWithTheKeyboard() {
+        newCustomer();
+        browser.evaluate("document.body.focus(); document.activeElement.blur()");
+        tabTo("#text");
+        browser.types("typed");
+        browser.presses("Enter");
+        browser.until(agentHasRead("typed"));
+        tabTo("#calls button");
+        browser.presses("ArrowUp");
+        assertTrue(browser.holds("document.activeElement === [...document.querySelectorAll('#calls button')].at(-2)"));
+        browser.presses("Enter");
+        browser.until("$('details').open");
+        browser.presses("Escape");
+        browser.until("!$('details').open");
+        assertTrue(browser.holds("document.activeElement.matches('#calls button')"), "back where it was");
+        tabTo("#accept");
+        browser.presses("Space");
+        browser.until("document.activeElement === $('answer')");
+        browser.types("answered");
+        browser.presses("Enter");
+        browser.until("$('messages').textContent.includes('answered')");
+    }
+
+    private void tabTo(String element) {
+        for (int presses = 0; !browser.holds("document.activeElement.matches('" + element + "')"); presses++) {
+            assertTrue(presses < 60, "the Tab key does not lead to " + element);
+            browser.presses("Tab");
+        }
+    }
+
+    // An exchange in full.
+
+    @Test
+    void anExchangeShowsItsSignatureAndTheLinesThatMadeItAndNoSecret() {
+        newCustomer();
+        customerWrites("hello");
+        accept();
+        agentWrites("welcome");
+        browser.until("$('messages').textContent.includes('welcome')");
+        browser.click("[...document.querySelectorAll('#calls button')].filter(one => one.textContent.includes('sends a Direct "
+                + "Message')).pop()");
+        browser.until("$('details').open");
+        assertTrue(browser.holds("$('signed').textContent.startsWith('POST&http%3A%2F%2F127.0.0.1%3A')"), "the base string of OAuth 1.0a");
+        assertTrue(browser.holds("$('proof').textContent.includes('it holds') && $('proof').textContent.includes('token secret ••••')"));
+        assertTrue(browser.holds("$('proof').textContent.includes('final Outcome deliver(') && /lines "
+                + "\\d+–\\d+/.test($('proof').textContent)"));
+        browser.presses("Escape");
+        SimulatedX.Keys keys = SimulatedX.sampleKeys();
+        SimulatedFlex.Account account = SimulatedFlex.Account.sample();
+        JsonNode all = browser.evaluate("Promise.all([...calls.entries()].filter(([, line]) => !line.matches('.event')).map(async ([n]) => "
+                + "(await fetch('/exchange/' + n)).text()))");
+        assertTrue(all.size() >= 8, all.size() + " exchanges");
+        for (JsonNode text : all) {
+            JsonNode exchange = Bridge.lenient(text.asText());
+            for (String secret : List.of(keys.consumerSecret(), keys.accessSecret(), account.authToken(), account.apiSecret(),
+                    Bridge.Signatures.basic(account.accountSid(), account.authToken()).substring("Basic ".length()))) {
+                assertFalse(text.asText().contains(secret), () -> "a secret in " + exchange.path("target"));
+            }
+            assertFalse(exchange.at("/check/signed").asText().isEmpty(), text.asText());
+            assertEquals(!exchange.path("from").asText().equals("forger"), exchange.at("/check/holds").asBoolean(), text.asText());
+            assertFalse(exchange.path("source").isEmpty(), text.asText());
+        }
+    }
+
+    // The looks.
+
+    @ParameterizedTest
+    @CsvSource({"1280, 800, false", "1280, 800, true", "1024, 768, false", "768, 1024, true", "390, 844, false", "390, 844, true"})
+    void itFitsTheScreen(int width, int height, boolean dark) {
+        newCustomer();
+        customerWrites("a word that is longer than any line: " + "long".repeat(40));
+        browser.until("!$('chat').hidden && $('posted').textContent.includes('longlong')");
+        accept();
+        browser.looks(width, height, dark);
+        for (String tab : List.of("phone", "wire", "desk")) {
+            browser.evaluate("tab('" + tab + "')");
+            assertEquals(width, browser.evaluate("Math.max(document.documentElement.scrollWidth, innerWidth)").asInt(), tab);
+            assertTrue(browser.holds("[...document.querySelectorAll('.panel, .messages, #tour')].every(one => one.scrollWidth <= "
+                    + "one.clientWidth)"), tab);
+        }
+        assertTrue(width < 961 || browser.holds("document.documentElement.scrollHeight <= innerHeight"), "the page itself does not scroll");
+        String ground = browser.evaluate("getComputedStyle(document.body).backgroundColor").asText();
+        assertEquals(dark ? "rgb(13, 18, 24)" : "rgb(238, 241, 245)", ground);
+    }
+
+    // What a person does.
+
+    private void clickOn(String element) {
+        browser.click("document.querySelector('" + element + "')");
+    }
+
+    private void act(String action) {
+        assertTrue(browser.evaluate("act('" + action + "')").asBoolean(), action);
+    }
+
+    private void newCustomer() {
+        int before = browser.evaluate("state.people.length").asInt();
+        clickOn("#people .add");
+        browser.until("state.people.length > " + before + " && person === state.people.at(-1).id && $('messages').children.length === 0");
+    }
+
+    private void customerWrites(String text) {
+        clickOn("#text");
+        browser.types(text);
+        browser.presses("Enter");
+        browser.until("$('text').value === '' && [...document.querySelectorAll('#messages .mine .bubble')].at(-1)?.textContent === "
+                + quoted(text));
+    }
+
+    private void accept() {
+        browser.until("!$('chat').hidden && state.chats.some(one => one.sid === chat && one.person === person) && !$('accept').hidden");
+        clickOn("#accept");
+        browser.until("!$('reply').hidden && document.activeElement === $('answer')");
+    }
+
+    private void agentWrites(String text) {
+        clickOn("#answer");
+        browser.types(text);
+        browser.presses("Enter");
+        browser.until("$('answer').value === '' && [...document.querySelectorAll('#posted .mine .bubble')].at(-1)?.textContent === "
+                + quoted(text));
+    }
+
+    private void toggle(String trouble, boolean on) {
+        clickOn("[data-trouble=" + trouble + "]");
+        browser.until("document.querySelector('[data-trouble=" + trouble + "]').getAttribute('aria-pressed') === '" + on + "'");
+    }
+
+    // What is to be seen.
+
+    private static String counter(String label) {
+        return "[...document.querySelectorAll('#counters div')].find(one => one.firstChild.textContent === '" + label
+                + "').lastChild.textContent";
+    }
+
+    private int count(String label) {
+        return browser.evaluate("Number(" + counter(label) + ")").asInt();
+    }
+
+    private static String onTheWire(String text) {
+        return "$('calls').textContent.includes(" + text + ")";
+    }
+
+    /** That these, and no others, are the customer's words in the chat that is open. */
+    private static String agentHasRead(String... texts) {
+        return "JSON.stringify([...document.querySelectorAll('#posted .message:not(.mine):not(.note) .bubble')].map(one => "
+                + "one.textContent)) === "
+                + quoted("[\"" + String.join("\",\"", texts) + "\"]");
+    }
+
+    private static String quoted(String text) {
+        return com.fasterxml.jackson.databind.node.TextNode.valueOf(text).toString();
+    }
+}
