@@ -1391,7 +1391,7 @@ public final class Bridge {
             }
             attempt.unknownSince = null;
             if (choices.mayBeAnswer(message)) {
-                Answer list = fresh ? Answer.none("", "", false) : get(product, newest);
+                Answer list = fresh ? Answer.none("", "", "", false) : get(product, newest);
                 if (!list.ok() && !fresh) return list.outcome();
                 choices.learn(message.customer(), list.body().path("messages"));
             }
@@ -2056,12 +2056,12 @@ public final class Bridge {
          * Sends a request once. The time-out covers the answer's body too, as {@link HttpRequest#timeout} before JDK 26 does not.
          */
         Answer call(String service, HttpRequest.Builder builder) {
-            Answer answer = call(builder.build());
+            Answer answer = call(service, builder.build());
             if (!answer.ok()) metrics.error(service, answer.status());
             return answer;
         }
 
-        private Answer call(HttpRequest request) {
+        private Answer call(String service, HttpRequest request) {
             String where = request.method() + " " + request.uri().getHost() + request.uri().getPath();
             long asked = System.nanoTime();
             CompletableFuture<HttpResponse<byte[]>> exchange = http().sendAsync(request, HttpResponse.BodyHandlers.ofByteArray());
@@ -2069,16 +2069,16 @@ public final class Bridge {
                 HttpResponse<byte[]> response = exchange.get(timeout.toMillis(), TimeUnit.MILLISECONDS);
                 LOG.log(DEBUG, () -> where + " -> " + response.statusCode());
                 JsonNode body = lenient(new String(response.body(), UTF_8));
-                return new Answer(where, response.statusCode(), response.headers(), body, "", true, asked);
+                return new Answer(service, where, response.statusCode(), response.headers(), body, "", true, asked);
             } catch (ExecutionException failed) {
                 boolean sent = !(failed.getCause() instanceof ConnectException || failed.getCause() instanceof HttpConnectTimeoutException);
-                return Answer.none(where, reason(failed.getCause()), sent);
+                return Answer.none(service, where, reason(failed.getCause()), sent);
             } catch (TimeoutException slow) {
                 exchange.cancel(true);
-                return Answer.none(where, "no answer within " + timeout.toMillis() + " ms", true);
+                return Answer.none(service, where, "no answer within " + timeout.toMillis() + " ms", true);
             } catch (InterruptedException stopping) {
                 exchange.cancel(true);
-                return Answer.none(where, "the bridge stops", true);
+                return Answer.none(service, where, "the bridge stops", true);
             }
         }
     }
@@ -2139,10 +2139,11 @@ public final class Bridge {
      * @param sent whether the request may have been read although nothing came
      * @param asked when the request was sent, by {@link System#nanoTime}
      */
-    record Answer(String where, int status, HttpHeaders headers, JsonNode body, String trouble, boolean sent, long asked) {
+    record Answer(String service, String where, int status, HttpHeaders headers, JsonNode body, String trouble, boolean sent,
+            long asked) {
 
-        static Answer none(String where, String trouble, boolean sent) {
-            return new Answer(where, 0, HttpHeaders.of(Map.of(), (name, value) -> true), JSON.missingNode(), trouble, sent,
+        static Answer none(String service, String where, String trouble, boolean sent) {
+            return new Answer(service, where, 0, HttpHeaders.of(Map.of(), (name, value) -> true), JSON.missingNode(), trouble, sent,
                     System.nanoTime());
         }
 
@@ -3196,13 +3197,16 @@ public final class Bridge {
             answers.put("X", atX);
             answers.values().removeIf(answer -> answer == null || answer.status() == 0);
             answers.forEach((service, answer) -> {
-                long seconds = Duration.between(answer.date(), answer.read()).toSeconds();
+                long seconds = ahead(answer);
                 if (Math.abs(seconds) > 120) off.add(Math.abs(seconds) + " s " + (seconds > 0 ? "ahead of " : "behind ") + service);
             });
             say("clock", answers.isEmpty() ? State.UNKNOWN : off.isEmpty() ? State.FOUND : State.MISSING, answers.isEmpty()
                     ? "nobody answered who could tell the time" : off.isEmpty() ? "agrees with " + String.join(" and ", answers.keySet())
                     : "this machine is " + String.join(" and ", off) + ": X refuses such signatures, switch on time synchronisation (NTP)");
         }
+
+        /** Seconds that this machine's clock is ahead of a service's. */
+        private static long ahead(Answer answer) { return Duration.between(answer.date(), answer.read()).toSeconds(); }
 
         void twilio() {
             atTwilio = twilio.get("flex-api", "/v1/Configuration");
@@ -3319,6 +3323,13 @@ public final class Bridge {
 
         /** @param outside whether to ask for our own challenge by the public URL, as X does */
         void x(boolean outside) {
+            String basic = Signatures.basic(Form.escape(settings.consumerKey()), Form.escape(settings.consumerSecret()));
+            Answer token = client.call(X.SERVICE, Twilio.filled(HttpRequest.newBuilder(URI.create(settings.twitterApiUrl() + "/oauth2/token"))
+                    .header("Authorization", basic), Form.of("grant_type", "client_credentials")));
+            atX = token;
+            if (!good("X app", token)) return;
+            say("X app", State.FOUND, "key and secret are right");
+            bearer = "Bearer " + token.body().path("access_token").asText();
             atX = client.call(X.SERVICE, X.signed(settings, "GET", "/2/users/me", Form.of()).GET());
             if (!good(ACCOUNT, atX)) return;
             String id = atX.body().at("/data/id").asText(), handle = "@" + atX.body().at("/data/username").asText();
@@ -3326,21 +3337,16 @@ public final class Bridge {
             boolean may = level.equals("read-write-directmessages");
             say(ACCOUNT, may ? State.FOUND : State.MISSING, may ? handle : "the app may only " + level + ": give it 'Read and write and Direct"
                     + " message' at developer.x.com, then make a new access token and put it into TWITTER_ACCESS_KEY and TWITTER_ACCESS_SECRET");
-            String basic = Signatures.basic(Form.escape(settings.consumerKey()), Form.escape(settings.consumerSecret()));
-            Answer token = client.call(X.SERVICE, Twilio.filled(HttpRequest.newBuilder(URI.create(settings.twitterApiUrl() + "/oauth2/token"))
-                    .header("Authorization", basic), Form.of("grant_type", "client_credentials")));
-            if (!good("X app token", token)) return;
-            bearer = "Bearer " + token.body().path("access_token").asText();
             if (settings.publicUrl().isEmpty() || outside && !reached()) return;
             String url = settings.publicUrl() + "/fromTwitter";
             Answer listed = client.call(X.SERVICE, app("/2/webhooks").GET());
             if (!good("X webhook", listed)) return;
-            List<JsonNode> old = elements(listed.body().path("data")).filter(one -> one.path("url").asText().endsWith("/fromTwitter")
-                    && !one.path("url").asText().equals(url)).toList();
+            List<JsonNode> old = new ArrayList<>(elements(listed.body().path("data")).filter(one -> one.path("url").asText()
+                    .endsWith("/fromTwitter") && !one.path("url").asText().equals(url)).toList());
             elements(listed.body().path("data")).filter(one -> one.path("url").asText().equals(url)).findFirst()
                     .map(this::valid).orElseGet(() -> register(url, old)).ifPresent(webhook -> {
                         subscribe(webhook, id);
-                        if (allowed.contains(Change.MOVE) || rehearsal != null) old.forEach(this::remove);
+                        old.stream().filter(one -> rehearsal != null || mayMove(one)).forEach(this::remove);
                     });
         }
 
@@ -3370,8 +3376,7 @@ public final class Bridge {
 
         /** @param old registrations of ours at other addresses, of which the app may have room for only one */
         private Optional<String> register(String url, List<JsonNode> old) {
-            boolean tunnels = allowed.contains(Change.MOVE_TUNNEL) && old.stream().allMatch(one -> one.path("url").asText().contains(".ngrok"));
-            Change change = old.isEmpty() ? Change.CREATE : tunnels ? Change.MOVE_TUNNEL : Change.MOVE;
+            Change change = old.isEmpty() ? Change.CREATE : old.stream().allMatch(this::mayMove) ? move() : Change.MOVE;
             String body = JSON.createObjectNode().put("url", url).toString();
             String from = old.isEmpty() ? "" : ", no longer " + old.get(0).path("url").asText();
             if (rehearsal == null && allowed.contains(change) && !old.isEmpty()) {
@@ -3381,21 +3386,28 @@ public final class Bridge {
                     return Optional.of(first.body().at("/data/id").asText());
                 }
                 if (!first.sentence().contains("WebhookLimitExceeded") && !good("X webhook", first)) return Optional.empty();
-                if (!old.stream().allMatch(this::remove)) return Optional.empty();
+                old.removeIf(this::remove);
+                if (!old.isEmpty()) return Optional.empty();
             }
-            return make("X webhook", change, old.isEmpty() ? State.CREATED : State.CHANGED, url + from, X.SERVICE, app("/2/webhooks"), "POST", body)
+            return make("X webhook", change, from.isEmpty() ? State.CREATED : State.CHANGED, url + from, X.SERVICE, app("/2/webhooks"), "POST", body)
                     .map(made -> made.at("/data/id").asText());
         }
 
+        private Change move() { return allowed.contains(Change.MOVE) ? Change.MOVE : Change.MOVE_TUNNEL; }
+
+        private boolean mayMove(JsonNode old) {
+            return allowed.contains(Change.MOVE) || allowed.contains(Change.MOVE_TUNNEL) && old.path("url").asText().contains(".ngrok");
+        }
+
         private boolean remove(JsonNode webhook) {
-            return make("old X webhook", Change.MOVE, State.CHANGED, webhook.path("url").asText() + " is removed", X.SERVICE,
+            return make("old X webhook", move(), State.CHANGED, webhook.path("url").asText() + " is removed", X.SERVICE,
                     app("/2/webhooks/" + webhook.path("id").asText()), "DELETE", "").isPresent();
         }
 
         private void subscribe(String webhook, String user) {
             if (settings.twitterApi().equals("1.1")) {
                 String path = "/2/account_activity/webhooks/" + webhook + "/subscriptions/all";
-                Answer known = rehearsal != null && webhook.isEmpty() ? Answer.none("", "", false)
+                Answer known = rehearsal != null && webhook.isEmpty() ? Answer.none("", "", "", false)
                         : client.call(X.SERVICE, X.signed(settings, "GET", path, Form.of()).GET());
                 if (known.body().at("/data/subscribed").asBoolean()) {
                     say("X subscription", State.FOUND, "all of the account's activity");
@@ -3501,7 +3513,7 @@ public final class Bridge {
         }
 
         private String advice(Answer answer) {
-            boolean x = answer.where().contains(URI.create(settings.twitterApiUrl()).getAuthority());
+            boolean x = answer.service().equals(X.SERVICE);
             String problem = answer.body().path("type").asText() + " " + answer.body().path("reason").asText() + " " + answer.sentence();
             int code = answer.code();
             return answer.status() == 0 ? "look at this machine's network, proxy and trust store"
@@ -3511,10 +3523,10 @@ public final class Bridge {
                             + " copy both from console.twilio.com"
                     : !x && answer.status() == 404 ? "this account has no such thing; has it a Flex project, and is the SID of this account?"
                     : !x ? "console.twilio.com, Monitor, Errors may tell more"
-                    : code == 135 ? "this machine's clock is off, switch on time synchronisation (NTP)"
-                    : code == 99 || code == 32 || code == 215 ? "TWITTER_CONSUMER_KEY, TWITTER_CONSUMER_SECRET and the access token do not belong"
-                            + " together, copy all four from developer.x.com, your app, Keys and tokens"
-                    : code == 89 || answer.status() == 401 ? "the token was revoked or the keys are of another app, make a new access token at"
+                    : code == 135 || answer.status() == 401 && Math.abs(ahead(answer)) > 240 ? "this machine's clock is off, switch on time synchronisation (NTP)"
+                    : code == 99 ? "TWITTER_CONSUMER_KEY and TWITTER_CONSUMER_SECRET do not belong together, copy both from developer.x.com,"
+                            + " your app, Keys and tokens"
+                    : answer.status() == 401 ? "TWITTER_ACCESS_KEY and TWITTER_ACCESS_SECRET are of another app, or were revoked: make new ones at"
                             + " developer.x.com, your app, Keys and tokens"
                     : code == 64 || code == 326 || code == 416 ? "X has suspended or locked the account or the app, ask X"
                     : code == 93 || problem.contains("oauth1-permissions") ? "give the app 'Read and write and Direct message' at developer.x.com,"

@@ -242,6 +242,29 @@ class OneLiveConversationTest {
     }
 
     @Test
+    void afterAStartAtANewAddressAnAgentsAnswerComesThroughBeforeTheCustomerWritesAgain() throws Exception {
+        try (Rig rig = new Rig(Rig.Generation.CURRENT, Map.of("PUBLIC_URL", "https://old.example.com"))) {
+            Customer ann = rig.customer("38");
+            ann.writes("before");
+            rig.quiet();
+            java.time.Instant old = java.time.Instant.now().plus(Rig.QUICK.claim()).plusSeconds(2);
+            until("the conversation is older than any that is half open", () -> java.time.Instant.now().isAfter(old));
+            rig.bridge.stop();
+            rig.environment.put("PUBLIC_URL", rig.url());
+            rig.start();
+            until("the webhook at the new address", () -> rig.chat(ann).webhookUrls().equals(List.of(rig.url() + "/fromFlex?customer=38")));
+            rig.flex.agentWrites(rig.chat(ann), "I can reach you");
+            until("the answer", () -> received(ann).equals(List.of("I can reach you")));
+            rig.flex.resetCalls();
+            rig.bridge.stop();
+            rig.start();
+            rig.flex.agentWrites(rig.chat(ann), "still");
+            until("the answer", () -> received(ann).size() == 2);
+            assertEquals(0, rig.flex.calls("GET " + CONVERSATIONS), "an address that is known already costs nothing");
+        }
+    }
+
+    @Test
     void aNumberAfterARestartIsReadByTheListInTheConversation() throws Exception {
         try (Rig rig = new Rig(Rig.Generation.CURRENT)) {
             Customer ann = rig.customer("35");

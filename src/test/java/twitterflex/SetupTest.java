@@ -2,11 +2,11 @@ package twitterflex;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 import static twitterflex.Rig.until;
 
-import com.fasterxml.jackson.databind.JsonNode;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -190,10 +190,216 @@ class SetupTest {
             until(operation, () -> day.x.calls(operation) + day.flex.calls(operation) == 1);
             until("the work done", () -> !(fault instanceof Fault.StallBody) || Stream.concat(day.x.exchanges().stream(), day.flex.exchanges().stream())
                     .anyMatch(call -> call.operation().equals(operation)));
-            setup.close();
+            setup.process().destroyForcibly().waitFor();
             day.x.faults().clear();
             day.flex.faults().clear();
             return day.setup() ? day.shape().replace(String.valueOf(day.port), "PORT") + names(day) : String.join("\n", day.said);
         }
+    }
+
+    private static String url(Day day) {
+        return "http://127.0.0.1:" + day.port + "/fromTwitter";
+    }
+
+    @Test
+    void aWebhookAtAnOldAddressIsMovedWithItsSubscriptionsWhetherOrNotThereIsRoomForTwo() throws Exception {
+        for (int room : new int[] {1, 2}) {
+            try (Day day = new Day(Rig.Generation.CURRENT)) {
+                day.x.registrations().limits(room, 1500, 3);
+                String old = day.x.registrations().webhook("https://old.ngrok-free.app/fromTwitter");
+                day.x.registrations().subscription("dm.received", "dm", old);
+                assertTrue(day.setup(), () -> String.join("\n", day.said));
+                assertEquals(List.of(url(day)), day.x.registrations().webhooks().stream().map(Registrations.Webhook::url).toList());
+                String id = day.x.registrations().webhooks().get(0).id();
+                assertEquals(List.of("dm.received " + id, "oauth.revoke " + id), day.x.registrations().subscriptions().stream()
+                        .map(one -> one.eventType() + " " + one.webhookId()).sorted().toList());
+                assertEquals(List.of(), day.x.violations());
+                String state = day.state();
+                assertTrue(day.setup());
+                assertEquals(state, day.state());
+            }
+        }
+    }
+
+    @Test
+    void anInvalidWebhookIsValidatedAgain() throws Exception {
+        try (Day day = new Day(Rig.Generation.CURRENT)) {
+            assertTrue(day.setup());
+            day.x.registrations().invalidateWebhooks();
+            assertTrue(day.setup());
+            assertTrue(day.x.registrations().webhooks().get(0).valid());
+            assertTrue(day.said.stream().anyMatch(line -> line.contains("changed") && line.contains("switched it off")), () -> String.join("\n", day.said));
+        }
+    }
+
+    @Test
+    void whereXWantsAnOAuth2TokenSetupSaysSoAndUsesIt() throws Exception {
+        try (Day day = new Day(Rig.Generation.CURRENT)) {
+            day.x.registrations().privateEventsNeedOAuth2(true);
+            assertFalse(day.setup());
+            assertTrue(day.said.stream().anyMatch(line -> line.contains("dm.read") && line.contains("TWITTER_USER_TOKEN")), () -> String.join("\n", day.said));
+            day.x.registrations().userToken("user-token");
+            day.given.put("TWITTER_USER_TOKEN", "user-token");
+            assertTrue(day.setup(), () -> String.join("\n", day.said));
+            assertEquals(2, day.x.registrations().subscriptions().size());
+        }
+    }
+
+    @Test
+    void theWorkflowIsTheOneThatIsNamedSoOrTheOnlyOneElseTheUserChooses() throws Exception {
+        try (Day day = new Day(Rig.Generation.CURRENT)) {
+            day.flex.provisioning().withoutWorkflows();
+            assertFalse(day.setup());
+            assertTrue(String.join("\n", day.said).contains("the workspace has none"), () -> String.join("\n", day.said));
+            day.flex.provisioning().workflow("WW" + "1".repeat(32), "Support");
+            day.flex.provisioning().workflow("WW" + "2".repeat(32), "Sales");
+            assertFalse(day.setup());
+            assertTrue(String.join("\n", day.said).contains("set FLEX_WORKFLOW_SID to one of WW" + "1".repeat(32) + " (Support), WW" + "2".repeat(32) + " (Sales)"));
+            day.given.put("FLEX_WORKFLOW_SID", "WW" + "2".repeat(32));
+            String said = day.setup() ? "" : String.join("\n", day.said);
+            assertTrue(said.contains("FLEX_WORKFLOW_SID") || said.isEmpty(), said);
+            assertFalse(day.learnt().contains("FLEX_WORKFLOW_SID"), "what is set stays where it is");
+        }
+    }
+
+    @Test
+    void withoutATerminalWhatOnlyTheUserKnowsIsNamedAndNothingIsDone() throws Exception {
+        try (Day day = new Day(Rig.Generation.CURRENT)) {
+            day.given.keySet().removeIf(name -> name.matches("TWITTER_(CONSUMER|ACCESS).*|TWILIO_A.*"));
+            try (Command setup = Command.jar(day.folder, day.given, "setup")) {
+                assertEquals(2, setup.status());
+                List<String> lines = setup.errors().lines().toList();
+                assertEquals(6, lines.size(), setup.errors());
+                assertTrue(lines.get(0).startsWith("TWITTER_CONSUMER_KEY is missing: the X app's API key: developer.x.com"), lines.get(0));
+                assertEquals("", setup.output());
+            }
+            assertEquals(0, day.x.calls() + day.flex.calls());
+        }
+    }
+
+    @Test
+    void onATerminalItAsksAndShowsNoSecret() throws Exception {
+        Path script = Path.of("/usr/bin/script");
+        assumeTrue(Files.isExecutable(script), "skipped: no script command here to make a terminal");
+        try (Day day = new Day(Rig.Generation.CURRENT)) {
+            String secret = day.given.remove("TWITTER_CONSUMER_SECRET");
+            String sid = day.given.remove("TWILIO_ACCOUNT_SID");
+            String java = Path.of(System.getProperty("java.home"), "bin", "java").toString();
+            try (Command setup = new Command(day.folder, day.folder, day.given, List.of(script.toString(), "-qec",
+                    "'" + java + "' -jar '" + BridgeProcess.JAR + "' setup", "/dev/null"))) {
+                setup.awaits("TWITTER_CONSUMER_SECRET (not shown): ");
+                setup.types(secret);
+                setup.awaits("TWILIO_ACCOUNT_SID: ");
+                setup.types("nonsense");
+                setup.awaits("That is not right.");
+                setup.types(sid);
+                assertEquals(0, setup.status(), setup.output());
+                assertFalse(setup.output().contains(secret), setup.output());
+            }
+            assertTrue(day.learnt().contains("TWITTER_CONSUMER_SECRET=" + secret), day.learnt());
+            assertTrue(day.learnt().contains("TWILIO_ACCOUNT_SID=" + sid));
+        }
+    }
+
+    private static Arguments fault(String expected, Breaks breaks) {
+        return Arguments.of(expected, breaks);
+    }
+
+    private interface Breaks {
+        void in(Day day);
+    }
+
+    static Stream<Arguments> faults() {
+        return Stream.of(
+                fault("TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN", day -> day.given.put("TWILIO_AUTH_TOKEN", "wrong")),
+                fault("TWITTER_CONSUMER_KEY and TWITTER_CONSUMER_SECRET do not belong together", day -> day.given.put("TWITTER_CONSUMER_SECRET", "wrong")),
+                fault("TWITTER_ACCESS_KEY and TWITTER_ACCESS_SECRET are of another app", day -> day.given.put("TWITTER_ACCESS_KEY", SimulatedX.sampleKeys().ownId() + "-other")),
+                fault("'Read and write and Direct message'", day -> day.x.accessLevel("read")),
+                fault("'Read and write and Direct message'", day -> day.x.accessLevel("read-write")),
+                fault("access level does not include this", day -> day.x.faults().always("GET /2/webhooks", Refusals.NOT_ENROLLED)),
+                fault("access level does not include this", day -> day.x.faults().always("GET /2/users/me", Refusals.NO_ACCESS)),
+                fault("no credits left", day -> day.x.faults().always("POST /2/activity/subscriptions", Refusals.NO_CREDITS)),
+                fault("suspended or locked", day -> day.x.faults().always("GET /2/users/me", Refusals.APP_SUSPENDED)),
+                fault("wait a quarter of an hour", day -> day.x.faults().always("GET /2/webhooks", Refusals.rateLimited())),
+                fault("all the webhooks it may have", day -> day.x.registrations().webhook("https://example.com/anotherProgram")),
+                fault("all the subscriptions it may have", day -> day.x.registrations().limits(1, 0, 0)),
+                fault("network, proxy and trust store", day -> day.given.put("TWITTER_API_URL", "http://127.0.0.1:9")),
+                fault("clock is off", day -> day.x.clock(Duration.ofMinutes(10))),
+                fault("default at console.twilio.com, Conversations", day -> day.flex.provisioning().defaultConversationsService("IS" + "9".repeat(32))),
+                fault("correct it, or remove it and run setup again", day -> day.given.put("FLEX_CHAT_SERVICE", "IS" + "9".repeat(32))),
+                fault("does not answer at http://127.0.0.1:9", day -> day.given.put("PUBLIC_URL", "http://127.0.0.1:9")));
+    }
+
+    @ParameterizedTest(name = "{0}")
+    @MethodSource("faults")
+    void eachTroubleIsToldInALineWithWhatToDo(String expected, Breaks breaks) throws Exception {
+        try (Day day = new Day(Rig.Generation.CURRENT)) {
+            breaks.in(day);
+            assertFalse(day.setup(), () -> String.join("\n", day.said));
+            assertTrue(day.said.stream().anyMatch(line -> line.startsWith("✗") && line.contains(expected)), () -> String.join("\n", day.said));
+            assertTrue(day.said.stream().noneMatch(line -> line.contains("Exception in") || line.contains("\tat ")));
+        }
+    }
+
+    // Where ngrok tells the address.
+
+    @Test
+    void withoutAPublicUrlTheLocalNgrokAgentIsAskedAndACommandIsNamedWhenItHasNone() throws Exception {
+        try (SimulatedNgrok ngrok = new SimulatedNgrok(0)) {
+            Map<String, String> given = new HashMap<>(Map.of("NGROK_API_URL", ngrok.url(), "PORT", "3123"));
+            Bridge.Settings settings = Bridge.Settings.draft(given);
+            ngrok.tunnels(new SimulatedNgrok.Tunnel("other", "https://other.ngrok-free.app", "http://localhost:4123"));
+            Bridge.Wrong none = assertThrows(Bridge.Wrong.class, () -> Bridge.Ngrok.address(settings, Duration.ofMillis(300)));
+            assertTrue(none.getMessage().contains("ngrok http 3123"), none.getMessage());
+            Thread later = new Thread(() -> ngrok.tunnels(new SimulatedNgrok.Tunnel("plain", "http://mine.ngrok-free.app", "http://localhost:3123"),
+                    new SimulatedNgrok.Tunnel("mine", "https://mine.ngrok-free.app", "http://localhost:3123")));
+            later.start();
+            Bridge.Settings found = Bridge.Ngrok.address(settings, Duration.ofSeconds(30));
+            assertEquals("https://mine.ngrok-free.app", found.publicUrl());
+            assertTrue(found.autoRegister());
+            given.put("AUTO_REGISTER", "off");
+            assertFalse(Bridge.Ngrok.address(Bridge.Settings.draft(given), Duration.ofSeconds(30)).autoRegister());
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void whenNgrokGivesANewAddressTheNextStartMovesXsWebhookThere(Rig.Generation generation) throws Exception {
+        try (SimulatedNgrok ngrok = new SimulatedNgrok(0); Day day = new Day(generation)) {
+            day.given.remove("PUBLIC_URL");
+            day.given.put("NGROK_API_URL", ngrok.url());
+            String here = "http://127.0.0.1:" + day.port;
+            String[] addresses = {"https://one.ngrok-free.app", "https://two.ngrok-free.app"};
+            day.given.put("AUTO_REGISTER", "on");
+            day.given.put("LOG_LEVEL", "INFO");
+            for (String address : addresses) {
+                ngrok.tunnels(new SimulatedNgrok.Tunnel("bridge", address, "http://localhost:" + day.port));
+                day.x.resolve(address, here);
+                day.flex.publicUrl(address, here);
+                twilioOnly(day);
+                try (BridgeProcess bridge = new BridgeProcess(merged(day), day.folder)) {
+                    bridge.start();
+                    until("X's webhook at " + address, () -> day.x.registrations().webhooks().stream().map(Registrations.Webhook::url).toList()
+                            .equals(List.of(address + "/fromTwitter")));
+                    until("subscribed", () -> day.x.registrations().subscriptions().size() == (generation == Rig.Generation.CURRENT ? 2 : 0)
+                            && day.x.registrations().accountSubscriptions().size() == (generation == Rig.Generation.CURRENT ? 0 : 1));
+                    Customer ann = day.x.customer("5", "ann", "Ann");
+                    ann.writes("hello at " + address);
+                    until("the message", () -> day.flex.openChat("twitter-5").filter(chat -> chat.messages().stream()
+                            .anyMatch(message -> message.body().equals("hello at " + address))).isPresent());
+                    day.flex.agentWrites(day.flex.openChat("twitter-5").orElseThrow(), "answer from " + address);
+                    until("the answer", () -> Rig.received(ann).contains("answer from " + address));
+                    bridge.terminate();
+                }
+            }
+        }
+    }
+
+    /** What setup does at Twilio, without a tunnel that this machine could reach. */
+    private static void twilioOnly(Day day) throws Exception {
+        Map<String, String> all = new HashMap<>(merged(day));
+        all.put("PUBLIC_URL", "http://127.0.0.1:9");
+        all.put("NGROK_API_URL", "http://127.0.0.1:9");
+        Bridge.Setup.run(all, day.dotEnv, true, line -> { });
     }
 }
