@@ -3487,7 +3487,8 @@ public final class Bridge {
                 return Optional.of(JSON.createObjectNode().put("sid", "").set("data", JSON.createObjectNode().put("id", "")));
             }
             if (!allowed.contains(change)) {
-                say(what, State.MISSING, "not there yet (" + words + "): run setup");
+                say(what, State.MISSING, change == Change.REVALIDATE ? "X has switched it off: run setup, which has it validated again"
+                        : "not there yet (" + words + "): run setup");
                 return Optional.empty();
             }
             Answer answer = call(service, request, method, body);

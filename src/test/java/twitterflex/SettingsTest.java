@@ -15,6 +15,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Collection;
 import java.util.HashMap;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeSet;
@@ -361,5 +362,37 @@ class SettingsTest {
         Wrong wrong = assertThrows(Wrong.class, () -> Settings.from(given));
         assertEquals(2, wrong.status);
         return wrong.sentences;
+    }
+
+    /** What setup writes, into files as people have them; each must read back, and leave all else as it was. */
+    @Test
+    void aValueIsWrittenIntoADotEnvOfAnyShape() throws Exception {
+        Map<String, String> cases = new LinkedHashMap<>();
+        cases.put("", "FLEX_CHAT_SERVICE=IS1\n");
+        cases.put("A=1", "A=1\nFLEX_CHAT_SERVICE=IS1\n");
+        cases.put("A=1\r\nB=2\r\n", "A=1\r\nB=2\r\nFLEX_CHAT_SERVICE=IS1\r\n");
+        cases.put("FLEX_CHAT_SERVICE=\nB=2\n", "FLEX_CHAT_SERVICE=IS1\nB=2\n");
+        cases.put("FLEX_CHAT_SERVICE=\r\nB=2", "FLEX_CHAT_SERVICE=IS1\r\nB=2");
+        cases.put("\uFEFFFLEX_CHAT_SERVICE=old\n", "\uFEFFFLEX_CHAT_SERVICE=IS1\n");
+        cases.put("# first\nexport FLEX_CHAT_SERVICE = 'old'   # why\n", "# first\nexport FLEX_CHAT_SERVICE = IS1   # why\n");
+        cases.put("FLEX_CHAT_SERVICE=\"old # one\" # two\n", "FLEX_CHAT_SERVICE=IS1 # two\n");
+        cases.put("FLEX_CHAT_SERVICE=   # later\n", "FLEX_CHAT_SERVICE=   IS1 # later\n");
+        cases.put("FLEX_CHAT_SERVICE=a\nFLEX_CHAT_SERVICE=b\n", "FLEX_CHAT_SERVICE=a\nFLEX_CHAT_SERVICE=IS1\n");
+        cases.put("#FLEX_CHAT_SERVICE=example\n", "#FLEX_CHAT_SERVICE=example\nFLEX_CHAT_SERVICE=IS1\n");
+        cases.put("  FLEX_CHAT_SERVICE=x  \n", "  FLEX_CHAT_SERVICE=IS1  \n");
+        for (Map.Entry<String, String> one : cases.entrySet()) {
+            String changed = Bridge.Settings.changed(one.getKey(), "FLEX_CHAT_SERVICE", "IS1");
+            assertEquals(one.getValue(), changed);
+            assertEquals("IS1", Bridge.Settings.dotEnv(changed).get("FLEX_CHAT_SERVICE"));
+        }
+        assertEquals("NGROK_URL=https://new.example.com\n", Bridge.Settings.changed("NGROK_URL=\n", "PUBLIC_URL", "https://new.example.com"));
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"plain", "with space", "a#b", "#a", "a\"b", "back\\slash", "'single'", "dollar$HOME", "a=b", "`x`", "ünï"})
+    void aSecretOfAnyCharactersReadsBackAsItWasTyped(String secret) throws Exception {
+        String text = Bridge.Settings.changed("A=1\n", "TWITTER_CONSUMER_SECRET", secret);
+        assertEquals(secret, Bridge.Settings.dotEnv(text).get("TWITTER_CONSUMER_SECRET"));
+        assertEquals(text, Bridge.Settings.changed(text, "TWITTER_CONSUMER_SECRET", secret));
     }
 }

@@ -150,6 +150,17 @@ public final class Registrations {
         webhooks.replaceAll((id, webhook) -> new Webhook(id, webhook.url(), false, webhook.created()));
     }
 
+    /** The account's subscriptions are gone, as when it revokes the app. */
+    public synchronized void unsubscribe() {
+        subscriptions.clear();
+        accountActivity.clear();
+    }
+
+    /** A webhook is gone, with its subscriptions. */
+    public synchronized void forget(String id) {
+        delete(webhooks.get(id));
+    }
+
     // What a test sees.
 
     public synchronized List<Webhook> webhooks() {

@@ -1,0 +1,165 @@
+package twitterflex;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static twitterflex.Rig.until;
+
+import java.net.URI;
+import java.net.http.HttpRequest;
+import java.net.http.HttpResponse;
+import java.time.Duration;
+import java.util.List;
+import java.util.Map;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
+import twitterflex.sandbox.Customer;
+import twitterflex.sandbox.Fault;
+import twitterflex.sandbox.Refusals;
+import twitterflex.sandbox.Registrations;
+
+/** While it serves, the bridge sees to X's webhook, says what is wrong, and can be measured. */
+class StayingLiveTest {
+    /** Looks every 300 ms instead of every 30 minutes. */
+    private static final Bridge.Tempo WATCHFUL = new Bridge.Tempo(Duration.ofMillis(10), Duration.ofMillis(300), Duration.ofSeconds(4),
+            Duration.ofMinutes(1), Duration.ofSeconds(3), Duration.ofMillis(300));
+
+    /** @param registered whether setup has been there before */
+    private static Rig rig(Rig.Generation generation, boolean registered, String autoRegister) throws Exception {
+        Rig rig = new Rig(generation, Map.of("AUTO_REGISTER", autoRegister), WATCHFUL);
+        rig.x.webhook("");
+        if (registered) {
+            String webhook = rig.x.registrations().webhook(rig.url() + "/fromTwitter");
+            if (generation == Rig.Generation.CURRENT) {
+                List.of("dm.received", "oauth.revoke").forEach(event -> rig.x.registrations().subscription(event, "dm", webhook));
+            } else {
+                rig.x.registrations().accountSubscription(webhook);
+            }
+        }
+        return rig;
+    }
+
+    private static String status(Rig rig) {
+        try {
+            return rig.health().path("status").asText() + " " + rig.health().path("reason").asText();
+        } catch (Exception unreachable) {
+            throw new AssertionError(unreachable);
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void aWebhookThatXHasSwitchedOffIsValidatedAgainWhileMessagesFlow(Rig.Generation generation) throws Exception {
+        try (Rig rig = rig(generation, true, "off")) {
+            until("a first look", () -> rig.x.calls("GET /2/webhooks") > 0);
+            rig.x.registrations().invalidateWebhooks();
+            until("valid again", () -> rig.x.registrations().webhooks().get(0).valid());
+            Customer ann = rig.customer("1");
+            ann.writes("hello");
+            until("the message", () -> rig.written(ann).equals(List.of("hello")));
+            assertEquals("ok ", status(rig));
+            assertEquals(List.of(), rig.x.violations());
+        }
+    }
+
+    @Test
+    void aRevokedTokenOrSubscriptionIsToldByHealthzAndIsOverWhenItIsMended() throws Exception {
+        try (Rig rig = rig(Rig.Generation.CURRENT, true, "off")) {
+            until("a first look", () -> rig.x.calls("GET /2/activity/subscriptions") > 1);
+            rig.x.faults().always("GET /2/users/me", Fault.status(401, Map.of(), "{\"title\":\"Unauthorized\",\"status\":401}"));
+            until("degraded", () -> status(rig).contains("X account: Unauthorized"));
+            assertTrue(status(rig).contains("TWITTER_ACCESS_KEY and TWITTER_ACCESS_SECRET are of another app, or were revoked"), status(rig));
+            rig.x.faults().clear();
+            until("ok", () -> status(rig).equals("ok "));
+            Registrations.Webhook webhook = rig.x.registrations().webhooks().get(0);
+            rig.x.registrations().limits(1, 0, 0);
+            rig.x.registrations().unsubscribe();
+            until("degraded by the lost subscription", () -> status(rig).startsWith("degraded X subscription: not there yet (dm.received)"));
+            rig.x.registrations().subscription("dm.received", "dm", webhook.id());
+            rig.x.registrations().subscription("oauth.revoke", "dm", webhook.id());
+            until("ok again", () -> status(rig).equals("ok "));
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void withAutoRegisterTheBridgeRegistersItselfAndKeepsItSo(Rig.Generation generation) throws Exception {
+        try (Rig rig = rig(generation, false, "on")) {
+            Customer ann = rig.customer("2");
+            until("registered and subscribed", () -> rig.x.registrations().subscriptions().size() + rig.x.registrations().accountSubscriptions().size()
+                    == (generation == Rig.Generation.CURRENT ? 2 : 1));
+            ann.writes("hello");
+            until("the message", () -> rig.written(ann).equals(List.of("hello")));
+            rig.x.registrations().unsubscribe();
+            until("subscribed again", () -> rig.x.registrations().subscriptions().size() + rig.x.registrations().accountSubscriptions().size()
+                    == (generation == Rig.Generation.CURRENT ? 2 : 1));
+            rig.x.faults().always("GET /2/webhooks", Refusals.NO_ACCESS);
+            until("degraded", () -> status(rig).contains("access level does not include this"));
+        }
+    }
+
+    @Test
+    void anotherBridgesWebhookIsNotTakenAwayUnasked() throws Exception {
+        try (Rig rig = new Rig(Rig.Generation.CURRENT, Map.of("AUTO_REGISTER", "on"), WATCHFUL)) {
+            rig.bridge.stop();
+            rig.x.registrations().webhooks().forEach(webhook -> rig.x.registrations().forget(webhook.id()));
+            rig.x.registrations().webhook("https://desk.example.com/fromTwitter");
+            rig.start();
+            until("degraded", () -> status(rig).contains("X webhook"));
+            assertEquals(List.of("https://desk.example.com/fromTwitter"), rig.x.registrations().webhooks().stream().map(Registrations.Webhook::url).toList());
+        }
+    }
+
+    @Test
+    void whoHasRegisteredByOtherMeansIsNotCalledDegraded() throws Exception {
+        try (Rig rig = new Rig(Rig.Generation.CURRENT, Map.of("AUTO_REGISTER", "off"), WATCHFUL)) {
+            until("two looks", () -> rig.x.calls("GET /2/webhooks") > 1);
+            assertEquals("ok ", status(rig));
+            rig.x.faults().always("*", Fault.status(503));
+            until("looks at a service that is down", () -> rig.x.calls("POST /oauth2/token") > 4);
+            assertEquals("ok ", status(rig));
+        }
+    }
+
+    @Test
+    void metricsAreInPrometheusTextFormatAndTrue() throws Exception {
+        try (Rig rig = new Rig(Rig.Generation.CURRENT)) {
+            Customer ann = rig.customer("3");
+            rig.flex.faults().next("*", Fault.status(503), Fault.dropBefore());
+            ann.writes("hello");
+            rig.flex.agentWrites(rig.chat(ann), "hi");
+            until("the answer", () -> Rig.received(ann).size() == 1);
+            rig.quiet();
+            HttpResponse<String> answer = rig.get("/metrics");
+            assertEquals(200, answer.statusCode());
+            assertEquals("text/plain; version=0.0.4; charset=utf-8", answer.headers().firstValue("content-type").orElse(""));
+            Pattern line = Pattern.compile("# (TYPE|HELP) [a-z_]+ .+|[a-z_]+(\\{[a-z]+=\"[^\"]*\"(,[a-z]+=\"[^\"]*\")*})? [0-9.E-]+");
+            answer.body().lines().forEach(one -> assertTrue(line.matcher(one).matches(), one));
+            assertEquals("2", value(answer.body(), "bridge_received_total"));
+            assertEquals("2", value(answer.body(), "bridge_delivered_total"));
+            assertEquals("0", value(answer.body(), "bridge_pending"));
+            assertEquals("1", value(answer.body(), "bridge_delivery_seconds_count{to=\"Flex\"}"));
+            assertEquals("1", value(answer.body(), "bridge_delivery_seconds_bucket{to=\"X\",le=\"+Inf\"}"));
+            assertEquals("1", value(answer.body(), "bridge_service_errors_total{service=\"Twilio\",status=\"503\"}"));
+            assertEquals("1", value(answer.body(), "bridge_service_errors_total{service=\"Twilio\",status=\"none\"}"));
+            assertFalse(answer.body().contains("hello"));
+        }
+    }
+
+    private static String value(String text, String name) {
+        Matcher found = Pattern.compile("(?m)^" + Pattern.quote(name) + " (.*)$").matcher(text);
+        assertTrue(found.find(), name + " is not in\n" + text);
+        return found.group(1);
+    }
+
+    @Test
+    void whatComesThroughATunnelSeesNoMetrics() throws Exception {
+        try (Rig rig = new Rig(Rig.Generation.CURRENT)) {
+            HttpRequest forwarded = HttpRequest.newBuilder(URI.create(rig.url() + "/metrics")).header("X-Forwarded-For", "203.0.113.9").build();
+            assertEquals(404, Rig.HTTP.send(forwarded, HttpResponse.BodyHandlers.discarding()).statusCode());
+        }
+    }
+}
