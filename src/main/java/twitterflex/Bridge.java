@@ -1,45 +1,32 @@
 package twitterflex;
 
-import static java.lang.System.Logger.Level.DEBUG;
-import static java.lang.System.Logger.Level.ERROR;
-import static java.lang.System.Logger.Level.INFO;
-import static java.lang.System.Logger.Level.WARNING;
+import static java.lang.System.Logger.Level.*;
 import static java.nio.charset.StandardCharsets.UTF_8;
 
 import com.fasterxml.jackson.core.JsonProcessingException;
-import com.fasterxml.jackson.databind.DeserializationFeature;
-import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.*;
 import com.fasterxml.jackson.databind.json.JsonMapper;
-import com.fasterxml.jackson.databind.node.ArrayNode;
-import com.fasterxml.jackson.databind.node.ObjectNode;
+import com.fasterxml.jackson.databind.node.*;
 import com.sun.net.httpserver.HttpExchange;
 import com.sun.net.httpserver.HttpServer;
 import java.io.*;
 import java.net.*;
 import java.net.http.*;
 import java.nio.ByteBuffer;
-import java.nio.channels.Channels;
-import java.nio.channels.FileChannel;
-import java.nio.channels.OverlappingFileLockException;
+import java.nio.channels.*;
 import java.nio.file.*;
-import java.nio.file.attribute.FileAttribute;
-import java.nio.file.attribute.PosixFilePermissions;
+import java.nio.file.attribute.*;
 import java.security.GeneralSecurityException;
 import java.security.MessageDigest;
 import java.time.*;
-import java.time.format.DateTimeFormatter;
-import java.time.format.DateTimeParseException;
+import java.time.format.*;
 import java.util.*;
 import java.util.concurrent.*;
-import java.util.concurrent.atomic.AtomicInteger;
-import java.util.concurrent.atomic.AtomicLong;
-import java.util.concurrent.atomic.AtomicReference;
+import java.util.concurrent.atomic.*;
 import java.util.concurrent.locks.LockSupport;
 import java.util.function.*;
-import java.util.regex.Matcher;
-import java.util.regex.Pattern;
-import java.util.stream.Collectors;
-import java.util.stream.Stream;
+import java.util.regex.*;
+import java.util.stream.*;
 import javax.crypto.Mac;
 import javax.crypto.spec.SecretKeySpec;
 
@@ -109,7 +96,6 @@ public final class Bridge {
 
     // ------------------------------------------------------------------------------------------------------------------
     // 1. main: the commands. Exit status 0 after a clean stop, 1 when something failed, 2 for wrong settings or usage.
-    // ------------------------------------------------------------------------------------------------------------------
 
     private static final String HELP = """
             usage: java -jar twitter-flex-bridge.jar [command]
@@ -206,7 +192,6 @@ public final class Bridge {
     // ------------------------------------------------------------------------------------------------------------------
     // 2. The routes: everything the outside can ask for, on one screen. Guards wrap handlers, handlers see only checked
     //    requests, and two methods alone touch the JDK's HttpExchange.
-    // ------------------------------------------------------------------------------------------------------------------
 
     private Map<String, Handler> routes() {
         return Map.of(
@@ -389,10 +374,7 @@ public final class Bridge {
             if (start.length < SMALL_BODY) return Optional.of(start);
             if (!largeBodies.tryAcquire()) return Optional.empty();
             try {
-                byte[] rest = in.readNBytes(MAX_BODY + 1 - SMALL_BODY);
-                byte[] whole = Arrays.copyOf(start, start.length + rest.length);
-                System.arraycopy(rest, 0, whole, start.length, rest.length);
-                return Optional.of(whole);
+                return Optional.of(new SequenceInputStream(new ByteArrayInputStream(start), in).readNBytes(MAX_BODY + 1));
             } finally {
                 largeBodies.release();
             }
@@ -545,8 +527,7 @@ public final class Bridge {
 
         /** @throws IllegalArgumentException if it is not what {@link #toJson} wrote */
         static Message fromJson(JsonNode json) {
-            List<String> attachments = new ArrayList<>();
-            json.path("attachments").forEach(link -> attachments.add(link.asText()));
+            List<String> attachments = json.path("attachments").valueStream().map(JsonNode::asText).toList();
             return new Message(Direction.valueOf(json.path("direction").asText()), json.path("id").asText(), json.path("customer").asText(),
                     json.path("handle").asText(), json.path("name").asText(), json.path("text").asText(), attachments,
                     json.path("answer").asText(), json.path("conversation").asText(), Instant.ofEpochMilli(json.path("time").asLong()));
@@ -562,7 +543,6 @@ public final class Bridge {
     // ------------------------------------------------------------------------------------------------------------------
     // 3. From X: a webhook's JSON becomes messages. Many events may come in one body; what is not a customer's message
     //    (typing, read, follow, our own sends, kinds unknown today) is counted and left alone.
-    // ------------------------------------------------------------------------------------------------------------------
 
     /**
      * What a webhook of X says.
@@ -570,7 +550,6 @@ public final class Bridge {
      * @param encrypted the customer whose message cannot be read, if this is one
      */
     record FromX(List<Message> messages, int ignored, List<String> warnings, Optional<String> encrypted) {
-
         /**
          * Reads both envelopes: the Account Activity API's, which ends on 1 January 2027, and the X Activity API's, which wraps the
          * same events in {@code data.payload} and the users in another {@code data}.
@@ -679,7 +658,6 @@ public final class Bridge {
 
     // ------------------------------------------------------------------------------------------------------------------
     // From Flex: a webhook's form becomes a message, or tells that a conversation has ended.
-    // ------------------------------------------------------------------------------------------------------------------
 
     /**
      * What a webhook of Flex says (Twilio, "Chat Webhooks" and "Conversations Webhooks"; the names differ, the meaning does not).
@@ -688,7 +666,6 @@ public final class Bridge {
      * @param ended the conversation that is over, if this says so
      */
     record FromFlex(String customer, List<Message> messages, Optional<String> ended) {
-
         static FromFlex read(Form form, String customer) {
             String conversation = form.get("ConversationSid").isEmpty() ? form.get("ChannelSid") : form.get("ConversationSid");
             boolean over = switch (form.get("EventType")) {
@@ -696,11 +673,9 @@ public final class Bridge {
                 case "onConversationStateUpdated" -> form.get("StateTo").equals("closed");
                 default -> false;
             };
-            List<Message> messages = switch (form.get("EventType")) {
-                case "onMessageSent", "onMediaMessageSent", "onMessageAdded" -> messages(form, customer, conversation);
-                default -> List.of();
-            };
-            return new FromFlex(customer, messages, over ? Optional.of(conversation) : Optional.empty());
+            boolean written = Set.of("onMessageSent", "onMediaMessageSent", "onMessageAdded").contains(form.get("EventType"));
+            return new FromFlex(customer, written ? messages(form, customer, conversation) : List.of(),
+                    over ? Optional.of(conversation) : Optional.empty());
         }
 
         /** What anybody but the customer and the bridge wrote: agents ({@code Source=SDK}) and bots ({@code Source=API}). */
@@ -727,7 +702,6 @@ public final class Bridge {
     // ------------------------------------------------------------------------------------------------------------------
     // 4. The relay: accept, keep, order, deliver, retry, settle. A lane is one customer's queue in one direction; its head is
     //    tried until it is settled, and only then the next. A lane that waits holds no thread.
-    // ------------------------------------------------------------------------------------------------------------------
 
     /** What became of one try to deliver a message. */
     sealed interface Outcome {
@@ -1012,7 +986,6 @@ public final class Bridge {
 
     // ------------------------------------------------------------------------------------------------------------------
     // 5. Flex: one small interface. Whatever it is asked can be asked again after a failure at any point.
-    // ------------------------------------------------------------------------------------------------------------------
 
     interface Flex {
         /** Posts a customer's message into his live conversation, which is opened if there is none. */
@@ -1484,7 +1457,6 @@ public final class Bridge {
 
     // ------------------------------------------------------------------------------------------------------------------
     // 6. X: one sender, the two APIs it speaks, and what agents can type for the customer to tap.
-    // ------------------------------------------------------------------------------------------------------------------
 
     /** Sends Direct Messages. Both of X's APIs have OAuth 1.0a, JSON, 10,000 characters and a rate limit told in headers. */
     abstract static class X {
@@ -1577,10 +1549,7 @@ public final class Bridge {
             return new Outcome.Delivered(id, rich.complaint());
         }
 
-        /**
-         * What X leaves of a text when it shortens links and gives them back: "www.example.com" comes back as
-         * "http://www.example.com/".
-         */
+        /** What X leaves of a text when it shortens its links: "www.example.com" comes back as "http://www.example.com/". */
         private static String bare(String text) { return text.strip().replaceAll("(?i)https?://", "").replaceAll("/(?=\\s|$)", ""); }
 
         /** Signed; the query is part of the signature, a JSON body is not (RFC 5849, 3.4.1.3.1). */
@@ -1595,10 +1564,7 @@ public final class Bridge {
         }
     }
 
-    /**
-     * The Direct Message API of today: text only, so lists become numbered and buttons plain links (X API v2, "Manage Direct
-     * Messages").
-     */
+    /** Today's API: text only, so lists become numbered and buttons plain links (X API v2, "Manage Direct Messages"). */
     static final class X2 extends X {
         private final Choices choices;
 
@@ -1625,7 +1591,7 @@ public final class Bridge {
         }
 
         @Override List<Sent> read(JsonNode page, String customer) {
-            return elements(page.path("data")).map(event -> new Sent(event.path("id").asText(), event.path("sender_id").asText()
+            return page.path("data").valueStream().map(event -> new Sent(event.path("id").asText(), event.path("sender_id").asText()
                     .equals(customer) ? "" : customer,
                     FromX.text(event), time(event.path("created_at").asText()))).toList();
         }
@@ -1673,7 +1639,7 @@ public final class Bridge {
         }
 
         @Override List<Sent> read(JsonNode page, String customer) {
-            return elements(page.path("events")).map(event -> new Sent(event.path("id")
+            return page.path("events").valueStream().map(event -> new Sent(event.path("id")
                     .asText(), event.at("/message_create/target/recipient_id").asText(),
                     FromX.text(event.at("/message_create/message_data")), Instant.ofEpochMilli(event.path("created_timestamp").asLong())))
                             .toList();
@@ -1682,11 +1648,6 @@ public final class Bridge {
         @Override String cursor(JsonNode page) { return page.path("next_cursor").asText(null); }
     }
 
-    static Stream<JsonNode> elements(JsonNode array) {
-        List<JsonNode> all = new ArrayList<>();
-        array.forEach(all::add);
-        return all.stream();
-    }
 
     /**
      * The numbered lists that stand in for quick replies: a customer's {@code 2}, or a label in any case, is read as the label. The
@@ -1875,15 +1836,12 @@ public final class Bridge {
 
     // ------------------------------------------------------------------------------------------------------------------
     // 7. Signatures: pure functions, each with its published vectors in a test. No clock, no chance, no state.
-    // ------------------------------------------------------------------------------------------------------------------
 
     static final class Signatures {
         private Signatures() { }
 
         /** X's webhooks and challenge: {@code sha256=} and the Base64 of HMAC-SHA256 (X API, "Securing webhooks"). */
-        static String x(String secret, byte[] message) {
-            return "sha256=" + Base64.getEncoder().encodeToString(hmac("HmacSHA256", secret, message));
-        }
+        static String x(String secret, byte[] message) { return "sha256=" + hmac("HmacSHA256", secret, message); }
 
         /** In constant time: how far a guess is right must not show. */
         static boolean same(String expected, String given) {
@@ -1904,7 +1862,7 @@ public final class Bridge {
             form.fields().forEach(field -> sorted.computeIfAbsent(field.getKey(), name -> new TreeSet<>()).add(field.getValue()));
             StringBuilder signed = new StringBuilder(url);
             sorted.forEach((name, values) -> values.forEach(value -> signed.append(name).append(value)));
-            return Base64.getEncoder().encodeToString(hmac("HmacSHA1", token, signed.toString().getBytes(UTF_8)));
+            return hmac("HmacSHA1", token, signed.toString().getBytes(UTF_8));
         }
 
         private static final Pattern BODY_SHA256 = Pattern.compile("[?&]bodySHA256=([0-9a-fA-F]{64})");
@@ -1930,17 +1888,13 @@ public final class Bridge {
                     | same(twilio(token, url, form), given);
         }
 
+        private static final Pattern PARTS = Pattern.compile("(?s)(https?://[^/?#]*?)(?::[0-9]*)?([/?#].*)?");
+
         /** The URL with its scheme's default port, or with no port; all other bytes untouched, because they are signed. */
         static String withPort(String url, boolean port) {
-            int authority = url.indexOf("://") + 3;
-            int end = authority;
-            while (end < url.length() && "/?#".indexOf(url.charAt(end)) < 0) {
-                end++;
-            }
-            int colon = url.substring(0, end).lastIndexOf(':');
-            int host = Math.max(authority, url.substring(0, end).lastIndexOf('@') + 1);
-            String bare = url.substring(0, colon >= host ? colon : end);
-            return bare + (port ? url.startsWith("https") ? ":443" : ":80" : "") + url.substring(end);
+            Matcher parts = PARTS.matcher(url);
+            if (!parts.matches()) return url;
+            return parts.group(1) + (port ? url.startsWith("https") ? ":443" : ":80" : "") + Objects.toString(parts.group(2), "");
         }
 
         /**
@@ -1956,7 +1910,7 @@ public final class Bridge {
             Form all = new Form(Stream.concat(parameters.fields().stream(), protocol.fields().stream()).toList());
             String base = oauthBase(method, url, all);
             String key = Form.escape(consumerSecret) + "&" + Form.escape(tokenSecret);
-            String signature = Base64.getEncoder().encodeToString(hmac("HmacSHA1", key, base.getBytes(UTF_8)));
+            String signature = hmac("HmacSHA1", key, base.getBytes(UTF_8));
             return Stream.concat(protocol.fields().stream(), Stream.of(Map.entry("oauth_signature", signature)))
                     .map(field -> field.getKey() + "=\"" + Form.escape(field.getValue()) + "\"").sorted()
                             .collect(Collectors.joining(", ", "OAuth ", ""));
@@ -1970,11 +1924,12 @@ public final class Bridge {
             return method + "&" + Form.escape(url) + "&" + Form.escape(sorted);
         }
 
-        private static byte[] hmac(String algorithm, String key, byte[] message) {
+        /** In Base64. */
+        private static String hmac(String algorithm, String key, byte[] message) {
             try {
                 Mac mac = Mac.getInstance(algorithm);
                 mac.init(new SecretKeySpec(key.getBytes(UTF_8), algorithm));
-                return mac.doFinal(message);
+                return Base64.getEncoder().encodeToString(mac.doFinal(message));
             } catch (GeneralSecurityException missing) {
                 throw new IllegalStateException(missing);
             }
@@ -1991,7 +1946,6 @@ public final class Bridge {
 
     /** Fields of {@code application/x-www-form-urlencoded}, in order, names repeated where they are. */
     record Form(List<Map.Entry<String, String>> fields) {
-
         static Form of(String... namesAndValues) {
             List<Map.Entry<String, String>> fields = new ArrayList<>();
             for (int i = 0; i < namesAndValues.length; i += 2) {
@@ -2031,7 +1985,6 @@ public final class Bridge {
 
     // ------------------------------------------------------------------------------------------------------------------
     // 8. Calling out: one request, one answer, whatever happens in between.
-    // ------------------------------------------------------------------------------------------------------------------
 
     static final class Client {
         private final Duration timeout;
@@ -2052,9 +2005,7 @@ public final class Bridge {
             return http;
         }
 
-        /**
-         * Sends a request once. The time-out covers the answer's body too, as {@link HttpRequest#timeout} before JDK 26 does not.
-         */
+        /** Sends a request once. The time-out covers the answer's body too, as {@link HttpRequest#timeout} before JDK 26 does not. */
         Answer call(String service, HttpRequest.Builder builder) {
             Answer answer = call(service, builder.build());
             if (!answer.ok()) metrics.error(service, answer.status());
@@ -2110,7 +2061,7 @@ public final class Bridge {
             counts.forEach((name, count) -> {
                 boolean gauge = name.matches("failed|pending|oldest_pending_seconds");
                 String full = "bridge_" + name + (gauge ? "" : "_total");
-                text.append("# TYPE ").append(full).append(gauge ? " gauge\n" : " counter\n").append(full).append(' ').append(count).append('\n');
+                text.append("# TYPE %s %s\n%s %s\n".formatted(full, gauge ? "gauge" : "counter", full, count));
             });
             text.append("# HELP bridge_delivery_seconds From the acknowledged webhook, or this start, to the other side's answer.\n")
                     .append("# TYPE bridge_delivery_seconds histogram\n");
@@ -2118,14 +2069,14 @@ public final class Bridge {
                 long all = 0;
                 for (int i = 0; i < count.length; i++) {
                     all += count[i];
-                    text.append("bridge_delivery_seconds_bucket{to=\"").append(to).append("\",le=\"")
-                            .append(i < BOUNDS.length ? BOUNDS[i] : "+Inf").append("\"} ").append(all).append('\n');
+                    text.append("bridge_delivery_seconds_bucket{to=\"%s\",le=\"%s\"} %s\n"
+                            .formatted(to, i < BOUNDS.length ? BOUNDS[i] : "+Inf", all));
                 }
-                text.append("bridge_delivery_seconds_sum{to=\"").append(to).append("\"} ").append(seconds.get(to)).append('\n')
-                        .append("bridge_delivery_seconds_count{to=\"").append(to).append("\"} ").append(all).append('\n');
+                text.append("bridge_delivery_seconds_sum{to=\"%s\"} %s\nbridge_delivery_seconds_count{to=\"%s\"} %s\n"
+                        .formatted(to, seconds.get(to), to, all));
             });
             text.append("# TYPE bridge_service_errors_total counter\n");
-            errors.forEach((labels, count) -> text.append("bridge_service_errors_total").append(labels).append(' ').append(count).append('\n'));
+            errors.forEach((labels, count) -> text.append("bridge_service_errors_total" + labels + " " + count + "\n"));
             return text.toString();
         }
     }
@@ -2141,7 +2092,6 @@ public final class Bridge {
      */
     record Answer(String service, String where, int status, HttpHeaders headers, JsonNode body, String trouble, boolean sent,
             long asked) {
-
         static Answer none(String service, String where, String trouble, boolean sent) {
             return new Answer(service, where, 0, HttpHeaders.of(Map.of(), (name, value) -> true), JSON.missingNode(), trouble, sent,
                     System.nanoTime());
@@ -2249,7 +2199,6 @@ public final class Bridge {
     // ------------------------------------------------------------------------------------------------------------------
     // 9. The journal: what was acknowledged and is not yet delivered outlives the process. JSON lines, only ever appended to;
     //    memory is what reading the file from the start would give, because both come about by applying the same lines.
-    // ------------------------------------------------------------------------------------------------------------------
 
     static final class Journal implements AutoCloseable {
         record Counts(long received, long delivered, long duplicates, long failed, long pending, long oldestPendingSeconds) { }
@@ -2604,25 +2553,22 @@ public final class Bridge {
         }
 
         /** What a journal says, while a bridge may be writing it. */
-        static Counts look(Path folder) throws Wrong, IOException {
+        static Journal look(Path folder) throws Wrong, IOException {
             Journal journal = new Journal(folder);
             journal.read();
-            return journal.counts();
+            return journal;
         }
 
         /** The lines of the {@code failed} command: id, time, customer and reason, and no text. */
         static List<String> failed(Path folder) throws Wrong, IOException {
-            Journal journal = new Journal(folder);
-            journal.read();
-            return journal.refused.values().stream().map(kept -> String.join("  ", kept.message().id(), kept.at().toString(),
+            return look(folder).refused.values().stream().map(kept -> String.join("  ", kept.message().id(), kept.at().toString(),
                     kept.message().customer(), kept.reason())).toList();
         }
 
         /** Leaves a request for the bridge that holds the folder's lock, or for the next one that will. */
         static void askForRetry(Path folder, String id) throws Wrong, IOException {
-            Journal journal = new Journal(folder);
-            journal.read();
-            if (id.equals("all") ? journal.refused.isEmpty() : !journal.refused.containsKey(id)) {
+            Set<String> refused = look(folder).refused.keySet();
+            if (id.equals("all") ? refused.isEmpty() : !refused.contains(id)) {
                 throw new Wrong(1, List.of(id.equals("all") ? "no message was refused"
                         : "no refused message has the id " + id + ": see the command failed"));
             }
@@ -2673,11 +2619,9 @@ public final class Bridge {
 
     // ------------------------------------------------------------------------------------------------------------------
     // 10. Settings: read once, checked all together, named in every complaint.
-    // ------------------------------------------------------------------------------------------------------------------
 
     /** Every setting by its name, checked. */
     record Settings(Map<String, String> values) {
-
         /** @param shape what a value must match; @param advice what it is and where it comes from */
         private record Key(String name, List<String> aliases, String fallback, String shape, String advice) { }
 
@@ -2876,10 +2820,7 @@ public final class Bridge {
         private static final Pattern LINE = Pattern.compile("(?:export\\s+)?([A-Za-z_][A-Za-z0-9_]*)\\s*=\\s*"
                 + "(?:\"((?:[^\"\\\\]|\\\\.)*+)\"|'([^']*)'|(?![\"'])((?:[^#\\s]|(?<!\\s)#|[ \\t]+(?![ \\t#]|$))*+))\\s*(?:#.*)?");
 
-        /**
-         * {@code NAME=value}, one a line; {@code export}, quotes and {@code #} comments as shells and dotenv have them; the last one
-         * counts.
-         */
+        /** {@code NAME=value}, one a line; {@code export}, quotes and {@code #} comments as in shells; the last one counts. */
         static Map<String, String> dotEnv(String text) throws Wrong {
             Map<String, String> values = new HashMap<>();
             List<String> problems = new ArrayList<>();
@@ -2936,7 +2877,6 @@ public final class Bridge {
     // ------------------------------------------------------------------------------------------------------------------
     // 11. Going live and staying so: what has to be there at Twilio and X is looked for first, and made only if it is missing.
     //     setup, check and the watch of a running bridge are the same look; they differ in what they may change.
-    // ------------------------------------------------------------------------------------------------------------------
 
     /** The tunnel that a local ngrok agent keeps open to this bridge (ngrok, "Agent API", list tunnels). */
     static final class Ngrok {
@@ -2949,7 +2889,7 @@ public final class Bridge {
             HttpRequest.Builder question = HttpRequest.newBuilder(URI.create(settings.get("NGROK_API_URL").replaceAll("/+$", "") + "/api/tunnels"));
             long end = System.nanoTime() + patience.toNanos();
             while (true) {
-                Optional<String> tunnel = elements(client.call("ngrok", question.copy().GET()).body().path("tunnels"))
+                Optional<String> tunnel = client.call("ngrok", question.copy().GET()).body().path("tunnels").valueStream()
                         .filter(one -> one.at("/config/addr").asText().matches("(.*[:/])?" + settings.port() + "/?"))
                         .map(one -> one.path("public_url").asText()).filter(url -> url.startsWith("https://")).findFirst();
                 if (tunnel.isPresent()) {
@@ -3181,7 +3121,7 @@ public final class Bridge {
             }
             say("data folder", State.FOUND, folder + (Files.isDirectory(folder) ? "" : ", made at the first start"));
             try {
-                Journal.Counts counts = Journal.look(folder);
+                Journal.Counts counts = Journal.look(folder).counts();
                 say("journal", counts.failed() == 0 ? State.FOUND : State.MISSING, counts.pending() + " messages wait, " + counts.failed()
                         + " were refused" + (counts.failed() == 0 ? "" : ": see the command failed, and retry puts them back"));
             } catch (Wrong | IOException damaged) {
@@ -3341,9 +3281,9 @@ public final class Bridge {
             String url = settings.publicUrl() + "/fromTwitter";
             Answer listed = client.call(X.SERVICE, app("/2/webhooks").GET());
             if (!good("X webhook", listed)) return;
-            List<JsonNode> old = new ArrayList<>(elements(listed.body().path("data")).filter(one -> one.path("url").asText()
+            List<JsonNode> old = new ArrayList<>(listed.body().path("data").valueStream().filter(one -> one.path("url").asText()
                     .endsWith("/fromTwitter") && !one.path("url").asText().equals(url)).toList());
-            elements(listed.body().path("data")).filter(one -> one.path("url").asText().equals(url)).findFirst()
+            listed.body().path("data").valueStream().filter(one -> one.path("url").asText().equals(url)).findFirst()
                     .map(this::valid).orElseGet(() -> register(url, old)).ifPresent(webhook -> {
                         subscribe(webhook, id);
                         old.stream().filter(one -> rehearsal != null || mayMove(one)).forEach(this::remove);
@@ -3422,7 +3362,7 @@ public final class Bridge {
                 Answer page = client.call(X.SERVICE, app("/2/activity/subscriptions" + (cursor.isEmpty() ? "" : "?pagination_token="
                         + Form.escape(cursor))).GET());
                 if (!good("X subscription", page)) return;
-                elements(page.body().path("data")).forEach(all::add);
+                page.body().path("data").valueStream().forEach(all::add);
                 cursor = page.body().at("/meta/next_token").asText(null);
             }
             for (String event : List.of("dm.received", "oauth.revoke")) {
