@@ -252,12 +252,10 @@ public final class Bridge {
         Client client = new Client(tempo.call(), metrics);
         Choices choices = new Choices(settings.twitterApi().equals("2"));
         Twilio twilio = new Twilio(client, settings, choices);
-        flex = settings.flexApi().equals("chat") ? new FlexChat(twilio, settings)
-                : new FlexConversations(twilio, settings, journal.bridge(), tempo);
-        X x = settings.twitterApi().equals("1.1") ? new X11(client, settings, journal::knows)
-                : new X2(client, settings, journal::knows, choices);
-        relay = new Relay(journal, flex, x, tempo, metrics);
-        watch = new Watch(settings, client, journal, flex, tempo);
+        flex = settings.flexApi().equals("chat") ? new FlexChat(twilio, settings, cache())
+                : new FlexConversations(twilio, settings, journal.bridge(), tempo, cache());
+        relay = new Relay(journal, flex, new X(client, settings, choices, journal::knows), tempo, metrics);
+        watch = new Watch(client, tempo);
     }
 
     void start() {
@@ -1011,22 +1009,13 @@ public final class Bridge {
         }
     }
 
-    /** Flex Conversations and Interactions, the current generation (Twilio, "Conversations API" and "Interactions API"). */
-    static final class FlexConversations implements Flex {
-        private final Twilio twilio;
-        private final Settings settings;
-        private final String bridge;
-        private final Tempo tempo;
-        /** Each customer's live conversation, complete with webhook and task. Losing an entry costs a few calls. */
-        private final Map<String, String> live = cache();
-
-        FlexConversations(Twilio twilio, Settings settings, String bridge, Tempo tempo) {
-            this.twilio = twilio;
-            this.settings = settings;
-            this.bridge = bridge;
-            this.tempo = tempo;
-        }
-
+    /**
+     * Flex Conversations and Interactions, the current generation (Twilio, "Conversations API" and "Interactions API").
+     *
+     * @param bridge the name by which this bridge claims a conversation that it opens
+     * @param live each customer's live conversation, complete with webhook and task; losing an entry costs a few calls
+     */
+    record FlexConversations(Twilio twilio, Settings settings, String bridge, Tempo tempo, Map<String, String> live) implements Flex {
         /** One call for a message in a known conversation, six for the first message of a new customer. */
         @Override public Outcome deliver(Attempt attempt) {
             String customer = attempt.message.customer();
@@ -1237,18 +1226,12 @@ public final class Bridge {
         private String path(String conversation) { return service() + "/Conversations/" + Form.escape(conversation); }
     }
 
-    /** Programmable Chat with Flex Flows, the original's API. Twilio calls it at its end (June 2026); accounts that have it use it. */
-    static final class FlexChat implements Flex {
-        private final Twilio twilio;
-        private final Settings settings;
-        /** The channel of each customer whose webhook has been seen to. Losing an entry costs two calls. */
-        private final Map<String, String> ready = cache();
-
-        FlexChat(Twilio twilio, Settings settings) {
-            this.twilio = twilio;
-            this.settings = settings;
-        }
-
+    /**
+     * Programmable Chat with Flex Flows, the original's API. Twilio calls it at its end (June 2026); accounts that have it use it.
+     *
+     * @param ready the channel of each customer whose webhook has been seen to; losing an entry costs two calls
+     */
+    record FlexChat(Twilio twilio, Settings settings, Map<String, String> ready) implements Flex {
         /**
          * Two calls for a message in a known chat, four for the first of a chat. Creating the channel is asked for every time: it
          * gives back the customer's channel while that is active, and a new one after the agent has ended it.
@@ -1459,47 +1442,54 @@ public final class Bridge {
     // 6. X: one sender, the two APIs it speaks, and what agents can type for the customer to tap.
 
     /** Sends Direct Messages. Both of X's APIs have OAuth 1.0a, JSON, 10,000 characters and a rate limit told in headers. */
-    abstract static class X {
+    static final class X {
         static final String SERVICE = "X";
         /** Code points of one Direct Message. */
         static final int MAX_TEXT = 10_000;
         /** How far back a message is looked for, in pages: X allows 15 of them in 15 minutes. */
         private static final int MAX_PAGES = 10;
 
-        final Client client;
-        final Settings settings;
+        private final Client client;
+        private final Settings settings;
+        private final Choices choices;
         private final Predicate<String> sentBefore;
+        private final Api api;
         /** When the rate limit allows more, by the clock that never jumps; null if it does now. */
         private volatile Long exhausted;
 
-        X(Client client, Settings settings, Predicate<String> sentBefore) {
+        X(Client client, Settings settings, Choices choices, Predicate<String> sentBefore) {
             this.client = client;
             this.settings = settings;
+            this.choices = choices;
             this.sentBefore = sentBefore;
+            api = settings.twitterApi().equals("1.1") ? new X11() : new X2();
         }
 
-        abstract String path(String customer);
+        /** What the two APIs differ in. */
+        interface Api {
+            /** The text as this API can show it, with what of the list and buttons it can not. */
+            String text(Rich rich);
 
-        /** The text as this API can show it, with what of the list and buttons it can not. */
-        abstract String text(Rich rich);
+            String path(String customer);
+            ObjectNode body(String customer, String text, Rich rich, boolean last);
 
-        abstract ObjectNode body(String customer, String text, Rich rich, boolean last);
+            /** The id of a Direct Message in the answer to its sending. */
+            String id(JsonNode answer);
 
-        /** The id of a Direct Message in the answer to its sending. */
-        abstract String id(JsonNode answer);
+            /** Where the newest messages are listed, back in time. */
+            String newest(String customer);
 
-        /** A page of the newest messages, back in time. @param cursor where the page before ended, or empty */
-        abstract Answer newest(String customer, String cursor);
-        abstract List<Sent> read(JsonNode page, String customer);
-        abstract String cursor(JsonNode page);
+            /** @param cursor where the page before ended, or empty */
+            Form query(String cursor);
+            Stream<Sent> read(JsonNode page, String customer);
+            String cursor(JsonNode page);
+        }
 
         /** A message found at X. @param to whom we sent it, empty if we did not; @param text as it was before X shortened the links */
         record Sent(String id, String to, String text, Instant at) { }
 
-        void delivered(String customer, Rich rich) { }
-
         /** Sends what an agent wrote to a customer, and looks first if an earlier try may have done so. */
-        final Outcome deliver(Attempt attempt, String customer) {
+        Outcome deliver(Attempt attempt, String customer) {
             Message message = attempt.message;
             if (!message.attachments().isEmpty()) {
                 return new Outcome.Refused("files are not carried to X yet", false);
@@ -1510,18 +1500,18 @@ public final class Bridge {
                 return new Outcome.Later("X's rate limit is used up", Duration.ofNanos(until - System.nanoTime()), true, false);
             }
             Rich rich = Rich.read(message.text());
-            List<String> parts = split(text(rich), MAX_TEXT, point -> 1);
+            List<String> parts = split(api.text(rich), MAX_TEXT, point -> 1);
             String id = "found";
             if (attempt.unknownSince != null) {
                 List<Sent> found = new ArrayList<>();
                 int pages = 0;
                 for (String cursor = ""; cursor != null && pages++ < MAX_PAGES;) {
-                    Answer page = newest(customer, cursor);
+                    Answer page = client.call(SERVICE, request("GET", api.newest(customer), api.query(cursor)).GET());
                     if (!page.ok()) return page.outcome().alone();
                     Instant from = attempt.lookFrom(page);
-                    List<Sent> read = read(page.body(), customer);
+                    List<Sent> read = api.read(page.body(), customer).toList();
                     read.stream().filter(sent -> !sent.at().isBefore(from)).forEach(found::add);
-                    cursor = read.isEmpty() || read.get(read.size() - 1).at().isBefore(from) ? null : cursor(page.body());
+                    cursor = read.isEmpty() || read.get(read.size() - 1).at().isBefore(from) ? null : api.cursor(page.body());
                 }
                 // What arrived before is settled under its own id; each message found counts for one part.
                 found.removeIf(sent -> !sent.to().equals(customer) || sentBefore.test(sent.id()) || attempt.ids.contains(sent.id()));
@@ -1536,16 +1526,16 @@ public final class Bridge {
                 attempt.unknownSince = null;
             }
             for (; attempt.parts < parts.size(); attempt.parts++) {
-                ObjectNode body = body(customer, parts.get(attempt.parts), rich, attempt.parts == parts.size() - 1);
-                Answer sent = client.call(SERVICE, request("POST", path(customer), Form.of()).header("Content-Type", "application/json")
+                ObjectNode body = api.body(customer, parts.get(attempt.parts), rich, attempt.parts == parts.size() - 1);
+                Answer sent = client.call(SERVICE, request("POST", api.path(customer), Form.of()).header("Content-Type", "application/json")
                         .POST(HttpRequest.BodyPublishers.ofString(body.toString())));
                 boolean last = sent.headers().firstValue("x-rate-limit-remaining").orElse("").equals("0");
                 exhausted = last ? (Long) (System.nanoTime() + sent.untilReset().toNanos()) : null;
                 if (!sent.ok()) return sent.outcome();
-                id = id(sent.body());
+                id = api.id(sent.body());
                 attempt.ids.add(id);
             }
-            delivered(customer, rich);
+            choices.sent(customer, rich);
             return new Outcome.Delivered(id, rich.complaint());
         }
 
@@ -1553,7 +1543,7 @@ public final class Bridge {
         private static String bare(String text) { return text.strip().replaceAll("(?i)https?://", "").replaceAll("/(?=\\s|$)", ""); }
 
         /** Signed; the query is part of the signature, a JSON body is not (RFC 5849, 3.4.1.3.1). */
-        final HttpRequest.Builder request(String method, String path, Form query) { return signed(settings, method, path, query); }
+        private HttpRequest.Builder request(String method, String path, Form query) { return signed(settings, method, path, query); }
 
         static HttpRequest.Builder signed(Settings settings, String method, String path, Form query) {
             String url = settings.twitterApiUrl() + path;
@@ -1565,51 +1555,37 @@ public final class Bridge {
     }
 
     /** Today's API: text only, so lists become numbered and buttons plain links (X API v2, "Manage Direct Messages"). */
-    static final class X2 extends X {
-        private final Choices choices;
+    record X2() implements X.Api {
+        @Override public String text(Rich rich) { return rich.plain(); }
+        @Override public String path(String customer) { return "/2/dm_conversations/with/" + customer + "/messages"; }
 
-        X2(Client client, Settings settings, Predicate<String> sentBefore, Choices choices) {
-            super(client, settings, sentBefore);
-            this.choices = choices;
-        }
-
-        @Override String path(String customer) { return "/2/dm_conversations/with/" + customer + "/messages"; }
-        @Override String text(Rich rich) { return rich.plain(); }
-
-        @Override ObjectNode body(String customer, String text, Rich rich, boolean last) {
+        @Override public ObjectNode body(String customer, String text, Rich rich, boolean last) {
             return JSON.createObjectNode().put("text", text);
         }
 
-        @Override String id(JsonNode answer) { return answer.at("/data/dm_event_id").asText(); }
+        @Override public String id(JsonNode answer) { return answer.at("/data/dm_event_id").asText(); }
+        @Override public String newest(String customer) { return "/2/dm_conversations/with/" + customer + "/dm_events"; }
 
-        @Override Answer newest(String customer, String cursor) {
-            List<String> query = new ArrayList<>(List.of("max_results", "100", "event_types", "MessageCreate",
-                    "dm_event.fields", "created_at,entities,event_type,id,text", "expansions", "sender_id"));
-            if (!cursor.isEmpty()) query.addAll(List.of("pagination_token", cursor));
-            return client.call(SERVICE, request("GET", "/2/dm_conversations/with/" + customer + "/dm_events",
-                    Form.of(query.toArray(String[]::new))).GET());
+        @Override public Form query(String cursor) {
+            return Form.of("max_results", "100", "event_types", "MessageCreate", "dm_event.fields", "created_at,entities,event_type,id,text",
+                    "expansions", "sender_id").and(cursor.isEmpty() ? Form.of() : Form.of("pagination_token", cursor));
         }
 
-        @Override List<Sent> read(JsonNode page, String customer) {
-            return page.path("data").valueStream().map(event -> new Sent(event.path("id").asText(), event.path("sender_id").asText()
-                    .equals(customer) ? "" : customer,
-                    FromX.text(event), time(event.path("created_at").asText()))).toList();
+        @Override public Stream<X.Sent> read(JsonNode page, String customer) {
+            return page.path("data").valueStream().map(event -> new X.Sent(event.path("id").asText(),
+                    event.path("sender_id").asText().equals(customer) ? "" : customer,
+                    FromX.text(event), time(event.path("created_at").asText())));
         }
 
-        @Override String cursor(JsonNode page) { return page.at("/meta/next_token").asText(null); }
-        @Override void delivered(String customer, Rich rich) { choices.sent(customer, rich); }
+        @Override public String cursor(JsonNode page) { return page.at("/meta/next_token").asText(null); }
     }
 
     /** The original's Direct Message API, the only one with quick replies and buttons (X API v1.1, "direct_messages/events/new"). */
-    static final class X11 extends X {
-        X11(Client client, Settings settings, Predicate<String> sentBefore) {
-            super(client, settings, sentBefore);
-        }
+    record X11() implements X.Api {
+        @Override public String text(Rich rich) { return rich.text(); }
+        @Override public String path(String customer) { return "/1.1/direct_messages/events/new.json"; }
 
-        @Override String path(String customer) { return "/1.1/direct_messages/events/new.json"; }
-        @Override String text(Rich rich) { return rich.text(); }
-
-        @Override ObjectNode body(String customer, String text, Rich rich, boolean last) {
+        @Override public ObjectNode body(String customer, String text, Rich rich, boolean last) {
             ObjectNode event = JSON.createObjectNode();
             ObjectNode create = event.putObject("event").put("type", "message_create").putObject("message_create");
             create.putObject("target").put("recipient_id", customer);
@@ -1630,24 +1606,23 @@ public final class Bridge {
             return event;
         }
 
-        @Override String id(JsonNode answer) { return answer.at("/event/id").asText(); }
+        @Override public String id(JsonNode answer) { return answer.at("/event/id").asText(); }
 
         /** Of all customers together: these 50 may be the work of seconds. */
-        @Override Answer newest(String customer, String cursor) {
-            Form query = cursor.isEmpty() ? Form.of("count", "50") : Form.of("count", "50", "cursor", cursor);
-            return client.call(SERVICE, request("GET", "/1.1/direct_messages/events/list.json", query).GET());
+        @Override public String newest(String customer) { return "/1.1/direct_messages/events/list.json"; }
+
+        @Override public Form query(String cursor) {
+            return Form.of("count", "50").and(cursor.isEmpty() ? Form.of() : Form.of("cursor", cursor));
         }
 
-        @Override List<Sent> read(JsonNode page, String customer) {
-            return page.path("events").valueStream().map(event -> new Sent(event.path("id")
-                    .asText(), event.at("/message_create/target/recipient_id").asText(),
-                    FromX.text(event.at("/message_create/message_data")), Instant.ofEpochMilli(event.path("created_timestamp").asLong())))
-                            .toList();
+        @Override public Stream<X.Sent> read(JsonNode page, String customer) {
+            return page.path("events").valueStream().map(event -> new X.Sent(event.path("id").asText(),
+                    event.at("/message_create/target/recipient_id").asText(), FromX.text(event.at("/message_create/message_data")),
+                    Instant.ofEpochMilli(event.path("created_timestamp").asLong())));
         }
 
-        @Override String cursor(JsonNode page) { return page.path("next_cursor").asText(null); }
+        @Override public String cursor(JsonNode page) { return page.path("next_cursor").asText(null); }
     }
-
 
     /**
      * The numbered lists that stand in for quick replies: a customer's {@code 2}, or a label in any case, is read as the label. The
@@ -1665,8 +1640,7 @@ public final class Bridge {
         }
 
         record Read(String text, boolean chosen) { }
-        void sent(String customer, Rich rich) { if (!rich.options().isEmpty()) last.put(customer, labels(rich)); }
-
+        void sent(String customer, Rich rich) { if (numbered && !rich.options().isEmpty()) last.put(customer, labels(rich)); }
         void answered(String customer) { last.put(customer, List.of()); }
 
         /** Whether the conversation has to be looked at before this can be read. */
@@ -1907,11 +1881,10 @@ public final class Bridge {
                 String token, String tokenSecret, String nonce, String timestamp) {
             Form protocol = Form.of("oauth_consumer_key", consumerKey, "oauth_nonce", nonce, "oauth_signature_method", "HMAC-SHA1",
                     "oauth_timestamp", timestamp, "oauth_token", token, "oauth_version", "1.0");
-            Form all = new Form(Stream.concat(parameters.fields().stream(), protocol.fields().stream()).toList());
-            String base = oauthBase(method, url, all);
+            String base = oauthBase(method, url, parameters.and(protocol));
             String key = Form.escape(consumerSecret) + "&" + Form.escape(tokenSecret);
             String signature = hmac("HmacSHA1", key, base.getBytes(UTF_8));
-            return Stream.concat(protocol.fields().stream(), Stream.of(Map.entry("oauth_signature", signature)))
+            return protocol.and(Form.of("oauth_signature", signature)).fields().stream()
                     .map(field -> field.getKey() + "=\"" + Form.escape(field.getValue()) + "\"").sorted()
                             .collect(Collectors.joining(", ", "OAuth ", ""));
         }
@@ -1953,6 +1926,8 @@ public final class Bridge {
             }
             return new Form(fields);
         }
+
+        Form and(Form more) { return new Form(Stream.concat(fields.stream(), more.fields.stream()).toList()); }
 
         /** @throws IllegalArgumentException for a broken percent sign */
         static Form decode(String encoded) {
@@ -2906,21 +2881,15 @@ public final class Bridge {
     }
 
     /** Looks at X's webhook from time to time while the bridge serves, and tells open conversations a new address. It delays no message. */
-    static final class Watch {
-        private final Settings settings;
+    final class Watch {
         private final Client client;
-        private final Journal journal;
-        private final Flex flex;
         private final Tempo tempo;
         private final ScheduledExecutorService clock = Executors.newSingleThreadScheduledExecutor(threads("watch"));
         private final Set<String> onceGood = new HashSet<>();
         private volatile List<String> troubles = List.of();
 
-        Watch(Settings settings, Client client, Journal journal, Flex flex, Tempo tempo) {
-            this.settings = settings;
+        Watch(Client client, Tempo tempo) {
             this.client = client;
-            this.journal = journal;
-            this.flex = flex;
             this.tempo = tempo;
         }
 
