@@ -3084,34 +3084,31 @@ public final class Bridge {
         private void folder() {
             Path folder = settings.dataDir();
             Path there = Files.isDirectory(folder) ? folder : Optional.ofNullable(folder.toAbsolutePath().getParent()).orElse(folder);
-            if (Files.exists(folder) && !Files.isDirectory(folder) || !Files.isWritable(there)) {
-                say("data folder", State.MISSING, "the bridge cannot write to " + folder + ": make it a folder of the bridge's user, or set DATA_DIR");
-                return;
-            }
-            say("data folder", State.FOUND, folder + (Files.isDirectory(folder) ? "" : ", made at the first start"));
+            boolean usable = Files.isWritable(there) && (Files.isDirectory(folder) || !Files.exists(folder));
+            if (!say("data folder", usable, folder + (Files.isDirectory(folder) ? "" : ", made at the first start"), "the bridge cannot write to "
+                    + folder + ": make it a folder of the bridge's user, or set DATA_DIR")) return;
             try {
                 Journal.Counts counts = Journal.look(folder).counts();
-                say("journal", counts.failed() == 0 ? State.FOUND : State.MISSING, counts.pending() + " messages wait, " + counts.failed()
-                        + " were refused" + (counts.failed() == 0 ? "" : ": see the command failed, and retry puts them back"));
-            } catch (Wrong | IOException damaged) {
-                say("journal", State.MISSING, damaged instanceof Wrong ? damaged.getMessage() : "it cannot be read: " + reason(damaged));
+                String words = counts.pending() + " messages wait, " + counts.failed() + " were refused";
+                say("journal", counts.failed() == 0, words, words + ": see the command failed, and retry puts them back");
+            } catch (Wrong damaged) {
+                say("journal", State.MISSING, damaged.getMessage());
+            } catch (IOException unreadable) {
+                say("journal", State.MISSING, "it cannot be read: " + reason(unreadable));
             }
         }
 
         /** X refuses signatures of a clock that is five minutes off (its error 135); two are worth a word. */
         private void clock() {
-            List<String> off = new ArrayList<>();
-            Map<String, Answer> answers = new LinkedHashMap<>();
-            answers.put("Twilio", atTwilio);
-            answers.put("X", atX);
-            answers.values().removeIf(answer -> answer == null || answer.status() == 0);
-            answers.forEach((service, answer) -> {
+            List<String> asked = new ArrayList<>(), off = new ArrayList<>();
+            Stream.of(atTwilio, atX).filter(answer -> answer != null && answer.status() != 0).forEach(answer -> {
                 long seconds = ahead(answer);
-                if (Math.abs(seconds) > 120) off.add(Math.abs(seconds) + " s " + (seconds > 0 ? "ahead of " : "behind ") + service);
+                asked.add(answer.service());
+                if (Math.abs(seconds) > 120) off.add(Math.abs(seconds) + (seconds > 0 ? " s ahead of " : " s behind ") + answer.service());
             });
-            say("clock", answers.isEmpty() ? State.UNKNOWN : off.isEmpty() ? State.FOUND : State.MISSING, answers.isEmpty()
-                    ? "nobody answered who could tell the time" : off.isEmpty() ? "agrees with " + String.join(" and ", answers.keySet())
-                    : "this machine is " + String.join(" and ", off) + ": X refuses such signatures, switch on time synchronisation (NTP)");
+            if (asked.isEmpty()) say("clock", State.UNKNOWN, "nobody answered who could tell the time");
+            else say("clock", off.isEmpty(), "agrees with " + String.join(" and ", asked), "this machine is " + String.join(" and ", off)
+                    + ": X refuses such signatures, switch on time synchronisation (NTP)");
         }
 
         /** Seconds that this machine's clock is ahead of a service's. */
@@ -3132,32 +3129,30 @@ public final class Bridge {
         private void conversationsService() {
             Answer defaults = twilio.get("conversations", "/v1/Configuration");
             if (!good("conversations", defaults)) return;
-            boolean same = defaults.body().path("default_chat_service_sid").asText().equals(settings.chatService());
-            say("conversations", same ? State.FOUND : State.MISSING, same ? "Flex's chat service is the account's default" : "the account's default"
-                    + " conversations service is " + defaults.body().path("default_chat_service_sid").asText() + ", so tasks cannot find"
-                    + " conversations: make " + settings.chatService() + " the default at console.twilio.com, Conversations, Manage, Defaults");
+            String used = defaults.body().path("default_chat_service_sid").asText();
+            say("conversations", used.equals(settings.chatService()), "Flex's chat service is the account's default", "the account's default"
+                    + " conversations service is " + used + ", so tasks cannot find conversations: make " + settings.chatService()
+                    + " the default at console.twilio.com, Conversations, Manage, Defaults");
         }
 
         private boolean workflow() {
-            List<JsonNode> all = new ArrayList<>();
-            Answer listed = twilio.pages("taskrouter", "/v1/Workspaces/" + settings.workspace() + "/Workflows?PageSize=50", "workflows",
-                    (page, workflow) -> all.add(workflow));
-            if (!good("workflow", listed)) return false;
+            Optional<List<JsonNode>> listed = list("workflow", "taskrouter", "/v1/Workspaces/" + settings.workspace() + "/Workflows", "workflows");
+            if (listed.isEmpty()) return false;
+            List<JsonNode> all = listed.get();
             String set = settings.workflow();
-            List<JsonNode> fitting = all.stream().filter(one -> set.isEmpty() ? one.path("friendly_name").asText().equals("Assign to Anyone")
-                    : one.path("sid").asText().equals(set)).toList();
-            JsonNode chosen = !fitting.isEmpty() ? fitting.get(0) : set.isEmpty() && all.size() == 1 ? all.get(0)
-                    : set.isEmpty() && allowed.contains(Change.LEARN) ? choice(all) : JSON.missingNode();
+            JsonNode chosen = all.stream().filter(one -> set.isEmpty() ? one.path("friendly_name").asText().equals("Assign to Anyone")
+                    : one.path("sid").asText().equals(set)).findFirst().orElse(JSON.missingNode());
+            if (chosen.isMissingNode() && set.isEmpty()) chosen = all.size() == 1 ? all.get(0) : choice(all);
             if (!chosen.isMissingNode()) return known("workflow", "FLEX_WORKFLOW_SID", chosen.path("sid").asText());
             say("workflow", State.MISSING, all.isEmpty() ? "the workspace has none: make one at console.twilio.com, TaskRouter"
-                    : "set FLEX_WORKFLOW_SID to one of " + all.stream().map(one -> one.path("sid").asText() + " (" + one.path("friendly_name")
-                            .asText() + ")").collect(Collectors.joining(", ")));
+                    : "set FLEX_WORKFLOW_SID to one of " + all.stream().map(one -> one.path("sid").asText() + " ("
+                            + one.path("friendly_name").asText() + ")").collect(Collectors.joining(", ")));
             return false;
         }
 
-        private static JsonNode choice(List<JsonNode> all) {
+        private JsonNode choice(List<JsonNode> all) {
             Console console = System.console();
-            if (console == null || all.isEmpty()) return JSON.missingNode();
+            if (console == null || all.isEmpty() || !allowed.contains(Change.LEARN)) return JSON.missingNode();
             for (int i = 0; i < all.size(); i++) {
                 console.printf("%d  %s%n", i + 1, all.get(i).path("friendly_name").asText());
             }
@@ -3169,45 +3164,43 @@ public final class Bridge {
         private Optional<String> taskChannel() {
             String name = settings.taskChannel().isEmpty() ? "twitter" : settings.taskChannel();
             String path = "/v1/Workspaces/" + settings.workspace() + "/TaskChannels";
-            AtomicReference<String> sid = new AtomicReference<>();
-            Answer listed = twilio.pages("taskrouter", path + "?PageSize=50", "channels", (page, channel) -> {
-                if (channel.path("unique_name").asText().equals(name)) sid.set(channel.path("sid").asText());
-                return sid.get() == null;
-            });
-            if (!good("task channel", listed)) return Optional.empty();
-            Optional<String> there = sid.get() != null ? Optional.of(sid.get()) : make("task channel", Change.CREATE, State.CREATED, name,
-                    Twilio.SERVICE, twilio.request("taskrouter", path), "POST", Form.of("FriendlyName", name, "UniqueName", name).encode())
-                            .map(made -> made.path("sid").asText());
+            Optional<List<JsonNode>> listed = list("task channel", "taskrouter", path, "channels");
+            if (listed.isEmpty()) return Optional.empty();
+            Optional<String> known = listed.get().stream().filter(one -> one.path("unique_name").asText().equals(name)).findFirst()
+                    .map(one -> one.path("sid").asText());
+            Optional<String> there = known.or(() -> make("task channel", Change.CREATE, State.CREATED, name,
+                    atTwilio("taskrouter", path, Form.of("FriendlyName", name, "UniqueName", name))).map(made -> made.path("sid").asText()));
             if (there.isPresent() && settings.taskChannel().isEmpty()) learn("FLEX_TASK_CHANNEL", name);
-            if (sid.get() != null) say("task channel", State.FOUND, name);
+            if (known.isPresent()) say("task channel", State.FOUND, name);
             return there;
         }
+
+        /** What becomes of a customer's first message in Programmable Chat: a task (Twilio Studio, "Send to Flex" widget). */
+        private static final String STUDIO_FLOW = """
+                {"description": "X Direct Messages", "initial_state": "Trigger", "flags": {"allow_concurrent_calls": true}, "states": [
+                  {"name": "Trigger", "type": "trigger", "properties": {"offset": {"x": 0, "y": 0}}, "transitions": [
+                    {"event": "incomingMessage", "next": "send_to_flex"}, {"event": "incomingCall"},
+                    {"event": "incomingConversationMessage"}, {"event": "incomingRequest"}, {"event": "incomingParent"}]},
+                  {"name": "send_to_flex", "type": "send-to-flex",
+                    "transitions": [{"event": "callComplete"}, {"event": "failedToEnqueue"}, {"event": "callFailure"}],
+                    "properties": {"workflow": "", "channel": "", "attributes":
+                      "{\\"name\\": \\"{{trigger.message.ChannelAttributes.from}}\\", \\"channelType\\": \\"web\\",\
+                 \\"channelSid\\": \\"{{trigger.message.ChannelSid}}\\", \\"customChannel\\": \\"twitter\\"}",
+                      "offset": {"x": 40, "y": 210}}}]}
+                """;
 
         /** Programmable Chat: a Flex Flow starts a Studio flow, which makes the task. */
         private void flexFlow(String taskChannel) {
             if (!settings.flexFlow().isEmpty()) {
                 Answer set = twilio.get("flex-api", "/v1/FlexFlows/" + settings.flexFlow());
                 if (!good("Flex Flow", set)) return;
-                boolean right = set.body().path("enabled").asBoolean() && set.body().path("chat_service_sid").asText().equals(settings.chatService());
-                say("Flex Flow", right ? State.FOUND : State.MISSING, right ? settings.flexFlow() : "FLEX_FLOW_SID is switched off or belongs to"
-                        + " another chat service: set it to one that is right, or remove it and run setup again");
+                say("Flex Flow", set.body().path("enabled").asBoolean() && set.body().path("chat_service_sid").asText()
+                        .equals(settings.chatService()), settings.flexFlow(), "FLEX_FLOW_SID is switched off or belongs to another chat service:"
+                        + " set it to one that is right, or remove it and run setup again");
                 return;
             }
-            ObjectNode definition = JSON.createObjectNode().put("description", FLOW).put("initial_state", "Trigger");
-            definition.putObject("flags").put("allow_concurrent_calls", true);
-            ArrayNode states = definition.putArray("states");
-            ObjectNode trigger = states.addObject().put("name", "Trigger").put("type", "trigger");
-            trigger.putObject("properties").putObject("offset").put("x", 0).put("y", 0);
-            ArrayNode events = trigger.putArray("transitions");
-            events.addObject().put("event", "incomingMessage").put("next", "send_to_flex");
-            List.of("incomingCall", "incomingConversationMessage", "incomingRequest", "incomingParent")
-                    .forEach(event -> events.addObject().put("event", event));
-            ObjectNode send = states.addObject().put("name", "send_to_flex").put("type", "send-to-flex");
-            List.of("callComplete", "failedToEnqueue", "callFailure").forEach(event -> send.withArray("transitions").addObject().put("event", event));
-            ObjectNode properties = send.putObject("properties").put("workflow", settings.workflow()).put("channel", taskChannel).put("attributes",
-                    "{\"name\": \"{{trigger.message.ChannelAttributes.from}}\", \"channelType\": \"web\","
-                    + " \"channelSid\": \"{{trigger.message.ChannelSid}}\", \"customChannel\": \"twitter\"}");
-            properties.putObject("offset").put("x", 40).put("y", 210);
+            ObjectNode definition = (ObjectNode) lenient(STUDIO_FLOW);
+            ((ObjectNode) definition.at("/states/1/properties")).put("workflow", settings.workflow()).put("channel", taskChannel);
             Optional<String> studio = named("Studio flow", "studio", "/v2/Flows", "flows", flow -> flow.path("status").asText().equals("published"),
                     Form.of("FriendlyName", FLOW, "Status", "published", "Definition", definition.toString()));
             studio.flatMap(flow -> named("Flex Flow", "flex-api", "/v1/FlexFlows", "flex_flows", one -> one.path("enabled").asBoolean()
@@ -3218,66 +3211,64 @@ public final class Bridge {
 
         /** Finds what has our name and is fit for use, or makes it. @return its SID */
         private Optional<String> named(String what, String product, String path, String list, Predicate<JsonNode> fit, Form form) {
-            AtomicReference<String> sid = new AtomicReference<>();
-            Answer listed = twilio.pages(product, path + "?PageSize=50", list, (page, one) -> {
-                if (one.path("friendly_name").asText().equals(FLOW) && fit.test(one)) sid.set(one.path("sid").asText());
-                return sid.get() == null;
-            });
-            if (!good(what, listed)) return Optional.empty();
-            if (sid.get() == null) return make(what, Change.CREATE, State.CREATED, FLOW, Twilio.SERVICE, twilio.request(product, path), "POST",
-                    form.encode()).map(made -> made.path("sid").asText());
-            say(what, State.FOUND, FLOW + " (" + sid.get() + ")");
-            return Optional.of(sid.get());
+            Optional<List<JsonNode>> listed = list(what, product, path, list);
+            if (listed.isEmpty()) return Optional.empty();
+            Optional<String> known = listed.get().stream().filter(one -> one.path("friendly_name").asText().equals(FLOW) && fit.test(one))
+                    .findFirst().map(one -> one.path("sid").asText());
+            known.ifPresent(sid -> say(what, State.FOUND, FLOW + " (" + sid + ")"));
+            return known.or(() -> make(what, Change.CREATE, State.CREATED, FLOW, atTwilio(product, path, form)).map(made -> made.path("sid").asText()));
+        }
+
+        /** All of a list; empty if it could not be had, which is told. */
+        private Optional<List<JsonNode>> list(String what, String product, String path, String list) {
+            List<JsonNode> all = new ArrayList<>();
+            return good(what, twilio.pages(product, path + "?PageSize=50", list, (page, one) -> all.add(one))) ? Optional.of(all) : Optional.empty();
         }
 
         /** @param outside whether to ask for our own challenge by the public URL, as X does */
         void x(boolean outside) {
             String basic = Signatures.basic(Form.escape(settings.consumerKey()), Form.escape(settings.consumerSecret()));
-            Answer token = client.call(X.SERVICE, Twilio.filled(HttpRequest.newBuilder(URI.create(settings.twitterApiUrl() + "/oauth2/token"))
-                    .header("Authorization", basic), Form.of("grant_type", "client_credentials")));
-            atX = token;
-            if (!good("X app", token)) return;
+            atX = client.call(X.SERVICE, Twilio.filled(authorized("/oauth2/token", basic), Form.of("grant_type", "client_credentials")));
+            if (!good("X app", atX)) return;
             say("X app", State.FOUND, "key and secret are right");
-            bearer = "Bearer " + token.body().path("access_token").asText();
+            bearer = "Bearer " + atX.body().path("access_token").asText();
             atX = client.call(X.SERVICE, X.signed(settings, "GET", "/2/users/me", Form.of()).GET());
             if (!good(ACCOUNT, atX)) return;
             String id = atX.body().at("/data/id").asText(), handle = "@" + atX.body().at("/data/username").asText();
             String level = atX.headers().firstValue("x-access-level").orElse("read-write-directmessages");
-            boolean may = level.equals("read-write-directmessages");
-            say(ACCOUNT, may ? State.FOUND : State.MISSING, may ? handle : "the app may only " + level + ": give it 'Read and write and Direct"
+            say(ACCOUNT, level.equals("read-write-directmessages"), handle, "the app may only " + level + ": give it 'Read and write and Direct"
                     + " message' at developer.x.com, then make a new access token and put it into TWITTER_ACCESS_KEY and TWITTER_ACCESS_SECRET");
             if (settings.publicUrl().isEmpty() || outside && !reached()) return;
             String url = settings.publicUrl() + "/fromTwitter";
             Answer listed = client.call(X.SERVICE, app("/2/webhooks").GET());
             if (!good("X webhook", listed)) return;
-            List<JsonNode> old = new ArrayList<>(listed.body().path("data").valueStream().filter(one -> one.path("url").asText()
-                    .endsWith("/fromTwitter") && !one.path("url").asText().equals(url)).toList());
-            listed.body().path("data").valueStream().filter(one -> one.path("url").asText().equals(url)).findFirst()
-                    .map(this::valid).orElseGet(() -> register(url, old)).ifPresent(webhook -> {
-                        subscribe(webhook, id);
-                        old.stream().filter(one -> rehearsal != null || mayMove(one)).forEach(this::remove);
-                    });
+            Map<Boolean, List<JsonNode>> ours = listed.body().path("data").valueStream()
+                    .filter(one -> one.path("url").asText().endsWith("/fromTwitter"))
+                    .collect(Collectors.partitioningBy(one -> one.path("url").asText().equals(url)));
+            List<JsonNode> old = new ArrayList<>(ours.get(false));
+            ours.get(true).stream().findFirst().map(this::valid).orElseGet(() -> register(url, old)).ifPresent(webhook -> {
+                subscribe(webhook, id);
+                old.stream().filter(one -> rehearsal != null || mayMove(one)).forEach(this::remove);
+            });
         }
 
         /** @return whether our own challenge comes back right from the public URL */
         private boolean reached() {
-            String token = UUID.randomUUID().toString();
-            Answer answer = client.call("bridge", HttpRequest.newBuilder(URI.create(settings.publicUrl() + "/fromTwitter?crc_token=" + token)).GET());
-            String expected = challenge(settings, new Request("GET", "/fromTwitter", "/fromTwitter?crc_token=" + token, Map.of(), new byte[0])).body();
-            boolean right = answer.ok() && answer.body().toString().equals(expected);
-            say("public address", right ? State.FOUND : State.MISSING, right ? settings.publicUrl() : answer.ok()
+            String path = "/fromTwitter?crc_token=" + UUID.randomUUID();
+            Answer answer = client.call("bridge", HttpRequest.newBuilder(URI.create(settings.publicUrl() + path)).GET());
+            String expected = challenge(settings, new Request("GET", "/fromTwitter", path, Map.of(), new byte[0])).body();
+            return say("public address", answer.ok() && answer.body().toString().equals(expected), settings.publicUrl(), answer.ok()
                     ? "what answers at " + settings.publicUrl() + " signs with other secrets than these: start the bridge with this .env"
-                    : "the bridge does not answer at " + settings.publicUrl() + " (" + (answer.status() == 0 ? answer.trouble() : "status "
-                    + answer.status()) + "): start it, and the tunnel or proxy that leads to port " + settings.port());
-            return right;
+                    : "the bridge does not answer at " + settings.publicUrl() + " (" + (answer.status() == 0 ? answer.trouble()
+                    : "status " + answer.status()) + "): start it, and the tunnel or proxy that leads to port " + settings.port());
         }
 
         /** X switches a webhook off after wrong answers, or a day without right ones; it challenges it anew when asked. */
         private Optional<String> valid(JsonNode webhook) {
             String id = webhook.path("id").asText();
             if (!webhook.path("valid").asBoolean()) {
-                return make("X webhook", Change.REVALIDATE, State.CHANGED, "X had switched it off, and sends again", X.SERVICE,
-                        app("/2/webhooks/" + id), "PUT", "").map(done -> id);
+                return make("X webhook", Change.REVALIDATE, State.CHANGED, "X had switched it off, and sends again",
+                        atX("PUT", "/2/webhooks/" + id, "")).map(done -> id);
             }
             say("X webhook", State.FOUND, webhook.path("url").asText());
             return Optional.of(id);
@@ -3286,10 +3277,10 @@ public final class Bridge {
         /** @param old registrations of ours at other addresses, of which the app may have room for only one */
         private Optional<String> register(String url, List<JsonNode> old) {
             Change change = old.isEmpty() ? Change.CREATE : old.stream().allMatch(this::mayMove) ? move() : Change.MOVE;
-            String body = JSON.createObjectNode().put("url", url).toString();
+            Call call = atX("POST", "/2/webhooks", JSON.createObjectNode().put("url", url).toString());
             String from = old.isEmpty() ? "" : ", no longer " + old.get(0).path("url").asText();
             if (rehearsal == null && allowed.contains(change) && !old.isEmpty()) {
-                Answer first = call(X.SERVICE, app("/2/webhooks"), "POST", body);
+                Answer first = send(call);
                 if (first.ok()) {
                     say("X webhook", State.CHANGED, url + from);
                     return Optional.of(first.body().at("/data/id").asText());
@@ -3298,7 +3289,7 @@ public final class Bridge {
                 old.removeIf(this::remove);
                 if (!old.isEmpty()) return Optional.empty();
             }
-            return make("X webhook", change, from.isEmpty() ? State.CREATED : State.CHANGED, url + from, X.SERVICE, app("/2/webhooks"), "POST", body)
+            return make("X webhook", change, from.isEmpty() ? State.CREATED : State.CHANGED, url + from, call)
                     .map(made -> made.at("/data/id").asText());
         }
 
@@ -3309,8 +3300,8 @@ public final class Bridge {
         }
 
         private boolean remove(JsonNode webhook) {
-            return make("old X webhook", move(), State.CHANGED, webhook.path("url").asText() + " is removed", X.SERVICE,
-                    app("/2/webhooks/" + webhook.path("id").asText()), "DELETE", "").isPresent();
+            return make("old X webhook", move(), State.CHANGED, webhook.path("url").asText() + " is removed",
+                    atX("DELETE", "/2/webhooks/" + webhook.path("id").asText(), "")).isPresent();
         }
 
         private void subscribe(String webhook, String user) {
@@ -3321,8 +3312,8 @@ public final class Bridge {
                 if (known.body().at("/data/subscribed").asBoolean()) {
                     say("X subscription", State.FOUND, "all of the account's activity");
                 } else {
-                    make("X subscription", Change.CREATE, State.CREATED, "all of the account's activity", X.SERVICE,
-                            X.signed(settings, "POST", path, Form.of()), "POST", "{}");
+                    make("X subscription", Change.CREATE, State.CREATED, "all of the account's activity",
+                            new Call(X.SERVICE, X.signed(settings, "POST", path, Form.of()), "POST", "{}"));
                 }
                 return;
             }
@@ -3341,26 +3332,34 @@ public final class Bridge {
                 if (known.isEmpty()) {
                     body.put("event_type", event).put("tag", "twitter-flex-bridge").putObject("filter").put("user_id", user);
                     String path = "/2/activity/subscriptions";
-                    make("X subscription", Change.CREATE, State.CREATED, event, X.SERVICE, settings.userToken().isEmpty()
-                            ? X.signed(settings, "POST", path, Form.of()) : HttpRequest.newBuilder(URI.create(settings.twitterApiUrl() + path))
-                                    .header("Authorization", "Bearer " + settings.userToken()), "POST", body.toString());
+                    HttpRequest.Builder request = settings.userToken().isEmpty() ? X.signed(settings, "POST", path, Form.of())
+                            : authorized(path, "Bearer " + settings.userToken());
+                    make("X subscription", Change.CREATE, State.CREATED, event, new Call(X.SERVICE, request, "POST", body.toString()));
                 } else if (known.get().path("webhook_id").asText().equals(webhook)) {
                     say("X subscription", State.FOUND, event);
                 } else {
                     String id = known.get().path("subscription_id").asText(known.get().path("id").asText());
-                    make("X subscription", Change.CREATE, State.CHANGED, event + " comes to this address", X.SERVICE,
-                            app("/2/activity/subscriptions/" + id), "PUT", body.toString());
+                    make("X subscription", Change.CREATE, State.CHANGED, event + " comes to this address",
+                            atX("PUT", "/2/activity/subscriptions/" + id, body.toString()));
                 }
             }
         }
 
-        private HttpRequest.Builder app(String path) {
-            return HttpRequest.newBuilder(URI.create(settings.twitterApiUrl() + path)).header("Authorization", bearer);
+        private HttpRequest.Builder app(String path) { return authorized(path, bearer); }
+
+        private HttpRequest.Builder authorized(String path, String authorization) {
+            return HttpRequest.newBuilder(URI.create(settings.twitterApiUrl() + path)).header("Authorization", authorization);
         }
 
         // How it is looked, done and told.
 
         private void say(String name, State state, String words) { report.accept(new Step(name, state, words)); }
+
+        /** @param words for what is right, @param advice for what is not */
+        private boolean say(String name, boolean right, String words, String advice) {
+            say(name, right ? State.FOUND : State.MISSING, right ? words : advice);
+            return right;
+        }
 
         /** Takes over what was found under a setting's name, or sees that both agree. */
         private boolean known(String what, String setting, String found) {
@@ -3388,11 +3387,19 @@ public final class Bridge {
             }
         }
 
+        /** A call that changes something. @param body JSON, a form or nothing */
+        private record Call(String service, HttpRequest.Builder request, String method, String body) { }
+        private Call atX(String method, String path, String body) { return new Call(X.SERVICE, app(path), method, body); }
+
+        private Call atTwilio(String product, String path, Form form) {
+            return new Call(Twilio.SERVICE, twilio.request(product, path), "POST", form.encode());
+        }
+
         /** Makes a change if it may be made, tells of it in a rehearsal, or says that it has to be made. @return what came back */
-        private Optional<JsonNode> make(String what, Change change, State done, String words, String service, HttpRequest.Builder request,
-                String method, String body) {
+        private Optional<JsonNode> make(String what, Change change, State done, String words, Call call) {
             if (rehearsal != null) {
-                rehearsal.accept("           would call " + method + " " + request.copy().GET().build().uri() + (body.isEmpty() ? "" : " with " + body));
+                rehearsal.accept("           would call " + call.method() + " " + call.request().copy().GET().build().uri()
+                        + (call.body().isEmpty() ? "" : " with " + call.body()));
                 return Optional.of(JSON.createObjectNode().put("sid", "").set("data", JSON.createObjectNode().put("id", "")));
             }
             if (!allowed.contains(change)) {
@@ -3400,7 +3407,7 @@ public final class Bridge {
                         : "not there yet (" + words + "): run setup");
                 return Optional.empty();
             }
-            Answer answer = call(service, request, method, body);
+            Answer answer = send(call);
             // Another process may have been quicker.
             boolean same = answer.sentence().contains("DuplicateSubscriptionFailed");
             if (!same && !good(what, answer)) return Optional.empty();
@@ -3408,9 +3415,10 @@ public final class Bridge {
             return Optional.of(answer.body());
         }
 
-        private Answer call(String service, HttpRequest.Builder request, String method, String body) {
-            return client.call(service, request.header("Content-Type", body.startsWith("{") ? "application/json" : "application/x-www-form-urlencoded")
-                    .method(method, body.isEmpty() ? HttpRequest.BodyPublishers.noBody() : HttpRequest.BodyPublishers.ofString(body)));
+        private Answer send(Call call) {
+            String type = call.body().startsWith("{") ? "application/json" : "application/x-www-form-urlencoded";
+            return client.call(call.service(), call.request().header("Content-Type", type).method(call.method(),
+                    call.body().isEmpty() ? HttpRequest.BodyPublishers.noBody() : HttpRequest.BodyPublishers.ofString(call.body())));
         }
 
         /** Tells a failure, with what to do about it. */
@@ -3422,37 +3430,41 @@ public final class Bridge {
             return answer.ok();
         }
 
+        /** What to do about a failure, by its service, status, code and words: the first row that fits counts. */
+        private static final List<Map.Entry<String, String>> ADVICE = List.of(
+                Map.entry("^\\w+ 0 ", "look at this machine's network, proxy and trust store"),
+                Map.entry("^\\w+ 429 ", "wait a quarter of an hour and try again"),
+                Map.entry("^\\w+ [5-9].. ", "try again later; status.twilio.com and docs.x.com/status tell of failures"),
+                Map.entry("^Twilio 401 ", "TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN (or the API key and secret) do not belong together,"
+                        + " copy both from console.twilio.com"),
+                Map.entry("^Twilio 404 ", "this account has no such thing; has it a Flex project, and is the SID of this account?"),
+                Map.entry("^Twilio ", "console.twilio.com, Monitor, Errors may tell more"),
+                Map.entry("^X ... 135 |^X 401 \\d+ clock ", "this machine's clock is off, switch on time synchronisation (NTP)"),
+                Map.entry("^X ... 99 ", "TWITTER_CONSUMER_KEY and TWITTER_CONSUMER_SECRET do not belong together, copy both from"
+                        + " developer.x.com, your app, Keys and tokens"),
+                Map.entry("^X 401 ", "TWITTER_ACCESS_KEY and TWITTER_ACCESS_SECRET are of another app, or were revoked: make new ones at"
+                        + " developer.x.com, your app, Keys and tokens"),
+                Map.entry("^X ... (64|326|416) ", "X has suspended or locked the account or the app, ask X"),
+                Map.entry("^X ... 93 |oauth1-permissions", "give the app 'Read and write and Direct message' at developer.x.com,"
+                        + " then make a new access token"),
+                Map.entry("^X 402 ", "the X account has no credits left, buy some at developer.x.com, Billing"),
+                Map.entry("^X ... (453|200) |client-not-enrolled|client-forbidden",
+                        "the X app's access level does not include this, choose a plan that does at developer.x.com"),
+                Map.entry("unsupported-authentication", "X wants an OAuth 2.0 token of the support account for this: let it authorise the app"
+                        + " with the scopes dm.read, tweet.read and users.read, and put the token into TWITTER_USER_TOKEN"),
+                Map.entry("WebhookLimitExceeded|Too many resources", "the app has all the webhooks it may have, remove one of them or take"
+                        + " an app of its own for the bridge"),
+                Map.entry("SubscriptionLimitExceeded", "the app has all the subscriptions it may have, remove one of them"),
+                Map.entry("Crc", "X got no right answer from {PUBLIC_URL}/fromTwitter, is it reachable from outside, and are the secrets"
+                        + " those of this app?"),
+                Map.entry("UrlValidationFailed", "X takes https addresses without a port, of at most 200 characters: see PUBLIC_URL"),
+                Map.entry("", "docs.x.com may tell more"));
+
         private String advice(Answer answer) {
-            boolean x = answer.service().equals(X.SERVICE);
-            String problem = answer.body().path("type").asText() + " " + answer.body().path("reason").asText() + " " + answer.sentence();
-            int code = answer.code();
-            return answer.status() == 0 ? "look at this machine's network, proxy and trust store"
-                    : answer.status() == 429 ? "wait a quarter of an hour and try again"
-                    : answer.status() >= 500 ? "try again later; status.twilio.com and docs.x.com/status tell of failures"
-                    : !x && answer.status() == 401 ? "TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN (or the API key and secret) do not belong together,"
-                            + " copy both from console.twilio.com"
-                    : !x && answer.status() == 404 ? "this account has no such thing; has it a Flex project, and is the SID of this account?"
-                    : !x ? "console.twilio.com, Monitor, Errors may tell more"
-                    : code == 135 || answer.status() == 401 && Math.abs(ahead(answer)) > 240 ? "this machine's clock is off, switch on time synchronisation (NTP)"
-                    : code == 99 ? "TWITTER_CONSUMER_KEY and TWITTER_CONSUMER_SECRET do not belong together, copy both from developer.x.com,"
-                            + " your app, Keys and tokens"
-                    : answer.status() == 401 ? "TWITTER_ACCESS_KEY and TWITTER_ACCESS_SECRET are of another app, or were revoked: make new ones at"
-                            + " developer.x.com, your app, Keys and tokens"
-                    : code == 64 || code == 326 || code == 416 ? "X has suspended or locked the account or the app, ask X"
-                    : code == 93 || problem.contains("oauth1-permissions") ? "give the app 'Read and write and Direct message' at developer.x.com,"
-                            + " then make a new access token"
-                    : answer.status() == 402 ? "the X account has no credits left, buy some at developer.x.com, Billing"
-                    : code == 453 || code == 200 || problem.contains("client-not-enrolled") || problem.contains("client-forbidden")
-                            ? "the X app's access level does not include this, choose a plan that does at developer.x.com"
-                    : problem.contains("unsupported-authentication") ? "X wants an OAuth 2.0 token of the support account for this: let it"
-                            + " authorise the app with the scopes dm.read, tweet.read and users.read, and put the token into TWITTER_USER_TOKEN"
-                    : problem.contains("WebhookLimitExceeded") || problem.contains("Too many resources") ? "the app has all the webhooks it may"
-                            + " have, remove one of them or take an app of its own for the bridge"
-                    : problem.contains("SubscriptionLimitExceeded") ? "the app has all the subscriptions it may have, remove one of them"
-                    : problem.contains("Crc") ? "X got no right answer from " + settings.publicUrl() + "/fromTwitter, is it reachable from"
-                            + " outside, and are the secrets those of this app?"
-                    : problem.contains("UrlValidationFailed") ? "X takes https addresses without a port, of at most 200 characters: see PUBLIC_URL"
-                    : "docs.x.com may tell more";
+            String signs = String.join(" ", answer.service(), "" + answer.status(), "" + answer.code(), Math.abs(ahead(answer)) > 240 ? "clock" : "",
+                    answer.body().path("type").asText(), answer.body().path("reason").asText(), answer.sentence());
+            return ADVICE.stream().filter(row -> Pattern.compile(row.getKey()).matcher(signs).find()).findFirst().orElseThrow()
+                    .getValue().replace("{PUBLIC_URL}", settings.publicUrl());
         }
     }
 }
