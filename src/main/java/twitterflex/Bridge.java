@@ -94,6 +94,8 @@ public final class Bridge {
 
     private static final JsonMapper JSON = JsonMapper.builder().enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS).build();
 
+    private static ObjectNode object() { return JSON.createObjectNode(); }
+
     // ------------------------------------------------------------------------------------------------------------------
     // 1. main: the commands. Exit status 0 after a clean stop, 1 when something failed, 2 for wrong settings or usage.
 
@@ -195,7 +197,7 @@ public final class Bridge {
 
     private Map<String, Handler> routes() {
         return Map.of(
-                "GET /", request -> Reply.ok(JSON.createObjectNode().put("message", "Alive!")),
+                "GET /", request -> Reply.ok(object().put("message", "Alive!")),
                 "GET /healthz", request -> health(),
                 "GET /metrics", Edge.local(request -> Reply.text(metrics.text(counts()))),
                 "GET /fromTwitter", request -> challenge(settings, request),
@@ -217,7 +219,7 @@ public final class Bridge {
     record Reply(int status, String body, Map<String, String> headers) {
         static Reply json(int status, ObjectNode body) { return new Reply(status, body.toString(), Map.of("Content-Type", "application/json")); }
         static Reply ok(ObjectNode body) { return json(200, body); }
-        static Reply error(int status, String sentence) { return json(status, JSON.createObjectNode().put("error", sentence)); }
+        static Reply error(int status, String sentence) { return json(status, object().put("error", sentence)); }
         static Reply text(String text) { return new Reply(200, text, Map.of("Content-Type", "text/plain; version=0.0.4; charset=utf-8")); }
 
         Reply with(String header, String value) {
@@ -429,7 +431,7 @@ public final class Bridge {
         String token = request.query("crc_token");
         if (token.isEmpty()) throw new IllegalArgumentException("crc_token is missing");
         String secret = settings.clientSecret().isEmpty() ? settings.consumerSecret() : settings.clientSecret();
-        return Reply.ok(JSON.createObjectNode().put("response_token", Signatures.x(secret, token.getBytes(UTF_8))));
+        return Reply.ok(object().put("response_token", Signatures.x(secret, token.getBytes(UTF_8))));
     }
 
     private Reply fromTwitter(Request request) {
@@ -453,7 +455,7 @@ public final class Bridge {
 
     /** 200 once the messages are on disk; else 503, and the sender has to come again. */
     private Reply keep(List<Message> messages) {
-        return messages.isEmpty() || relay.accept(messages) ? Reply.ok(JSON.createObjectNode())
+        return messages.isEmpty() || relay.accept(messages) ? Reply.ok(object())
                 : Reply.error(503, "no room for more messages at the moment").with("Retry-After", "5");
     }
 
@@ -475,7 +477,7 @@ public final class Bridge {
     private Reply health() {
         List<String> troubles = Stream.of(journal.trouble().stream(), relay.troubles().stream(), watch.troubles().stream())
                 .flatMap(all -> all).toList();
-        ObjectNode body = JSON.createObjectNode().put("status", troubles.isEmpty() ? "ok" : "degraded");
+        ObjectNode body = object().put("status", troubles.isEmpty() ? "ok" : "degraded");
         counts().forEach(body::put);
         if (!troubles.isEmpty()) body.put("reason", String.join("; ", troubles));
         return Reply.json(troubles.isEmpty() ? 200 : 503, body);
@@ -502,9 +504,7 @@ public final class Bridge {
         }
 
         /** Messages of a lane are delivered one after the other, different lanes side by side. */
-        String lane() {
-            return (direction == Direction.TO_X ? "x/" : "flex/") + (customer.isEmpty() ? conversation : customer);
-        }
+        String lane() { return (direction == Direction.TO_X ? "x/" : "flex/") + (customer.isEmpty() ? conversation : customer); }
 
         /** What agents read as the customer's name. */
         String title() { return name.equals(handle) ? "@" + handle : name + " (@" + handle + ")"; }
@@ -516,7 +516,7 @@ public final class Bridge {
         }
 
         ObjectNode toJson() {
-            ObjectNode json = JSON.createObjectNode().put("direction", direction.name()).put("id", id).put("customer", customer)
+            ObjectNode json = object().put("direction", direction.name()).put("id", id).put("customer", customer)
                     .put("handle", handle).put("name", name).put("text", text).put("answer", answer)
                     .put("conversation", conversation).put("time", time.toEpochMilli());
             attachments.forEach(json.putArray("attachments")::add);
@@ -621,14 +621,10 @@ public final class Bridge {
             JsonNode attachment = data.path("attachment");
             if (attachment.isMissingNode() || attachment.isNull()) return List.of();
             JsonNode media = attachment.path("media");
-            JsonNode best = media.path("media_url_https");
-            long bitrate = -1;
-            for (JsonNode variant : media.at("/video_info/variants")) {
-                if (variant.path("content_type").asText().equals("video/mp4") && variant.path("bitrate").asLong() > bitrate) {
-                    bitrate = variant.path("bitrate").asLong();
-                    best = variant.path("url");
-                }
-            }
+            JsonNode best = media.at("/video_info/variants").valueStream()
+                    .filter(variant -> variant.path("content_type").asText().equals("video/mp4"))
+                    .max(Comparator.comparingLong(variant -> variant.path("bitrate").asLong()))
+                    .map(variant -> variant.path("url")).orElse(media.path("media_url_https"));
             String kind = media.path("type").asText(attachment.path("type").asText("attachment"));
             return List.of(("[" + kind + "] " + best.asText(media.path("expanded_url").asText())).strip());
         }
@@ -792,14 +788,8 @@ public final class Bridge {
         void start() {
             journal.start(this::add);
             long patience = tempo.patience().toMillis();
-            clock.scheduleWithFixedDelay(() -> {
-                try {
-                    tellWhoWaits();
-                } catch (RuntimeException | Error bug) {
-                    // Let out, it would end the schedule without a word.
-                    LOG.log(ERROR, "who waits could not be told", bug);
-                }
-            }, patience, Math.max(1, patience / 12), TimeUnit.MILLISECONDS);
+            clock.scheduleWithFixedDelay(surviving(this::tellWhoWaits, "who waits could not be told"), patience, Math.max(1, patience / 12),
+                    TimeUnit.MILLISECONDS);
         }
 
         /** @return false if there is no room for them: nothing was kept */
@@ -964,9 +954,7 @@ public final class Bridge {
                 probe = null;
                 closed = false;
                 LOG.log(INFO, () -> name + " takes messages again");
-                while (!held.isEmpty()) {
-                    ready(held.remove());
-                }
+                while (!held.isEmpty()) ready(held.remove());
             }
 
             /** Backoff, exponential with full jitter: many lanes that failed together do not come back together. */
@@ -1088,8 +1076,7 @@ public final class Bridge {
 
         private Answer create(Message message, int n) {
             return twilio.post("conversations", service() + "/Conversations", Form.of("UniqueName", name(message.customer(), n),
-                    "FriendlyName", message.title(), "Attributes", claim(JSON.createObjectNode().put("customer", message.customer()))
-                            .toString()));
+                    "FriendlyName", message.title(), "Attributes", claim(object().put("customer", message.customer())).toString()));
         }
 
         /**
@@ -1117,7 +1104,7 @@ public final class Bridge {
             // Listed by participant, the fields have longer names.
             UnaryOperator<String> field = name -> conversation.path("conversation_" + name).asText(conversation.path(name).asText());
             String sid = field.apply("sid");
-            ObjectNode attributes = lenient(field.apply("attributes")) instanceof ObjectNode found ? found : JSON.createObjectNode();
+            ObjectNode attributes = lenient(field.apply("attributes")) instanceof ObjectNode found ? found : object();
             Duration age = Duration.between(time(field.apply("date_updated")), seen.date());
             if (!fresh && !attributes.has("interaction")) {
                 Optional<Opening> trouble = findTask(sid, attributes);
@@ -1178,14 +1165,14 @@ public final class Bridge {
         }
 
         private static ObjectNode channel(String sid) {
-            ObjectNode channel = JSON.createObjectNode().put("type", "web").put("initiated_by", "customer");
+            ObjectNode channel = object().put("type", "web").put("initiated_by", "customer");
             channel.putObject("properties").put("media_channel_sid", sid);
             return channel;
         }
 
         /** What the agent sees of the customer before the first word. */
         private ObjectNode routing(Message message) {
-            ObjectNode routing = JSON.createObjectNode();
+            ObjectNode routing = object();
             routing.putObject("properties").put("workspace_sid", settings.workspace()).put("workflow_sid", settings.workflow())
                     .put("task_channel_unique_name", settings.taskChannel()).putObject("attributes").put("from", "@" + message.handle())
                     .put("name", message.title()).put("customerName", message.name()).put("customerAddress", identity(message.customer()))
@@ -1272,29 +1259,14 @@ public final class Bridge {
         /** Only at each customer's next message: nothing lists the open channels but a walk through all that ever were. */
         @Override public Optional<Answer> moved() { return Optional.empty(); }
 
-        private String path(String channel) {
-            return "/v2/Services/" + settings.chatService() + "/Channels/" + Form.escape(channel);
-        }
+        private String path(String channel) { return "/v2/Services/" + settings.chatService() + "/Channels/" + Form.escape(channel); }
     }
 
     /** Twilio's REST APIs: Basic auth, forms in, JSON out, a host per product (Twilio, "Requests to the REST API"). */
-    static final class Twilio {
+    record Twilio(Client client, Settings settings, Choices choices) {
         private static final String SERVICE = "Twilio";
         /** Bytes of a message's body, in UTF-8 (Twilio, "Conversations limits"). X's 10,000 characters can be 40,000 bytes. */
         static final int MAX_BODY = 32 * 1024;
-
-        private final Client client;
-        private final Choices choices;
-        private final String urls;
-        private final String authorization;
-
-        Twilio(Client client, Settings settings, Choices choices) {
-            this.client = client;
-            this.choices = choices;
-            urls = settings.twilioApiUrl();
-            authorization = settings.apiKey().isEmpty() ? Signatures.basic(settings.accountSid(), settings.authToken())
-                    : Signatures.basic(settings.apiKey(), settings.apiSecret());
-        }
 
         Answer get(String product, String path) { return client.call(SERVICE, request(product, path).GET()); }
         Answer delete(String product, String path) { return client.call(SERVICE, request(product, path).DELETE()); }
@@ -1315,7 +1287,10 @@ public final class Bridge {
         }
 
         private HttpRequest.Builder request(String product, String path) {
-            return HttpRequest.newBuilder(URI.create(urls.replace("{product}", product) + path)).header("Authorization", authorization);
+            boolean key = !settings.apiKey().isEmpty();
+            return HttpRequest.newBuilder(URI.create(settings.twilioApiUrl().replace("{product}", product) + path)).header("Authorization",
+                    key ? Signatures.basic(settings.apiKey(), settings.apiSecret())
+                    : Signatures.basic(settings.accountSid(), settings.authToken()));
         }
 
         private static HttpRequest.Builder filled(HttpRequest.Builder request, Form form) {
@@ -1357,7 +1332,7 @@ public final class Bridge {
             List<String> parts = split(text.isEmpty() ? "(a message without text)" : text, MAX_BODY, Bridge::utf8Length);
             String sid = "found";
             for (; attempt.parts < parts.size(); attempt.parts++) {
-                ObjectNode attributes = JSON.createObjectNode().put("x_dm_id", message.id()).put("part", attempt.parts + 1);
+                ObjectNode attributes = object().put("x_dm_id", message.id()).put("part", attempt.parts + 1);
                 if (!message.answer().isEmpty()) attributes.put("quick_reply_metadata", message.answer());
                 if (read.chosen()) attributes.put("chosen_by", message.text());
                 HttpRequest.Builder request = filled(request(product, messages), Form.of(author, identity(message.customer()),
@@ -1434,9 +1409,7 @@ public final class Bridge {
         return parts;
     }
 
-    static int utf8Length(int codePoint) {
-        return codePoint < 0x80 ? 1 : codePoint < 0x800 ? 2 : codePoint < 0x10000 ? 3 : 4;
-    }
+    static int utf8Length(int codePoint) { return codePoint < 0x80 ? 1 : codePoint < 0x800 ? 2 : codePoint < 0x10000 ? 3 : 4; }
 
     // ------------------------------------------------------------------------------------------------------------------
     // 6. X: one sender, the two APIs it speaks, and what agents can type for the customer to tap.
@@ -1491,9 +1464,7 @@ public final class Bridge {
         /** Sends what an agent wrote to a customer, and looks first if an earlier try may have done so. */
         Outcome deliver(Attempt attempt, String customer) {
             Message message = attempt.message;
-            if (!message.attachments().isEmpty()) {
-                return new Outcome.Refused("files are not carried to X yet", false);
-            }
+            if (!message.attachments().isEmpty()) return new Outcome.Refused("files are not carried to X yet", false);
             if (message.text().isBlank()) return new Outcome.Refused("a message without text cannot be sent", false);
             Long until = exhausted;
             if (until != null && until - System.nanoTime() > 0) {
@@ -1506,7 +1477,7 @@ public final class Bridge {
                 List<Sent> found = new ArrayList<>();
                 int pages = 0;
                 for (String cursor = ""; cursor != null && pages++ < MAX_PAGES;) {
-                    Answer page = client.call(SERVICE, request("GET", api.newest(customer), api.query(cursor)).GET());
+                    Answer page = client.call(SERVICE, signed(settings, "GET", api.newest(customer), api.query(cursor)).GET());
                     if (!page.ok()) return page.outcome().alone();
                     Instant from = attempt.lookFrom(page);
                     List<Sent> read = api.read(page.body(), customer).toList();
@@ -1527,8 +1498,8 @@ public final class Bridge {
             }
             for (; attempt.parts < parts.size(); attempt.parts++) {
                 ObjectNode body = api.body(customer, parts.get(attempt.parts), rich, attempt.parts == parts.size() - 1);
-                Answer sent = client.call(SERVICE, request("POST", api.path(customer), Form.of()).header("Content-Type", "application/json")
-                        .POST(HttpRequest.BodyPublishers.ofString(body.toString())));
+                Answer sent = client.call(SERVICE, signed(settings, "POST", api.path(customer), Form.of())
+                        .header("Content-Type", "application/json").POST(HttpRequest.BodyPublishers.ofString(body.toString())));
                 boolean last = sent.headers().firstValue("x-rate-limit-remaining").orElse("").equals("0");
                 exhausted = last ? (Long) (System.nanoTime() + sent.untilReset().toNanos()) : null;
                 if (!sent.ok()) return sent.outcome();
@@ -1542,9 +1513,7 @@ public final class Bridge {
         /** What X leaves of a text when it shortens its links: "www.example.com" comes back as "http://www.example.com/". */
         private static String bare(String text) { return text.strip().replaceAll("(?i)https?://", "").replaceAll("/(?=\\s|$)", ""); }
 
-        /** Signed; the query is part of the signature, a JSON body is not (RFC 5849, 3.4.1.3.1). */
-        private HttpRequest.Builder request(String method, String path, Form query) { return signed(settings, method, path, query); }
-
+        /** The query is part of the signature, a JSON body is not (RFC 5849, 3.4.1.3.1). */
         static HttpRequest.Builder signed(Settings settings, String method, String path, Form query) {
             String url = settings.twitterApiUrl() + path;
             String nonce = UUID.randomUUID().toString().replace("-", "");
@@ -1560,7 +1529,7 @@ public final class Bridge {
         @Override public String path(String customer) { return "/2/dm_conversations/with/" + customer + "/messages"; }
 
         @Override public ObjectNode body(String customer, String text, Rich rich, boolean last) {
-            return JSON.createObjectNode().put("text", text);
+            return object().put("text", text);
         }
 
         @Override public String id(JsonNode answer) { return answer.at("/data/dm_event_id").asText(); }
@@ -1586,7 +1555,7 @@ public final class Bridge {
         @Override public String path(String customer) { return "/1.1/direct_messages/events/new.json"; }
 
         @Override public ObjectNode body(String customer, String text, Rich rich, boolean last) {
-            ObjectNode event = JSON.createObjectNode();
+            ObjectNode event = object();
             ObjectNode create = event.putObject("event").put("type", "message_create").putObject("message_create");
             create.putObject("target").put("recipient_id", customer);
             ObjectNode data = create.putObject("message_data").put("text", text);
@@ -1752,12 +1721,8 @@ public final class Bridge {
 
         private static String complaint(List<Option> options, List<Button> buttons) {
             List<String> wrong = new ArrayList<>();
-            if (options.size() > MAX_OPTIONS) {
-                wrong.add("it has " + options.size() + " options, X shows at most " + MAX_OPTIONS);
-            }
-            if (buttons.size() > MAX_BUTTONS) {
-                wrong.add("it has " + buttons.size() + " buttons, X shows at most " + MAX_BUTTONS);
-            }
+            if (options.size() > MAX_OPTIONS) wrong.add("it has " + options.size() + " options, X shows at most " + MAX_OPTIONS);
+            if (buttons.size() > MAX_BUTTONS) wrong.add("it has " + buttons.size() + " buttons, X shows at most " + MAX_BUTTONS);
             for (Option option : options) {
                 tooLong(option.label(), MAX_LABEL, "label", wrong);
                 tooLong(option.description(), MAX_DESCRIPTION, "description", wrong);
@@ -1778,9 +1743,7 @@ public final class Bridge {
 
         private static void tooLong(String text, int limit, String what, List<String> wrong) {
             int length = text.codePointCount(0, text.length());
-            if (length > limit) {
-                wrong.add("the " + what + " \"" + text + "\" has " + length + " characters, X shows at most " + limit);
-            }
+            if (length > limit) wrong.add("the " + what + " \"" + text + "\" has " + length + " characters, X shows at most " + limit);
         }
 
         private static boolean usable(String url) {
@@ -1921,9 +1884,7 @@ public final class Bridge {
     record Form(List<Map.Entry<String, String>> fields) {
         static Form of(String... namesAndValues) {
             List<Map.Entry<String, String>> fields = new ArrayList<>();
-            for (int i = 0; i < namesAndValues.length; i += 2) {
-                fields.add(Map.entry(namesAndValues[i], namesAndValues[i + 1]));
-            }
+            for (int i = 0; i < namesAndValues.length; i += 2) fields.add(Map.entry(namesAndValues[i], namesAndValues[i + 1]));
             return new Form(fields);
         }
 
@@ -1974,9 +1935,7 @@ public final class Bridge {
         }
 
         private synchronized HttpClient http() {
-            if (http == null) {
-                http = HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).connectTimeout(timeout).build();
-            }
+            if (http == null) http = HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).connectTimeout(timeout).build();
             return http;
         }
 
@@ -2019,9 +1978,7 @@ public final class Bridge {
         synchronized void delivered(String to, long nanos) {
             double taken = nanos / 1e9;
             int bucket = 0;
-            while (bucket < BOUNDS.length && taken > BOUNDS[bucket]) {
-                bucket++;
-            }
+            while (bucket < BOUNDS.length && taken > BOUNDS[bucket]) bucket++;
             buckets.computeIfAbsent(to, name -> new long[BOUNDS.length + 1])[bucket]++;
             seconds.merge(to, taken, Double::sum);
         }
@@ -2162,6 +2119,17 @@ public final class Bridge {
                 : name + ": " + failure.getMessage();
     }
 
+    /** A task whose failure is logged: let out, it would end the task's schedule without a word. */
+    static Runnable surviving(Runnable task, String trouble) {
+        return () -> {
+            try {
+                task.run();
+            } catch (RuntimeException | Error bug) {
+                LOG.log(ERROR, trouble, bug);
+            }
+        };
+    }
+
     static ThreadFactory threads(String name) {
         AtomicInteger count = new AtomicInteger();
         return task -> {
@@ -2231,13 +2199,10 @@ public final class Bridge {
                 journal.read();
                 journal.tidy();
                 return journal;
-            } catch (IOException failed) {
+            } catch (IOException | Wrong failed) {
                 journal.closeFiles();
-                throw new Wrong(1, List.of("the data folder " + folder + " cannot be used (" + reason(failed)
-                        + "): make it writable, or set DATA_DIR"));
-            } catch (Wrong wrong) {
-                journal.closeFiles();
-                throw wrong;
+                throw failed instanceof Wrong wrong ? wrong : new Wrong(1, List.of("the data folder " + folder + " cannot be used ("
+                        + reason(failed) + "): make it writable, or set DATA_DIR"));
             }
         }
 
@@ -2273,20 +2238,20 @@ public final class Bridge {
 
         /** The public URL under which conversations were opened last; empty if none is known. */
         synchronized String address() { return address; }
-        void moved(String to) { submit(true, List.of(), JSON.createObjectNode().put("address", to)); }
+        void moved(String to) { submit(true, List.of(), object().put("address", to)); }
 
         /** @return true once all of them are on disk, be it from an earlier time; false if there is no room */
         CompletableFuture<Boolean> keep(List<Message> messages) { return submit(false, messages); }
 
         /** Marks that a message is about to be sent: after a crash it is looked for before it is repeated. */
-        void attempting(String id) { submit(true, List.of(), JSON.createObjectNode().put("attempt", id)).join(); }
+        void attempting(String id) { submit(true, List.of(), object().put("attempt", id)).join(); }
 
         void delivered(String id, String as, List<Message> notes) {
-            submit(true, notes, JSON.createObjectNode().put("delivered", id).put("as", as).put("at", System.currentTimeMillis()));
+            submit(true, notes, object().put("delivered", id).put("as", as).put("at", System.currentTimeMillis()));
         }
 
         void failed(String id, String reason, List<Message> notes) {
-            submit(true, notes, JSON.createObjectNode().put("failed", id).put("reason", reason).put("at", System.currentTimeMillis()));
+            submit(true, notes, object().put("failed", id).put("reason", reason).put("at", System.currentTimeMillis()));
         }
 
         /** Keeps a note of the bridge's own, whatever the limits. */
@@ -2361,7 +2326,7 @@ public final class Bridge {
             }
             // What is merely settled is not synced at once: if a power cut undoes that, the message is looked up, not repeated.
             boolean sync = lines.stream().anyMatch(line -> line.has("message") || line.has("attempt"));
-            if (lines.isEmpty() && !trouble.isEmpty()) lines.add(JSON.createObjectNode().put("checked", System.currentTimeMillis()));
+            if (lines.isEmpty() && !trouble.isEmpty()) lines.add(object().put("checked", System.currentTimeMillis()));
             if (!lines.isEmpty()) append(lines, sync);
             if (!trouble.isEmpty()) LOG.log(INFO, () -> "the journal can be written again");
             trouble = "";
@@ -2374,9 +2339,7 @@ public final class Bridge {
             if (file.size() > size) file.truncate(size);
             ByteBuffer bytes = UTF_8.encode(lines.stream().map(line -> line + "\n").collect(Collectors.joining()));
             int length = bytes.remaining();
-            while (bytes.hasRemaining()) {
-                file.write(bytes, size + length - bytes.remaining());
-            }
+            while (bytes.hasRemaining()) file.write(bytes, size + length - bytes.remaining());
             if (sync) file.force(false);
             size += length;
         }
@@ -2496,36 +2459,34 @@ public final class Bridge {
         synchronized boolean knows(String id) { return pending.containsKey(id) || refused.containsKey(id) || settled.containsKey(id); }
 
         private static ObjectNode line(Message message, Instant at) {
-            return JSON.createObjectNode().put("at", at.toEpochMilli()).set("message", message.toJson());
+            return object().put("at", at.toEpochMilli()).set("message", message.toJson());
         }
 
         /** The fewest lines that say the same. */
         private synchronized void snapshot(OutputStream out) throws IOException {
-            write(out, JSON.createObjectNode().put("bridge", bridge).put("address", address).put("delivered", delivered)
+            write(out, object().put("bridge", bridge).put("address", address).put("delivered", delivered)
                     .put("received", received - counted(pending.values()) - counted(refused.values())));
-            ObjectNode ids = JSON.createObjectNode();
+            ObjectNode ids = object();
             for (Map.Entry<String, Long> id : settled.entrySet()) {
                 ids.put(id.getKey(), id.getValue());
                 if (ids.size() == 1000) {
-                    write(out, JSON.createObjectNode().set("seen", ids));
-                    ids = JSON.createObjectNode();
+                    write(out, object().set("seen", ids));
+                    ids = object();
                 }
             }
-            write(out, JSON.createObjectNode().set("seen", ids));
+            write(out, object().set("seen", ids));
             for (Kept kept : refused.values()) {
                 write(out, line(kept.message(), kept.at()));
-                write(out, JSON.createObjectNode().put("failed", kept.message().id()).put("reason", kept.reason())
+                write(out, object().put("failed", kept.message().id()).put("reason", kept.reason())
                         .put("at", kept.at().toEpochMilli()));
             }
             for (Kept kept : pending.values()) {
                 write(out, line(kept.message(), kept.at()));
-                if (kept.attempted()) write(out, JSON.createObjectNode().put("attempt", kept.message().id()));
+                if (kept.attempted()) write(out, object().put("attempt", kept.message().id()));
             }
         }
 
-        private static void write(OutputStream out, ObjectNode line) throws IOException {
-            out.write((line + "\n").getBytes(UTF_8));
-        }
+        private static void write(OutputStream out, ObjectNode line) throws IOException { out.write((line + "\n").getBytes(UTF_8)); }
 
         /** What a journal says, while a bridge may be writing it. */
         static Journal look(Path folder) throws Wrong, IOException {
@@ -2561,7 +2522,7 @@ public final class Bridge {
                 if (ids.isEmpty()) return Optional.empty();
                 Files.delete(asked);
                 List<ObjectNode> lines = refused.keySet().stream().filter(id -> ids.contains("all") || ids.contains(id))
-                        .map(id -> JSON.createObjectNode().put("retry", id).put("at", System.currentTimeMillis())).toList();
+                        .map(id -> object().put("retry", id).put("at", System.currentTimeMillis())).toList();
                 LOG.log(INFO, () -> lines.size() + " refused messages are put back");
                 return Optional.of(new Entry(List.of(), lines, true, new CompletableFuture<>()));
             } catch (IOException failed) {
@@ -2697,9 +2658,7 @@ public final class Bridge {
             } catch (URISyntaxException broken) {
                 problems.add("TWILIO_API_URL is not right: it is no address once {product} is filled in");
             }
-            if (get("PORT").matches("[0-9]{1,5}") && port() > 65535) {
-                problems.add("PORT is not right: the largest port is 65535");
-            }
+            if (get("PORT").matches("[0-9]{1,5}") && port() > 65535) problems.add("PORT is not right: the largest port is 65535");
             return problems;
         }
 
@@ -2733,7 +2692,6 @@ public final class Bridge {
         private String get(String name) { return values.get(name); }
         int port() { return Integer.parseInt(get("PORT")); }
         String host() { return get("HOST"); }
-
         boolean autoRegister() { return get("AUTO_REGISTER").equals("on"); }
 
         /** Without a slash at its end. */
@@ -2886,6 +2844,7 @@ public final class Bridge {
         private final Tempo tempo;
         private final ScheduledExecutorService clock = Executors.newSingleThreadScheduledExecutor(threads("watch"));
         private final Set<String> onceGood = new HashSet<>();
+        private final Runnable look = surviving(this::look, "X's webhook could not be looked at");
         private volatile List<String> troubles = List.of();
 
         Watch(Client client, Tempo tempo) {
@@ -2897,14 +2856,14 @@ public final class Bridge {
         void start() {
             clock.execute(this::tellConversations);
             long every = tempo.watch().toMillis();
-            clock.scheduleWithFixedDelay(this::look, settings.autoRegister() ? 0 : every / 30, every, TimeUnit.MILLISECONDS);
+            clock.scheduleWithFixedDelay(look, settings.autoRegister() ? 0 : every / 30, every, TimeUnit.MILLISECONDS);
         }
 
         void stop() { clock.shutdownNow(); }
         List<String> troubles() { return troubles; }
 
         /** X has said something that may mean it sends no more. */
-        void lookNow() { clock.execute(this::look); }
+        void lookNow() { clock.execute(look); }
 
         private void tellConversations() {
             String before = journal.address();
@@ -2918,29 +2877,24 @@ public final class Bridge {
         }
 
         private void look() {
-            try {
-                List<Setup.Step> steps = new ArrayList<>();
-                // A tunnel's address may be moved by itself: that of a server may belong to another bridge.
-                new Setup(settings, client, settings.autoRegister() ? EnumSet.of(Setup.Change.CREATE, Setup.Change.REVALIDATE,
-                        Setup.Change.MOVE_TUNNEL) : EnumSet.of(Setup.Change.REVALIDATE), steps::add).x(false);
-                List<String> found = new ArrayList<>();
-                for (Setup.Step step : steps) {
-                    String line = step.name() + ": " + step.words();
-                    if (step.good()) onceGood.add(step.name());
-                    if (step.state() == Setup.State.CREATED || step.state() == Setup.State.CHANGED) LOG.log(INFO, () -> line);
-                    if (step.state() == Setup.State.UNKNOWN) LOG.log(WARNING, () -> "X could not be looked at: " + line);
-                    if (step.state() == Setup.State.MISSING) {
-                        // Who registers by other means, and lets the bridge have no part in it, knows why it sees nothing.
-                        boolean trouble = settings.autoRegister() || step.name().equals(Setup.ACCOUNT) || onceGood.contains(step.name());
-                        if (trouble) found.add(line);
-                        if (!troubles.contains(line)) LOG.log(trouble ? ERROR : WARNING, () -> line);
-                    }
+            List<Setup.Step> steps = new ArrayList<>();
+            // A tunnel's address may be moved by itself: that of a server may belong to another bridge.
+            new Setup(settings, client, settings.autoRegister() ? EnumSet.of(Setup.Change.CREATE, Setup.Change.REVALIDATE,
+                    Setup.Change.MOVE_TUNNEL) : EnumSet.of(Setup.Change.REVALIDATE), steps::add).x(false);
+            List<String> found = new ArrayList<>();
+            for (Setup.Step step : steps) {
+                String line = step.name() + ": " + step.words();
+                if (step.good()) onceGood.add(step.name());
+                if (step.state() == Setup.State.CREATED || step.state() == Setup.State.CHANGED) LOG.log(INFO, () -> line);
+                if (step.state() == Setup.State.UNKNOWN) LOG.log(WARNING, () -> "X could not be looked at: " + line);
+                if (step.state() == Setup.State.MISSING) {
+                    // Who registers by other means, and lets the bridge have no part in it, knows why it sees nothing.
+                    boolean trouble = settings.autoRegister() || step.name().equals(Setup.ACCOUNT) || onceGood.contains(step.name());
+                    if (trouble) found.add(line);
+                    if (!troubles.contains(line)) LOG.log(trouble ? ERROR : WARNING, () -> line);
                 }
-                if (steps.stream().noneMatch(step -> step.state() == Setup.State.UNKNOWN)) troubles = List.copyOf(found);
-            } catch (RuntimeException | Error bug) {
-                // Let out, it would end the schedule without a word.
-                LOG.log(ERROR, "X's webhook could not be looked at", bug);
             }
+            if (steps.stream().noneMatch(step -> step.state() == Setup.State.UNKNOWN)) troubles = List.copyOf(found);
         }
     }
 
@@ -3069,7 +3023,7 @@ public final class Bridge {
             }
             boolean ok = steps.stream().allMatch(Step::good);
             if (json) {
-                ObjectNode all = JSON.createObjectNode().put("ok", ok);
+                ObjectNode all = object().put("ok", ok);
                 ArrayNode rows = all.putArray("checks");
                 steps.forEach(step -> rows.addObject().put("name", step.name()).put("ok", step.good()).put("words", step.words()));
                 out.accept(all.toString());
@@ -3091,10 +3045,8 @@ public final class Bridge {
                 Journal.Counts counts = Journal.look(folder).counts();
                 String words = counts.pending() + " messages wait, " + counts.failed() + " were refused";
                 say("journal", counts.failed() == 0, words, words + ": see the command failed, and retry puts them back");
-            } catch (Wrong damaged) {
-                say("journal", State.MISSING, damaged.getMessage());
-            } catch (IOException unreadable) {
-                say("journal", State.MISSING, "it cannot be read: " + reason(unreadable));
+            } catch (Wrong | IOException damaged) {
+                say("journal", State.MISSING, damaged instanceof Wrong ? damaged.getMessage() : "it cannot be read: " + reason(damaged));
             }
         }
 
@@ -3153,9 +3105,7 @@ public final class Bridge {
         private JsonNode choice(List<JsonNode> all) {
             Console console = System.console();
             if (console == null || all.isEmpty() || !allowed.contains(Change.LEARN)) return JSON.missingNode();
-            for (int i = 0; i < all.size(); i++) {
-                console.printf("%d  %s%n", i + 1, all.get(i).path("friendly_name").asText());
-            }
+            for (int i = 0; i < all.size(); i++) console.printf("%d  %s%n", i + 1, all.get(i).path("friendly_name").asText());
             String typed = String.valueOf(console.readLine("Which workflow gets the customers' messages? (1 to %d): ", all.size())).strip();
             return typed.matches("[0-9]{1,4}") ? JSON.createArrayNode().addAll(all).path(Integer.parseInt(typed) - 1) : JSON.missingNode();
         }
@@ -3277,7 +3227,7 @@ public final class Bridge {
         /** @param old registrations of ours at other addresses, of which the app may have room for only one */
         private Optional<String> register(String url, List<JsonNode> old) {
             Change change = old.isEmpty() ? Change.CREATE : old.stream().allMatch(this::mayMove) ? move() : Change.MOVE;
-            Call call = atX("POST", "/2/webhooks", JSON.createObjectNode().put("url", url).toString());
+            Call call = atX("POST", "/2/webhooks", object().put("url", url).toString());
             String from = old.isEmpty() ? "" : ", no longer " + old.get(0).path("url").asText();
             if (rehearsal == null && allowed.contains(change) && !old.isEmpty()) {
                 Answer first = send(call);
@@ -3328,7 +3278,7 @@ public final class Bridge {
             for (String event : List.of("dm.received", "oauth.revoke")) {
                 Optional<JsonNode> known = all.stream().filter(one -> one.path("event_type").asText().equals(event)
                         && one.at("/filter/user_id").asText().equals(user)).findFirst();
-                ObjectNode body = JSON.createObjectNode().put("webhook_id", webhook);
+                ObjectNode body = object().put("webhook_id", webhook);
                 if (known.isEmpty()) {
                     body.put("event_type", event).put("tag", "twitter-flex-bridge").putObject("filter").put("user_id", user);
                     String path = "/2/activity/subscriptions";
@@ -3400,7 +3350,7 @@ public final class Bridge {
             if (rehearsal != null) {
                 rehearsal.accept("           would call " + call.method() + " " + call.request().copy().GET().build().uri()
                         + (call.body().isEmpty() ? "" : " with " + call.body()));
-                return Optional.of(JSON.createObjectNode().put("sid", "").set("data", JSON.createObjectNode().put("id", "")));
+                return Optional.of(object().put("sid", "").set("data", object().put("id", "")));
             }
             if (!allowed.contains(change)) {
                 say(what, State.MISSING, change == Change.REVALIDATE ? "X has switched it off: run setup, which has it validated again"
