@@ -82,9 +82,7 @@ public final class Bridge {
 
     /** The JDK's logging switches itself off in a shutdown hook, in a race with ours: this one keeps the last lines of a stop. */
     public static final class LogsToTheEnd extends java.util.logging.LogManager {
-        @Override public void reset() {
-            // Called by nothing here but that hook.
-        }
+        @Override public void reset() { /* Called by nothing here but that hook. */ }
     }
 
     private static final java.util.logging.Logger LEVELS = java.util.logging.Logger.getLogger("twitterflex");
@@ -217,10 +215,11 @@ public final class Bridge {
     }
 
     record Reply(int status, String body, Map<String, String> headers) {
-        static Reply json(int status, ObjectNode body) { return new Reply(status, body.toString(), Map.of("Content-Type", "application/json")); }
+        Reply(int status, String body, String type) { this(status, body, Map.of("Content-Type", type)); }
+        static Reply json(int status, ObjectNode body) { return new Reply(status, body.toString(), "application/json"); }
         static Reply ok(ObjectNode body) { return json(200, body); }
         static Reply error(int status, String sentence) { return json(status, object().put("error", sentence)); }
-        static Reply text(String text) { return new Reply(200, text, Map.of("Content-Type", "text/plain; version=0.0.4; charset=utf-8")); }
+        static Reply text(String text) { return new Reply(200, text, "text/plain; version=0.0.4; charset=utf-8"); }
 
         Reply with(String header, String value) {
             Map<String, String> all = new HashMap<>(headers);
@@ -1536,8 +1535,9 @@ public final class Bridge {
         @Override public String newest(String customer) { return "/2/dm_conversations/with/" + customer + "/dm_events"; }
 
         @Override public Form query(String cursor) {
-            return Form.of("max_results", "100", "event_types", "MessageCreate", "dm_event.fields", "created_at,entities,event_type,id,text",
-                    "expansions", "sender_id").and(cursor.isEmpty() ? Form.of() : Form.of("pagination_token", cursor));
+            return Form.of("max_results", "100", "event_types", "MessageCreate", "expansions", "sender_id",
+                    "dm_event.fields", "created_at,entities,event_type,id,text")
+                    .and(cursor.isEmpty() ? Form.of() : Form.of("pagination_token", cursor));
         }
 
         @Override public Stream<X.Sent> read(JsonNode page, String customer) {
@@ -2589,7 +2589,8 @@ public final class Bridge {
                 key("TWITTER_CO_HANDLE", "", ".*", "accepted, not needed: our own account is known by its id"),
                 key("TWILIO_ACCOUNT_SID", REQUIRED, "AC[0-9a-fA-F]{32}",
                         "the Twilio account's SID, AC and 32 hex digits: console.twilio.com, Account info"),
-                key("TWILIO_AUTH_TOKEN", REQUIRED, ANY, "the Twilio account's auth token, beside the SID; it also checks webhook signatures"),
+                key("TWILIO_AUTH_TOKEN", REQUIRED, ANY,
+                        "the Twilio account's auth token, beside the SID; it also checks webhook signatures"),
                 key("TWILIO_API_KEY", "", "SK[0-9a-fA-F]{32}", "an API key's SID, used for REST calls instead of the auth token"),
                 key("TWILIO_API_SECRET", "", ANY, "the API key's secret"),
                 key("TWILIO_API_URL", "https://{product}.twilio.com",
@@ -2628,7 +2629,8 @@ public final class Bridge {
             Settings settings = new Settings(new LinkedHashMap<>());
             List<String> problems = settings.take(given);
             for (String name : settings.missing()) {
-                problems.add(name + " is missing: " + advice(name) + (key(name).fallback() == REQUIRED ? "" : "; the command setup finds it out"));
+                String remedy = key(name).fallback() == REQUIRED ? "" : "; the command setup finds it out";
+                problems.add(name + " is missing: " + advice(name) + remedy);
             }
             if (!problems.isEmpty()) throw new Wrong(2, problems);
             return settings;
@@ -2819,10 +2821,10 @@ public final class Bridge {
         static Settings address(Settings settings, Duration patience) throws Wrong {
             if (!settings.publicUrl().isEmpty()) return settings;
             Client client = new Client(Duration.ofSeconds(2), new Metrics());
-            HttpRequest.Builder question = HttpRequest.newBuilder(URI.create(settings.get("NGROK_API_URL").replaceAll("/+$", "") + "/api/tunnels"));
+            URI tunnels = URI.create(settings.get("NGROK_API_URL").replaceAll("/+$", "") + "/api/tunnels");
             long end = System.nanoTime() + patience.toNanos();
             while (true) {
-                Optional<String> tunnel = client.call("ngrok", question.copy().GET()).body().path("tunnels").valueStream()
+                Optional<String> tunnel = client.call("ngrok", HttpRequest.newBuilder(tunnels)).body().path("tunnels").valueStream()
                         .filter(one -> one.at("/config/addr").asText().matches("(.*[:/])?" + settings.port() + "/?"))
                         .map(one -> one.path("public_url").asText()).filter(url -> url.startsWith("https://")).findFirst();
                 if (tunnel.isPresent()) {
@@ -2946,14 +2948,14 @@ public final class Bridge {
                 out.accept("%s %-8s %-16s %s".formatted(step.good() ? "✓" : "✗", step.good() ? step.state().name().toLowerCase(Locale.ROOT)
                         : "to do", step.name(), step.words()));
             };
-            Client client = client();
-            Setup setup = new Setup(settings, client, apply ? EnumSet.allOf(Change.class) : EnumSet.noneOf(Change.class), report);
+            Setup setup = new Setup(settings, client(), apply ? EnumSet.allOf(Change.class) : EnumSet.noneOf(Change.class), report);
             setup.dotEnv = dotEnv;
             if (!apply) setup.rehearsal = out;
             setup.twilio();
             setup.listening(report);
             boolean done = steps.stream().allMatch(Step::good);
-            out.accept(!apply ? "Nothing was changed." : done ? "All is there: start the bridge with ./run.sh" : "Do what is marked ✗, then run setup again.");
+            out.accept(!apply ? "Nothing was changed." : done ? "All is there: start the bridge with ./run.sh"
+                    : "Do what is marked ✗, then run setup again.");
             return done;
         }
 
@@ -3039,12 +3041,13 @@ public final class Bridge {
             Path folder = settings.dataDir();
             Path there = Files.isDirectory(folder) ? folder : Optional.ofNullable(folder.toAbsolutePath().getParent()).orElse(folder);
             boolean usable = Files.isWritable(there) && (Files.isDirectory(folder) || !Files.exists(folder));
-            if (!say("data folder", usable, folder + (Files.isDirectory(folder) ? "" : ", made at the first start"), "the bridge cannot write to "
-                    + folder + ": make it a folder of the bridge's user, or set DATA_DIR")) return;
+            String words = folder + (Files.isDirectory(folder) ? "" : ", made at the first start");
+            if (!say("data folder", usable, words, "the bridge cannot write to " + folder
+                    + ": make it a folder of the bridge's user, or set DATA_DIR")) return;
             try {
                 Journal.Counts counts = Journal.look(folder).counts();
-                String words = counts.pending() + " messages wait, " + counts.failed() + " were refused";
-                say("journal", counts.failed() == 0, words, words + ": see the command failed, and retry puts them back");
+                String sums = counts.pending() + " messages wait, " + counts.failed() + " were refused";
+                say("journal", counts.failed() == 0, sums, sums + ": see the command failed, and retry puts them back");
             } catch (Wrong | IOException damaged) {
                 say("journal", State.MISSING, damaged instanceof Wrong ? damaged.getMessage() : "it cannot be read: " + reason(damaged));
             }
@@ -3082,13 +3085,14 @@ public final class Bridge {
             Answer defaults = twilio.get("conversations", "/v1/Configuration");
             if (!good("conversations", defaults)) return;
             String used = defaults.body().path("default_chat_service_sid").asText();
-            say("conversations", used.equals(settings.chatService()), "Flex's chat service is the account's default", "the account's default"
-                    + " conversations service is " + used + ", so tasks cannot find conversations: make " + settings.chatService()
-                    + " the default at console.twilio.com, Conversations, Manage, Defaults");
+            say("conversations", used.equals(settings.chatService()), "Flex's chat service is the account's default",
+                    "the account's default conversations service is " + used + ", so tasks cannot find conversations: make "
+                    + settings.chatService() + " the default at console.twilio.com, Conversations, Manage, Defaults");
         }
 
         private boolean workflow() {
-            Optional<List<JsonNode>> listed = list("workflow", "taskrouter", "/v1/Workspaces/" + settings.workspace() + "/Workflows", "workflows");
+            String path = "/v1/Workspaces/" + settings.workspace() + "/Workflows";
+            Optional<List<JsonNode>> listed = list("workflow", "taskrouter", path, "workflows");
             if (listed.isEmpty()) return false;
             List<JsonNode> all = listed.get();
             String set = settings.workflow();
@@ -3096,10 +3100,9 @@ public final class Bridge {
                     : one.path("sid").asText().equals(set)).findFirst().orElse(JSON.missingNode());
             if (chosen.isMissingNode() && set.isEmpty()) chosen = all.size() == 1 ? all.get(0) : choice(all);
             if (!chosen.isMissingNode()) return known("workflow", "FLEX_WORKFLOW_SID", chosen.path("sid").asText());
-            say("workflow", State.MISSING, all.isEmpty() ? "the workspace has none: make one at console.twilio.com, TaskRouter"
+            return say("workflow", State.MISSING, all.isEmpty() ? "the workspace has none: make one at console.twilio.com, TaskRouter"
                     : "set FLEX_WORKFLOW_SID to one of " + all.stream().map(one -> one.path("sid").asText() + " ("
                             + one.path("friendly_name").asText() + ")").collect(Collectors.joining(", ")));
-            return false;
         }
 
         private JsonNode choice(List<JsonNode> all) {
@@ -3119,7 +3122,7 @@ public final class Bridge {
             Optional<String> known = listed.get().stream().filter(one -> one.path("unique_name").asText().equals(name)).findFirst()
                     .map(one -> one.path("sid").asText());
             Optional<String> there = known.or(() -> make("task channel", Change.CREATE, State.CREATED, name,
-                    atTwilio("taskrouter", path, Form.of("FriendlyName", name, "UniqueName", name))).map(made -> made.path("sid").asText()));
+                    atTwilio("taskrouter", path, Form.of("FriendlyName", name, "UniqueName", name))));
             if (there.isPresent() && settings.taskChannel().isEmpty()) learn("FLEX_TASK_CHANNEL", name);
             if (known.isPresent()) say("task channel", State.FOUND, name);
             return there;
@@ -3144,19 +3147,21 @@ public final class Bridge {
             if (!settings.flexFlow().isEmpty()) {
                 Answer set = twilio.get("flex-api", "/v1/FlexFlows/" + settings.flexFlow());
                 if (!good("Flex Flow", set)) return;
-                say("Flex Flow", set.body().path("enabled").asBoolean() && set.body().path("chat_service_sid").asText()
-                        .equals(settings.chatService()), settings.flexFlow(), "FLEX_FLOW_SID is switched off or belongs to another chat service:"
-                        + " set it to one that is right, or remove it and run setup again");
+                boolean ours = set.body().path("chat_service_sid").asText().equals(settings.chatService());
+                say("Flex Flow", ours && set.body().path("enabled").asBoolean(), settings.flexFlow(), "FLEX_FLOW_SID is switched off or"
+                        + " belongs to another chat service: set it to one that is right, or remove it and run setup again");
                 return;
             }
             ObjectNode definition = (ObjectNode) lenient(STUDIO_FLOW);
             ((ObjectNode) definition.at("/states/1/properties")).put("workflow", settings.workflow()).put("channel", taskChannel);
-            Optional<String> studio = named("Studio flow", "studio", "/v2/Flows", "flows", flow -> flow.path("status").asText().equals("published"),
+            Optional<String> studio = named("Studio flow", "studio", "/v2/Flows", "flows",
+                    one -> one.path("status").asText().equals("published"),
                     Form.of("FriendlyName", FLOW, "Status", "published", "Definition", definition.toString()));
-            studio.flatMap(flow -> named("Flex Flow", "flex-api", "/v1/FlexFlows", "flex_flows", one -> one.path("enabled").asBoolean()
-                    && one.at("/integration/flow_sid").asText().equals(flow), Form.of("FriendlyName", FLOW, "ChatServiceSid", settings.chatService(),
-                            "ChannelType", "custom", "ContactIdentity", "twitter", "Enabled", "true", "IntegrationType", "studio",
-                            "Integration.FlowSid", flow, "JanitorEnabled", "true"))).ifPresent(sid -> learn("FLEX_FLOW_SID", sid));
+            studio.flatMap(flow -> named("Flex Flow", "flex-api", "/v1/FlexFlows", "flex_flows",
+                    one -> one.path("enabled").asBoolean() && one.at("/integration/flow_sid").asText().equals(flow),
+                    Form.of("FriendlyName", FLOW, "ChatServiceSid", settings.chatService(), "ChannelType", "custom", "ContactIdentity",
+                            "twitter", "Enabled", "true", "IntegrationType", "studio", "Integration.FlowSid", flow,
+                            "JanitorEnabled", "true"))).ifPresent(sid -> learn("FLEX_FLOW_SID", sid));
         }
 
         /** Finds what has our name and is fit for use, or makes it. @return its SID */
@@ -3166,13 +3171,14 @@ public final class Bridge {
             Optional<String> known = listed.get().stream().filter(one -> one.path("friendly_name").asText().equals(FLOW) && fit.test(one))
                     .findFirst().map(one -> one.path("sid").asText());
             known.ifPresent(sid -> say(what, State.FOUND, FLOW + " (" + sid + ")"));
-            return known.or(() -> make(what, Change.CREATE, State.CREATED, FLOW, atTwilio(product, path, form)).map(made -> made.path("sid").asText()));
+            return known.or(() -> make(what, Change.CREATE, State.CREATED, FLOW, atTwilio(product, path, form)));
         }
 
         /** All of a list; empty if it could not be had, which is told. */
         private Optional<List<JsonNode>> list(String what, String product, String path, String list) {
             List<JsonNode> all = new ArrayList<>();
-            return good(what, twilio.pages(product, path + "?PageSize=50", list, (page, one) -> all.add(one))) ? Optional.of(all) : Optional.empty();
+            Answer listed = twilio.pages(product, path + "?PageSize=50", list, (page, one) -> all.add(one));
+            return good(what, listed) ? Optional.of(all) : Optional.empty();
         }
 
         /** @param outside whether to ask for our own challenge by the public URL, as X does */
@@ -3186,8 +3192,9 @@ public final class Bridge {
             if (!good(ACCOUNT, atX)) return;
             String id = atX.body().at("/data/id").asText(), handle = "@" + atX.body().at("/data/username").asText();
             String level = atX.headers().firstValue("x-access-level").orElse("read-write-directmessages");
-            say(ACCOUNT, level.equals("read-write-directmessages"), handle, "the app may only " + level + ": give it 'Read and write and Direct"
-                    + " message' at developer.x.com, then make a new access token and put it into TWITTER_ACCESS_KEY and TWITTER_ACCESS_SECRET");
+            say(ACCOUNT, level.equals("read-write-directmessages"), handle, "the app may only " + level + ": give it 'Read and write and"
+                    + " Direct message' at developer.x.com, then make a new access token and put it into TWITTER_ACCESS_KEY and"
+                    + " TWITTER_ACCESS_SECRET");
             if (settings.publicUrl().isEmpty() || outside && !reached()) return;
             String url = settings.publicUrl() + "/fromTwitter";
             Answer listed = client.call(X.SERVICE, app("/2/webhooks").GET());
@@ -3239,8 +3246,7 @@ public final class Bridge {
                 old.removeIf(this::remove);
                 if (!old.isEmpty()) return Optional.empty();
             }
-            return make("X webhook", change, from.isEmpty() ? State.CREATED : State.CHANGED, url + from, call)
-                    .map(made -> made.at("/data/id").asText());
+            return make("X webhook", change, from.isEmpty() ? State.CREATED : State.CHANGED, url + from, call);
         }
 
         private Change move() { return allowed.contains(Change.MOVE) ? Change.MOVE : Change.MOVE_TUNNEL; }
@@ -3303,26 +3309,27 @@ public final class Bridge {
 
         // How it is looked, done and told.
 
-        private void say(String name, State state, String words) { report.accept(new Step(name, state, words)); }
-
-        /** @param words for what is right, @param advice for what is not */
-        private boolean say(String name, boolean right, String words, String advice) {
-            say(name, right ? State.FOUND : State.MISSING, right ? words : advice);
-            return right;
+        /** @return whether it is good */
+        private boolean say(String name, State state, String words) {
+            Step step = new Step(name, state, words);
+            report.accept(step);
+            return step.good();
         }
 
-        /** Takes over what was found under a setting's name, or sees that both agree. */
+        /** @param words for what is right; @param advice for what is not */
+        private boolean say(String name, boolean right, String words, String advice) {
+            return say(name, right ? State.FOUND : State.MISSING, right ? words : advice);
+        }
+
+        /** Takes over what was found under a setting's name, or sees that both agree. @return whether there is one to work with */
         private boolean known(String what, String setting, String found) {
             String set = settings.get(setting);
-            if (found.isEmpty() || !set.isEmpty() && !set.equals(found)) {
-                say(what, State.MISSING, found.isEmpty() ? "Flex names none: finish its set-up at console.twilio.com, Flex"
-                        : setting + " is " + set + ", but Flex uses " + found + ": correct it, or remove it and run setup again");
-                return false;
-            }
-            boolean may = !set.isEmpty() || rehearsal != null || allowed.contains(Change.LEARN);
-            say(what, may ? State.FOUND : State.MISSING, found + (set.isEmpty() ? may ? ", written to .env as " + setting
-                    : " is not set: run setup, or set " + setting : ""));
-            if (set.isEmpty()) learn(setting, found);
+            if (found.isEmpty()) return say(what, State.MISSING, "Flex names none: finish its set-up at console.twilio.com, Flex");
+            if (!set.isEmpty()) return say(what, set.equals(found), found, setting + " is " + set + ", but Flex uses " + found
+                    + ": correct it, or remove it and run setup again");
+            say(what, rehearsal != null || allowed.contains(Change.LEARN), found + ", written to .env as " + setting,
+                    found + " is not set: run setup, or set " + setting);
+            learn(setting, found);
             return true;
         }
 
@@ -3345,12 +3352,12 @@ public final class Bridge {
             return new Call(Twilio.SERVICE, twilio.request(product, path), "POST", form.encode());
         }
 
-        /** Makes a change if it may be made, tells of it in a rehearsal, or says that it has to be made. @return what came back */
-        private Optional<JsonNode> make(String what, Change change, State done, String words, Call call) {
+        /** Makes a change if it may be made, tells of it in a rehearsal, or says that it has to be made. @return its id */
+        private Optional<String> make(String what, Change change, State done, String words, Call call) {
             if (rehearsal != null) {
                 rehearsal.accept("           would call " + call.method() + " " + call.request().copy().GET().build().uri()
                         + (call.body().isEmpty() ? "" : " with " + call.body()));
-                return Optional.of(object().put("sid", "").set("data", object().put("id", "")));
+                return Optional.of("");
             }
             if (!allowed.contains(change)) {
                 say(what, State.MISSING, change == Change.REVALIDATE ? "X has switched it off: run setup, which has it validated again"
@@ -3362,7 +3369,7 @@ public final class Bridge {
             boolean same = answer.sentence().contains("DuplicateSubscriptionFailed");
             if (!same && !good(what, answer)) return Optional.empty();
             say(what, done, words);
-            return Optional.of(answer.body());
+            return Optional.of(answer.body().path("sid").asText(answer.body().at("/data/id").asText()));
         }
 
         private Answer send(Call call) {
@@ -3373,11 +3380,9 @@ public final class Bridge {
 
         /** Tells a failure, with what to do about it. */
         private boolean good(String what, Answer answer) {
-            if (!answer.ok()) {
-                boolean passing = answer.status() == 0 || answer.status() == 429 || answer.status() >= 500;
-                say(what, passing ? State.UNKNOWN : State.MISSING, answer.sentence() + ": " + advice(answer));
-            }
-            return answer.ok();
+            if (answer.ok()) return true;
+            boolean passing = answer.status() == 0 || answer.status() == 429 || answer.status() >= 500;
+            return say(what, passing ? State.UNKNOWN : State.MISSING, answer.sentence() + ": " + advice(answer));
         }
 
         /** What to do about a failure, by its service, status, code and words: the first row that fits counts. */
@@ -3400,8 +3405,8 @@ public final class Bridge {
                 Map.entry("^X 402 ", "the X account has no credits left, buy some at developer.x.com, Billing"),
                 Map.entry("^X ... (453|200) |client-not-enrolled|client-forbidden",
                         "the X app's access level does not include this, choose a plan that does at developer.x.com"),
-                Map.entry("unsupported-authentication", "X wants an OAuth 2.0 token of the support account for this: let it authorise the app"
-                        + " with the scopes dm.read, tweet.read and users.read, and put the token into TWITTER_USER_TOKEN"),
+                Map.entry("unsupported-authentication", "X wants an OAuth 2.0 token of the support account for this: let it authorise"
+                        + " the app with the scopes dm.read, tweet.read and users.read, and put the token into TWITTER_USER_TOKEN"),
                 Map.entry("WebhookLimitExceeded|Too many resources", "the app has all the webhooks it may have, remove one of them or take"
                         + " an app of its own for the bridge"),
                 Map.entry("SubscriptionLimitExceeded", "the app has all the subscriptions it may have, remove one of them"),
@@ -3411,8 +3416,8 @@ public final class Bridge {
                 Map.entry("", "docs.x.com may tell more"));
 
         private String advice(Answer answer) {
-            String signs = String.join(" ", answer.service(), "" + answer.status(), "" + answer.code(), Math.abs(ahead(answer)) > 240 ? "clock" : "",
-                    answer.body().path("type").asText(), answer.body().path("reason").asText(), answer.sentence());
+            String signs = answer.service() + " " + answer.status() + " " + answer.code() + (Math.abs(ahead(answer)) > 240 ? " clock " : " ")
+                    + answer.body().path("type").asText() + " " + answer.body().path("reason").asText() + " " + answer.sentence();
             return ADVICE.stream().filter(row -> Pattern.compile(row.getKey()).matcher(signs).find()).findFirst().orElseThrow()
                     .getValue().replace("{PUBLIC_URL}", settings.publicUrl());
         }
