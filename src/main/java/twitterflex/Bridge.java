@@ -1,45 +1,32 @@
 package twitterflex;
 
-import static java.lang.System.Logger.Level.DEBUG;
-import static java.lang.System.Logger.Level.ERROR;
-import static java.lang.System.Logger.Level.INFO;
-import static java.lang.System.Logger.Level.WARNING;
+import static java.lang.System.Logger.Level.*;
 import static java.nio.charset.StandardCharsets.UTF_8;
 
 import com.fasterxml.jackson.core.JsonProcessingException;
-import com.fasterxml.jackson.databind.DeserializationFeature;
-import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.*;
 import com.fasterxml.jackson.databind.json.JsonMapper;
-import com.fasterxml.jackson.databind.node.ArrayNode;
-import com.fasterxml.jackson.databind.node.ObjectNode;
+import com.fasterxml.jackson.databind.node.*;
 import com.sun.net.httpserver.HttpExchange;
 import com.sun.net.httpserver.HttpServer;
 import java.io.*;
 import java.net.*;
 import java.net.http.*;
 import java.nio.ByteBuffer;
-import java.nio.channels.Channels;
-import java.nio.channels.FileChannel;
-import java.nio.channels.OverlappingFileLockException;
+import java.nio.channels.*;
 import java.nio.file.*;
-import java.nio.file.attribute.FileAttribute;
-import java.nio.file.attribute.PosixFilePermissions;
+import java.nio.file.attribute.*;
 import java.security.GeneralSecurityException;
 import java.security.MessageDigest;
 import java.time.*;
-import java.time.format.DateTimeFormatter;
-import java.time.format.DateTimeParseException;
+import java.time.format.*;
 import java.util.*;
 import java.util.concurrent.*;
-import java.util.concurrent.atomic.AtomicInteger;
-import java.util.concurrent.atomic.AtomicLong;
-import java.util.concurrent.atomic.AtomicReference;
+import java.util.concurrent.atomic.*;
 import java.util.concurrent.locks.LockSupport;
 import java.util.function.*;
-import java.util.regex.Matcher;
-import java.util.regex.Pattern;
-import java.util.stream.Collectors;
-import java.util.stream.Stream;
+import java.util.regex.*;
+import java.util.stream.*;
 import javax.crypto.Mac;
 import javax.crypto.spec.SecretKeySpec;
 
@@ -95,9 +82,7 @@ public final class Bridge {
 
     /** The JDK's logging switches itself off in a shutdown hook, in a race with ours: this one keeps the last lines of a stop. */
     public static final class LogsToTheEnd extends java.util.logging.LogManager {
-        @Override public void reset() {
-            // Called by nothing here but that hook.
-        }
+        @Override public void reset() { /* Called by nothing here but that hook. */ }
     }
 
     private static final java.util.logging.Logger LEVELS = java.util.logging.Logger.getLogger("twitterflex");
@@ -107,9 +92,10 @@ public final class Bridge {
 
     private static final JsonMapper JSON = JsonMapper.builder().enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS).build();
 
+    private static ObjectNode object() { return JSON.createObjectNode(); }
+
     // ------------------------------------------------------------------------------------------------------------------
     // 1. main: the commands. Exit status 0 after a clean stop, 1 when something failed, 2 for wrong settings or usage.
-    // ------------------------------------------------------------------------------------------------------------------
 
     private static final String HELP = """
             usage: java -jar twitter-flex-bridge.jar [command]
@@ -206,11 +192,10 @@ public final class Bridge {
     // ------------------------------------------------------------------------------------------------------------------
     // 2. The routes: everything the outside can ask for, on one screen. Guards wrap handlers, handlers see only checked
     //    requests, and two methods alone touch the JDK's HttpExchange.
-    // ------------------------------------------------------------------------------------------------------------------
 
     private Map<String, Handler> routes() {
         return Map.of(
-                "GET /", request -> Reply.ok(JSON.createObjectNode().put("message", "Alive!")),
+                "GET /", request -> Reply.ok(object().put("message", "Alive!")),
                 "GET /healthz", request -> health(),
                 "GET /metrics", Edge.local(request -> Reply.text(metrics.text(counts()))),
                 "GET /fromTwitter", request -> challenge(settings, request),
@@ -230,10 +215,11 @@ public final class Bridge {
     }
 
     record Reply(int status, String body, Map<String, String> headers) {
-        static Reply json(int status, ObjectNode body) { return new Reply(status, body.toString(), Map.of("Content-Type", "application/json")); }
+        Reply(int status, String body, String type) { this(status, body, Map.of("Content-Type", type)); }
+        static Reply json(int status, ObjectNode body) { return new Reply(status, body.toString(), "application/json"); }
         static Reply ok(ObjectNode body) { return json(200, body); }
-        static Reply error(int status, String sentence) { return json(status, JSON.createObjectNode().put("error", sentence)); }
-        static Reply text(String text) { return new Reply(200, text, Map.of("Content-Type", "text/plain; version=0.0.4; charset=utf-8")); }
+        static Reply error(int status, String sentence) { return json(status, object().put("error", sentence)); }
+        static Reply text(String text) { return new Reply(200, text, "text/plain; version=0.0.4; charset=utf-8"); }
 
         Reply with(String header, String value) {
             Map<String, String> all = new HashMap<>(headers);
@@ -267,12 +253,10 @@ public final class Bridge {
         Client client = new Client(tempo.call(), metrics);
         Choices choices = new Choices(settings.twitterApi().equals("2"));
         Twilio twilio = new Twilio(client, settings, choices);
-        flex = settings.flexApi().equals("chat") ? new FlexChat(twilio, settings)
-                : new FlexConversations(twilio, settings, journal.bridge(), tempo);
-        X x = settings.twitterApi().equals("1.1") ? new X11(client, settings, journal::knows)
-                : new X2(client, settings, journal::knows, choices);
-        relay = new Relay(journal, flex, x, tempo, metrics);
-        watch = new Watch(settings, client, journal, flex, tempo);
+        flex = settings.flexApi().equals("chat") ? new FlexChat(twilio, settings, cache())
+                : new FlexConversations(twilio, settings, journal.bridge(), tempo, cache());
+        relay = new Relay(journal, flex, new X(client, settings, choices, journal::knows), tempo, metrics);
+        watch = new Watch(client, tempo);
     }
 
     void start() {
@@ -389,10 +373,7 @@ public final class Bridge {
             if (start.length < SMALL_BODY) return Optional.of(start);
             if (!largeBodies.tryAcquire()) return Optional.empty();
             try {
-                byte[] rest = in.readNBytes(MAX_BODY + 1 - SMALL_BODY);
-                byte[] whole = Arrays.copyOf(start, start.length + rest.length);
-                System.arraycopy(rest, 0, whole, start.length, rest.length);
-                return Optional.of(whole);
+                return Optional.of(new SequenceInputStream(new ByteArrayInputStream(start), in).readNBytes(MAX_BODY + 1));
             } finally {
                 largeBodies.release();
             }
@@ -449,7 +430,7 @@ public final class Bridge {
         String token = request.query("crc_token");
         if (token.isEmpty()) throw new IllegalArgumentException("crc_token is missing");
         String secret = settings.clientSecret().isEmpty() ? settings.consumerSecret() : settings.clientSecret();
-        return Reply.ok(JSON.createObjectNode().put("response_token", Signatures.x(secret, token.getBytes(UTF_8))));
+        return Reply.ok(object().put("response_token", Signatures.x(secret, token.getBytes(UTF_8))));
     }
 
     private Reply fromTwitter(Request request) {
@@ -473,7 +454,7 @@ public final class Bridge {
 
     /** 200 once the messages are on disk; else 503, and the sender has to come again. */
     private Reply keep(List<Message> messages) {
-        return messages.isEmpty() || relay.accept(messages) ? Reply.ok(JSON.createObjectNode())
+        return messages.isEmpty() || relay.accept(messages) ? Reply.ok(object())
                 : Reply.error(503, "no room for more messages at the moment").with("Retry-After", "5");
     }
 
@@ -495,7 +476,7 @@ public final class Bridge {
     private Reply health() {
         List<String> troubles = Stream.of(journal.trouble().stream(), relay.troubles().stream(), watch.troubles().stream())
                 .flatMap(all -> all).toList();
-        ObjectNode body = JSON.createObjectNode().put("status", troubles.isEmpty() ? "ok" : "degraded");
+        ObjectNode body = object().put("status", troubles.isEmpty() ? "ok" : "degraded");
         counts().forEach(body::put);
         if (!troubles.isEmpty()) body.put("reason", String.join("; ", troubles));
         return Reply.json(troubles.isEmpty() ? 200 : 503, body);
@@ -522,9 +503,7 @@ public final class Bridge {
         }
 
         /** Messages of a lane are delivered one after the other, different lanes side by side. */
-        String lane() {
-            return (direction == Direction.TO_X ? "x/" : "flex/") + (customer.isEmpty() ? conversation : customer);
-        }
+        String lane() { return (direction == Direction.TO_X ? "x/" : "flex/") + (customer.isEmpty() ? conversation : customer); }
 
         /** What agents read as the customer's name. */
         String title() { return name.equals(handle) ? "@" + handle : name + " (@" + handle + ")"; }
@@ -536,7 +515,7 @@ public final class Bridge {
         }
 
         ObjectNode toJson() {
-            ObjectNode json = JSON.createObjectNode().put("direction", direction.name()).put("id", id).put("customer", customer)
+            ObjectNode json = object().put("direction", direction.name()).put("id", id).put("customer", customer)
                     .put("handle", handle).put("name", name).put("text", text).put("answer", answer)
                     .put("conversation", conversation).put("time", time.toEpochMilli());
             attachments.forEach(json.putArray("attachments")::add);
@@ -545,8 +524,7 @@ public final class Bridge {
 
         /** @throws IllegalArgumentException if it is not what {@link #toJson} wrote */
         static Message fromJson(JsonNode json) {
-            List<String> attachments = new ArrayList<>();
-            json.path("attachments").forEach(link -> attachments.add(link.asText()));
+            List<String> attachments = json.path("attachments").valueStream().map(JsonNode::asText).toList();
             return new Message(Direction.valueOf(json.path("direction").asText()), json.path("id").asText(), json.path("customer").asText(),
                     json.path("handle").asText(), json.path("name").asText(), json.path("text").asText(), attachments,
                     json.path("answer").asText(), json.path("conversation").asText(), Instant.ofEpochMilli(json.path("time").asLong()));
@@ -562,7 +540,6 @@ public final class Bridge {
     // ------------------------------------------------------------------------------------------------------------------
     // 3. From X: a webhook's JSON becomes messages. Many events may come in one body; what is not a customer's message
     //    (typing, read, follow, our own sends, kinds unknown today) is counted and left alone.
-    // ------------------------------------------------------------------------------------------------------------------
 
     /**
      * What a webhook of X says.
@@ -570,7 +547,6 @@ public final class Bridge {
      * @param encrypted the customer whose message cannot be read, if this is one
      */
     record FromX(List<Message> messages, int ignored, List<String> warnings, Optional<String> encrypted) {
-
         /**
          * Reads both envelopes: the Account Activity API's, which ends on 1 January 2027, and the X Activity API's, which wraps the
          * same events in {@code data.payload} and the users in another {@code data}.
@@ -644,14 +620,10 @@ public final class Bridge {
             JsonNode attachment = data.path("attachment");
             if (attachment.isMissingNode() || attachment.isNull()) return List.of();
             JsonNode media = attachment.path("media");
-            JsonNode best = media.path("media_url_https");
-            long bitrate = -1;
-            for (JsonNode variant : media.at("/video_info/variants")) {
-                if (variant.path("content_type").asText().equals("video/mp4") && variant.path("bitrate").asLong() > bitrate) {
-                    bitrate = variant.path("bitrate").asLong();
-                    best = variant.path("url");
-                }
-            }
+            JsonNode best = media.at("/video_info/variants").valueStream()
+                    .filter(variant -> variant.path("content_type").asText().equals("video/mp4"))
+                    .max(Comparator.comparingLong(variant -> variant.path("bitrate").asLong()))
+                    .map(variant -> variant.path("url")).orElse(media.path("media_url_https"));
             String kind = media.path("type").asText(attachment.path("type").asText("attachment"));
             return List.of(("[" + kind + "] " + best.asText(media.path("expanded_url").asText())).strip());
         }
@@ -679,7 +651,6 @@ public final class Bridge {
 
     // ------------------------------------------------------------------------------------------------------------------
     // From Flex: a webhook's form becomes a message, or tells that a conversation has ended.
-    // ------------------------------------------------------------------------------------------------------------------
 
     /**
      * What a webhook of Flex says (Twilio, "Chat Webhooks" and "Conversations Webhooks"; the names differ, the meaning does not).
@@ -688,7 +659,6 @@ public final class Bridge {
      * @param ended the conversation that is over, if this says so
      */
     record FromFlex(String customer, List<Message> messages, Optional<String> ended) {
-
         static FromFlex read(Form form, String customer) {
             String conversation = form.get("ConversationSid").isEmpty() ? form.get("ChannelSid") : form.get("ConversationSid");
             boolean over = switch (form.get("EventType")) {
@@ -696,11 +666,9 @@ public final class Bridge {
                 case "onConversationStateUpdated" -> form.get("StateTo").equals("closed");
                 default -> false;
             };
-            List<Message> messages = switch (form.get("EventType")) {
-                case "onMessageSent", "onMediaMessageSent", "onMessageAdded" -> messages(form, customer, conversation);
-                default -> List.of();
-            };
-            return new FromFlex(customer, messages, over ? Optional.of(conversation) : Optional.empty());
+            boolean written = Set.of("onMessageSent", "onMediaMessageSent", "onMessageAdded").contains(form.get("EventType"));
+            return new FromFlex(customer, written ? messages(form, customer, conversation) : List.of(),
+                    over ? Optional.of(conversation) : Optional.empty());
         }
 
         /** What anybody but the customer and the bridge wrote: agents ({@code Source=SDK}) and bots ({@code Source=API}). */
@@ -727,7 +695,6 @@ public final class Bridge {
     // ------------------------------------------------------------------------------------------------------------------
     // 4. The relay: accept, keep, order, deliver, retry, settle. A lane is one customer's queue in one direction; its head is
     //    tried until it is settled, and only then the next. A lane that waits holds no thread.
-    // ------------------------------------------------------------------------------------------------------------------
 
     /** What became of one try to deliver a message. */
     sealed interface Outcome {
@@ -820,14 +787,8 @@ public final class Bridge {
         void start() {
             journal.start(this::add);
             long patience = tempo.patience().toMillis();
-            clock.scheduleWithFixedDelay(() -> {
-                try {
-                    tellWhoWaits();
-                } catch (RuntimeException | Error bug) {
-                    // Let out, it would end the schedule without a word.
-                    LOG.log(ERROR, "who waits could not be told", bug);
-                }
-            }, patience, Math.max(1, patience / 12), TimeUnit.MILLISECONDS);
+            clock.scheduleWithFixedDelay(surviving(this::tellWhoWaits, "who waits could not be told"), patience, Math.max(1, patience / 12),
+                    TimeUnit.MILLISECONDS);
         }
 
         /** @return false if there is no room for them: nothing was kept */
@@ -992,9 +953,7 @@ public final class Bridge {
                 probe = null;
                 closed = false;
                 LOG.log(INFO, () -> name + " takes messages again");
-                while (!held.isEmpty()) {
-                    ready(held.remove());
-                }
+                while (!held.isEmpty()) ready(held.remove());
             }
 
             /** Backoff, exponential with full jitter: many lanes that failed together do not come back together. */
@@ -1012,7 +971,6 @@ public final class Bridge {
 
     // ------------------------------------------------------------------------------------------------------------------
     // 5. Flex: one small interface. Whatever it is asked can be asked again after a failure at any point.
-    // ------------------------------------------------------------------------------------------------------------------
 
     interface Flex {
         /** Posts a customer's message into his live conversation, which is opened if there is none. */
@@ -1038,22 +996,13 @@ public final class Bridge {
         }
     }
 
-    /** Flex Conversations and Interactions, the current generation (Twilio, "Conversations API" and "Interactions API"). */
-    static final class FlexConversations implements Flex {
-        private final Twilio twilio;
-        private final Settings settings;
-        private final String bridge;
-        private final Tempo tempo;
-        /** Each customer's live conversation, complete with webhook and task. Losing an entry costs a few calls. */
-        private final Map<String, String> live = cache();
-
-        FlexConversations(Twilio twilio, Settings settings, String bridge, Tempo tempo) {
-            this.twilio = twilio;
-            this.settings = settings;
-            this.bridge = bridge;
-            this.tempo = tempo;
-        }
-
+    /**
+     * Flex Conversations and Interactions, the current generation (Twilio, "Conversations API" and "Interactions API").
+     *
+     * @param bridge the name by which this bridge claims a conversation that it opens
+     * @param live each customer's live conversation, complete with webhook and task; losing an entry costs a few calls
+     */
+    record FlexConversations(Twilio twilio, Settings settings, String bridge, Tempo tempo, Map<String, String> live) implements Flex {
         /** One call for a message in a known conversation, six for the first message of a new customer. */
         @Override public Outcome deliver(Attempt attempt) {
             String customer = attempt.message.customer();
@@ -1126,8 +1075,7 @@ public final class Bridge {
 
         private Answer create(Message message, int n) {
             return twilio.post("conversations", service() + "/Conversations", Form.of("UniqueName", name(message.customer(), n),
-                    "FriendlyName", message.title(), "Attributes", claim(JSON.createObjectNode().put("customer", message.customer()))
-                            .toString()));
+                    "FriendlyName", message.title(), "Attributes", claim(object().put("customer", message.customer())).toString()));
         }
 
         /**
@@ -1155,7 +1103,7 @@ public final class Bridge {
             // Listed by participant, the fields have longer names.
             UnaryOperator<String> field = name -> conversation.path("conversation_" + name).asText(conversation.path(name).asText());
             String sid = field.apply("sid");
-            ObjectNode attributes = lenient(field.apply("attributes")) instanceof ObjectNode found ? found : JSON.createObjectNode();
+            ObjectNode attributes = lenient(field.apply("attributes")) instanceof ObjectNode found ? found : object();
             Duration age = Duration.between(time(field.apply("date_updated")), seen.date());
             if (!fresh && !attributes.has("interaction")) {
                 Optional<Opening> trouble = findTask(sid, attributes);
@@ -1216,14 +1164,14 @@ public final class Bridge {
         }
 
         private static ObjectNode channel(String sid) {
-            ObjectNode channel = JSON.createObjectNode().put("type", "web").put("initiated_by", "customer");
+            ObjectNode channel = object().put("type", "web").put("initiated_by", "customer");
             channel.putObject("properties").put("media_channel_sid", sid);
             return channel;
         }
 
         /** What the agent sees of the customer before the first word. */
         private ObjectNode routing(Message message) {
-            ObjectNode routing = JSON.createObjectNode();
+            ObjectNode routing = object();
             routing.putObject("properties").put("workspace_sid", settings.workspace()).put("workflow_sid", settings.workflow())
                     .put("task_channel_unique_name", settings.taskChannel()).putObject("attributes").put("from", "@" + message.handle())
                     .put("name", message.title()).put("customerName", message.name()).put("customerAddress", identity(message.customer()))
@@ -1264,18 +1212,12 @@ public final class Bridge {
         private String path(String conversation) { return service() + "/Conversations/" + Form.escape(conversation); }
     }
 
-    /** Programmable Chat with Flex Flows, the original's API. Twilio calls it at its end (June 2026); accounts that have it use it. */
-    static final class FlexChat implements Flex {
-        private final Twilio twilio;
-        private final Settings settings;
-        /** The channel of each customer whose webhook has been seen to. Losing an entry costs two calls. */
-        private final Map<String, String> ready = cache();
-
-        FlexChat(Twilio twilio, Settings settings) {
-            this.twilio = twilio;
-            this.settings = settings;
-        }
-
+    /**
+     * Programmable Chat with Flex Flows, the original's API. Twilio calls it at its end (June 2026); accounts that have it use it.
+     *
+     * @param ready the channel of each customer whose webhook has been seen to; losing an entry costs two calls
+     */
+    record FlexChat(Twilio twilio, Settings settings, Map<String, String> ready) implements Flex {
         /**
          * Two calls for a message in a known chat, four for the first of a chat. Creating the channel is asked for every time: it
          * gives back the customer's channel while that is active, and a new one after the agent has ended it.
@@ -1316,29 +1258,14 @@ public final class Bridge {
         /** Only at each customer's next message: nothing lists the open channels but a walk through all that ever were. */
         @Override public Optional<Answer> moved() { return Optional.empty(); }
 
-        private String path(String channel) {
-            return "/v2/Services/" + settings.chatService() + "/Channels/" + Form.escape(channel);
-        }
+        private String path(String channel) { return "/v2/Services/" + settings.chatService() + "/Channels/" + Form.escape(channel); }
     }
 
     /** Twilio's REST APIs: Basic auth, forms in, JSON out, a host per product (Twilio, "Requests to the REST API"). */
-    static final class Twilio {
+    record Twilio(Client client, Settings settings, Choices choices) {
         private static final String SERVICE = "Twilio";
         /** Bytes of a message's body, in UTF-8 (Twilio, "Conversations limits"). X's 10,000 characters can be 40,000 bytes. */
         static final int MAX_BODY = 32 * 1024;
-
-        private final Client client;
-        private final Choices choices;
-        private final String urls;
-        private final String authorization;
-
-        Twilio(Client client, Settings settings, Choices choices) {
-            this.client = client;
-            this.choices = choices;
-            urls = settings.twilioApiUrl();
-            authorization = settings.apiKey().isEmpty() ? Signatures.basic(settings.accountSid(), settings.authToken())
-                    : Signatures.basic(settings.apiKey(), settings.apiSecret());
-        }
 
         Answer get(String product, String path) { return client.call(SERVICE, request(product, path).GET()); }
         Answer delete(String product, String path) { return client.call(SERVICE, request(product, path).DELETE()); }
@@ -1359,7 +1286,10 @@ public final class Bridge {
         }
 
         private HttpRequest.Builder request(String product, String path) {
-            return HttpRequest.newBuilder(URI.create(urls.replace("{product}", product) + path)).header("Authorization", authorization);
+            boolean key = !settings.apiKey().isEmpty();
+            return HttpRequest.newBuilder(URI.create(settings.twilioApiUrl().replace("{product}", product) + path)).header("Authorization",
+                    key ? Signatures.basic(settings.apiKey(), settings.apiSecret())
+                    : Signatures.basic(settings.accountSid(), settings.authToken()));
         }
 
         private static HttpRequest.Builder filled(HttpRequest.Builder request, Form form) {
@@ -1401,7 +1331,7 @@ public final class Bridge {
             List<String> parts = split(text.isEmpty() ? "(a message without text)" : text, MAX_BODY, Bridge::utf8Length);
             String sid = "found";
             for (; attempt.parts < parts.size(); attempt.parts++) {
-                ObjectNode attributes = JSON.createObjectNode().put("x_dm_id", message.id()).put("part", attempt.parts + 1);
+                ObjectNode attributes = object().put("x_dm_id", message.id()).put("part", attempt.parts + 1);
                 if (!message.answer().isEmpty()) attributes.put("quick_reply_metadata", message.answer());
                 if (read.chosen()) attributes.put("chosen_by", message.text());
                 HttpRequest.Builder request = filled(request(product, messages), Form.of(author, identity(message.customer()),
@@ -1478,78 +1408,80 @@ public final class Bridge {
         return parts;
     }
 
-    static int utf8Length(int codePoint) {
-        return codePoint < 0x80 ? 1 : codePoint < 0x800 ? 2 : codePoint < 0x10000 ? 3 : 4;
-    }
+    static int utf8Length(int codePoint) { return codePoint < 0x80 ? 1 : codePoint < 0x800 ? 2 : codePoint < 0x10000 ? 3 : 4; }
 
     // ------------------------------------------------------------------------------------------------------------------
     // 6. X: one sender, the two APIs it speaks, and what agents can type for the customer to tap.
-    // ------------------------------------------------------------------------------------------------------------------
 
     /** Sends Direct Messages. Both of X's APIs have OAuth 1.0a, JSON, 10,000 characters and a rate limit told in headers. */
-    abstract static class X {
+    static final class X {
         static final String SERVICE = "X";
         /** Code points of one Direct Message. */
         static final int MAX_TEXT = 10_000;
         /** How far back a message is looked for, in pages: X allows 15 of them in 15 minutes. */
         private static final int MAX_PAGES = 10;
 
-        final Client client;
-        final Settings settings;
+        private final Client client;
+        private final Settings settings;
+        private final Choices choices;
         private final Predicate<String> sentBefore;
+        private final Api api;
         /** When the rate limit allows more, by the clock that never jumps; null if it does now. */
         private volatile Long exhausted;
 
-        X(Client client, Settings settings, Predicate<String> sentBefore) {
+        X(Client client, Settings settings, Choices choices, Predicate<String> sentBefore) {
             this.client = client;
             this.settings = settings;
+            this.choices = choices;
             this.sentBefore = sentBefore;
+            api = settings.twitterApi().equals("1.1") ? new X11() : new X2();
         }
 
-        abstract String path(String customer);
+        /** What the two APIs differ in. */
+        interface Api {
+            /** The text as this API can show it, with what of the list and buttons it can not. */
+            String text(Rich rich);
 
-        /** The text as this API can show it, with what of the list and buttons it can not. */
-        abstract String text(Rich rich);
+            String path(String customer);
+            ObjectNode body(String customer, String text, Rich rich, boolean last);
 
-        abstract ObjectNode body(String customer, String text, Rich rich, boolean last);
+            /** The id of a Direct Message in the answer to its sending. */
+            String id(JsonNode answer);
 
-        /** The id of a Direct Message in the answer to its sending. */
-        abstract String id(JsonNode answer);
+            /** Where the newest messages are listed, back in time. */
+            String newest(String customer);
 
-        /** A page of the newest messages, back in time. @param cursor where the page before ended, or empty */
-        abstract Answer newest(String customer, String cursor);
-        abstract List<Sent> read(JsonNode page, String customer);
-        abstract String cursor(JsonNode page);
+            /** @param cursor where the page before ended, or empty */
+            Form query(String cursor);
+            Stream<Sent> read(JsonNode page, String customer);
+            String cursor(JsonNode page);
+        }
 
         /** A message found at X. @param to whom we sent it, empty if we did not; @param text as it was before X shortened the links */
         record Sent(String id, String to, String text, Instant at) { }
 
-        void delivered(String customer, Rich rich) { }
-
         /** Sends what an agent wrote to a customer, and looks first if an earlier try may have done so. */
-        final Outcome deliver(Attempt attempt, String customer) {
+        Outcome deliver(Attempt attempt, String customer) {
             Message message = attempt.message;
-            if (!message.attachments().isEmpty()) {
-                return new Outcome.Refused("files are not carried to X yet", false);
-            }
+            if (!message.attachments().isEmpty()) return new Outcome.Refused("files are not carried to X yet", false);
             if (message.text().isBlank()) return new Outcome.Refused("a message without text cannot be sent", false);
             Long until = exhausted;
             if (until != null && until - System.nanoTime() > 0) {
                 return new Outcome.Later("X's rate limit is used up", Duration.ofNanos(until - System.nanoTime()), true, false);
             }
             Rich rich = Rich.read(message.text());
-            List<String> parts = split(text(rich), MAX_TEXT, point -> 1);
+            List<String> parts = split(api.text(rich), MAX_TEXT, point -> 1);
             String id = "found";
             if (attempt.unknownSince != null) {
                 List<Sent> found = new ArrayList<>();
                 int pages = 0;
                 for (String cursor = ""; cursor != null && pages++ < MAX_PAGES;) {
-                    Answer page = newest(customer, cursor);
+                    Answer page = client.call(SERVICE, signed(settings, "GET", api.newest(customer), api.query(cursor)).GET());
                     if (!page.ok()) return page.outcome().alone();
                     Instant from = attempt.lookFrom(page);
-                    List<Sent> read = read(page.body(), customer);
+                    List<Sent> read = api.read(page.body(), customer).toList();
                     read.stream().filter(sent -> !sent.at().isBefore(from)).forEach(found::add);
-                    cursor = read.isEmpty() || read.get(read.size() - 1).at().isBefore(from) ? null : cursor(page.body());
+                    cursor = read.isEmpty() || read.get(read.size() - 1).at().isBefore(from) ? null : api.cursor(page.body());
                 }
                 // What arrived before is settled under its own id; each message found counts for one part.
                 found.removeIf(sent -> !sent.to().equals(customer) || sentBefore.test(sent.id()) || attempt.ids.contains(sent.id()));
@@ -1564,28 +1496,23 @@ public final class Bridge {
                 attempt.unknownSince = null;
             }
             for (; attempt.parts < parts.size(); attempt.parts++) {
-                ObjectNode body = body(customer, parts.get(attempt.parts), rich, attempt.parts == parts.size() - 1);
-                Answer sent = client.call(SERVICE, request("POST", path(customer), Form.of()).header("Content-Type", "application/json")
-                        .POST(HttpRequest.BodyPublishers.ofString(body.toString())));
+                ObjectNode body = api.body(customer, parts.get(attempt.parts), rich, attempt.parts == parts.size() - 1);
+                Answer sent = client.call(SERVICE, signed(settings, "POST", api.path(customer), Form.of())
+                        .header("Content-Type", "application/json").POST(HttpRequest.BodyPublishers.ofString(body.toString())));
                 boolean last = sent.headers().firstValue("x-rate-limit-remaining").orElse("").equals("0");
                 exhausted = last ? (Long) (System.nanoTime() + sent.untilReset().toNanos()) : null;
                 if (!sent.ok()) return sent.outcome();
-                id = id(sent.body());
+                id = api.id(sent.body());
                 attempt.ids.add(id);
             }
-            delivered(customer, rich);
+            choices.sent(customer, rich);
             return new Outcome.Delivered(id, rich.complaint());
         }
 
-        /**
-         * What X leaves of a text when it shortens links and gives them back: "www.example.com" comes back as
-         * "http://www.example.com/".
-         */
+        /** What X leaves of a text when it shortens its links: "www.example.com" comes back as "http://www.example.com/". */
         private static String bare(String text) { return text.strip().replaceAll("(?i)https?://", "").replaceAll("/(?=\\s|$)", ""); }
 
-        /** Signed; the query is part of the signature, a JSON body is not (RFC 5849, 3.4.1.3.1). */
-        final HttpRequest.Builder request(String method, String path, Form query) { return signed(settings, method, path, query); }
-
+        /** The query is part of the signature, a JSON body is not (RFC 5849, 3.4.1.3.1). */
         static HttpRequest.Builder signed(Settings settings, String method, String path, Form query) {
             String url = settings.twitterApiUrl() + path;
             String nonce = UUID.randomUUID().toString().replace("-", "");
@@ -1595,56 +1522,40 @@ public final class Bridge {
         }
     }
 
-    /**
-     * The Direct Message API of today: text only, so lists become numbered and buttons plain links (X API v2, "Manage Direct
-     * Messages").
-     */
-    static final class X2 extends X {
-        private final Choices choices;
+    /** Today's API: text only, so lists become numbered and buttons plain links (X API v2, "Manage Direct Messages"). */
+    record X2() implements X.Api {
+        @Override public String text(Rich rich) { return rich.plain(); }
+        @Override public String path(String customer) { return "/2/dm_conversations/with/" + customer + "/messages"; }
 
-        X2(Client client, Settings settings, Predicate<String> sentBefore, Choices choices) {
-            super(client, settings, sentBefore);
-            this.choices = choices;
+        @Override public ObjectNode body(String customer, String text, Rich rich, boolean last) {
+            return object().put("text", text);
         }
 
-        @Override String path(String customer) { return "/2/dm_conversations/with/" + customer + "/messages"; }
-        @Override String text(Rich rich) { return rich.plain(); }
+        @Override public String id(JsonNode answer) { return answer.at("/data/dm_event_id").asText(); }
+        @Override public String newest(String customer) { return "/2/dm_conversations/with/" + customer + "/dm_events"; }
 
-        @Override ObjectNode body(String customer, String text, Rich rich, boolean last) {
-            return JSON.createObjectNode().put("text", text);
+        @Override public Form query(String cursor) {
+            return Form.of("max_results", "100", "event_types", "MessageCreate", "expansions", "sender_id",
+                    "dm_event.fields", "created_at,entities,event_type,id,text")
+                    .and(cursor.isEmpty() ? Form.of() : Form.of("pagination_token", cursor));
         }
 
-        @Override String id(JsonNode answer) { return answer.at("/data/dm_event_id").asText(); }
-
-        @Override Answer newest(String customer, String cursor) {
-            List<String> query = new ArrayList<>(List.of("max_results", "100", "event_types", "MessageCreate",
-                    "dm_event.fields", "created_at,entities,event_type,id,text", "expansions", "sender_id"));
-            if (!cursor.isEmpty()) query.addAll(List.of("pagination_token", cursor));
-            return client.call(SERVICE, request("GET", "/2/dm_conversations/with/" + customer + "/dm_events",
-                    Form.of(query.toArray(String[]::new))).GET());
+        @Override public Stream<X.Sent> read(JsonNode page, String customer) {
+            return page.path("data").valueStream().map(event -> new X.Sent(event.path("id").asText(),
+                    event.path("sender_id").asText().equals(customer) ? "" : customer,
+                    FromX.text(event), time(event.path("created_at").asText())));
         }
 
-        @Override List<Sent> read(JsonNode page, String customer) {
-            return elements(page.path("data")).map(event -> new Sent(event.path("id").asText(), event.path("sender_id").asText()
-                    .equals(customer) ? "" : customer,
-                    FromX.text(event), time(event.path("created_at").asText()))).toList();
-        }
-
-        @Override String cursor(JsonNode page) { return page.at("/meta/next_token").asText(null); }
-        @Override void delivered(String customer, Rich rich) { choices.sent(customer, rich); }
+        @Override public String cursor(JsonNode page) { return page.at("/meta/next_token").asText(null); }
     }
 
     /** The original's Direct Message API, the only one with quick replies and buttons (X API v1.1, "direct_messages/events/new"). */
-    static final class X11 extends X {
-        X11(Client client, Settings settings, Predicate<String> sentBefore) {
-            super(client, settings, sentBefore);
-        }
+    record X11() implements X.Api {
+        @Override public String text(Rich rich) { return rich.text(); }
+        @Override public String path(String customer) { return "/1.1/direct_messages/events/new.json"; }
 
-        @Override String path(String customer) { return "/1.1/direct_messages/events/new.json"; }
-        @Override String text(Rich rich) { return rich.text(); }
-
-        @Override ObjectNode body(String customer, String text, Rich rich, boolean last) {
-            ObjectNode event = JSON.createObjectNode();
+        @Override public ObjectNode body(String customer, String text, Rich rich, boolean last) {
+            ObjectNode event = object();
             ObjectNode create = event.putObject("event").put("type", "message_create").putObject("message_create");
             create.putObject("target").put("recipient_id", customer);
             ObjectNode data = create.putObject("message_data").put("text", text);
@@ -1664,28 +1575,22 @@ public final class Bridge {
             return event;
         }
 
-        @Override String id(JsonNode answer) { return answer.at("/event/id").asText(); }
+        @Override public String id(JsonNode answer) { return answer.at("/event/id").asText(); }
 
         /** Of all customers together: these 50 may be the work of seconds. */
-        @Override Answer newest(String customer, String cursor) {
-            Form query = cursor.isEmpty() ? Form.of("count", "50") : Form.of("count", "50", "cursor", cursor);
-            return client.call(SERVICE, request("GET", "/1.1/direct_messages/events/list.json", query).GET());
+        @Override public String newest(String customer) { return "/1.1/direct_messages/events/list.json"; }
+
+        @Override public Form query(String cursor) {
+            return Form.of("count", "50").and(cursor.isEmpty() ? Form.of() : Form.of("cursor", cursor));
         }
 
-        @Override List<Sent> read(JsonNode page, String customer) {
-            return elements(page.path("events")).map(event -> new Sent(event.path("id")
-                    .asText(), event.at("/message_create/target/recipient_id").asText(),
-                    FromX.text(event.at("/message_create/message_data")), Instant.ofEpochMilli(event.path("created_timestamp").asLong())))
-                            .toList();
+        @Override public Stream<X.Sent> read(JsonNode page, String customer) {
+            return page.path("events").valueStream().map(event -> new X.Sent(event.path("id").asText(),
+                    event.at("/message_create/target/recipient_id").asText(), FromX.text(event.at("/message_create/message_data")),
+                    Instant.ofEpochMilli(event.path("created_timestamp").asLong())));
         }
 
-        @Override String cursor(JsonNode page) { return page.path("next_cursor").asText(null); }
-    }
-
-    static Stream<JsonNode> elements(JsonNode array) {
-        List<JsonNode> all = new ArrayList<>();
-        array.forEach(all::add);
-        return all.stream();
+        @Override public String cursor(JsonNode page) { return page.path("next_cursor").asText(null); }
     }
 
     /**
@@ -1704,8 +1609,7 @@ public final class Bridge {
         }
 
         record Read(String text, boolean chosen) { }
-        void sent(String customer, Rich rich) { if (!rich.options().isEmpty()) last.put(customer, labels(rich)); }
-
+        void sent(String customer, Rich rich) { if (numbered && !rich.options().isEmpty()) last.put(customer, labels(rich)); }
         void answered(String customer) { last.put(customer, List.of()); }
 
         /** Whether the conversation has to be looked at before this can be read. */
@@ -1817,12 +1721,8 @@ public final class Bridge {
 
         private static String complaint(List<Option> options, List<Button> buttons) {
             List<String> wrong = new ArrayList<>();
-            if (options.size() > MAX_OPTIONS) {
-                wrong.add("it has " + options.size() + " options, X shows at most " + MAX_OPTIONS);
-            }
-            if (buttons.size() > MAX_BUTTONS) {
-                wrong.add("it has " + buttons.size() + " buttons, X shows at most " + MAX_BUTTONS);
-            }
+            if (options.size() > MAX_OPTIONS) wrong.add("it has " + options.size() + " options, X shows at most " + MAX_OPTIONS);
+            if (buttons.size() > MAX_BUTTONS) wrong.add("it has " + buttons.size() + " buttons, X shows at most " + MAX_BUTTONS);
             for (Option option : options) {
                 tooLong(option.label(), MAX_LABEL, "label", wrong);
                 tooLong(option.description(), MAX_DESCRIPTION, "description", wrong);
@@ -1843,9 +1743,7 @@ public final class Bridge {
 
         private static void tooLong(String text, int limit, String what, List<String> wrong) {
             int length = text.codePointCount(0, text.length());
-            if (length > limit) {
-                wrong.add("the " + what + " \"" + text + "\" has " + length + " characters, X shows at most " + limit);
-            }
+            if (length > limit) wrong.add("the " + what + " \"" + text + "\" has " + length + " characters, X shows at most " + limit);
         }
 
         private static boolean usable(String url) {
@@ -1875,15 +1773,12 @@ public final class Bridge {
 
     // ------------------------------------------------------------------------------------------------------------------
     // 7. Signatures: pure functions, each with its published vectors in a test. No clock, no chance, no state.
-    // ------------------------------------------------------------------------------------------------------------------
 
     static final class Signatures {
         private Signatures() { }
 
         /** X's webhooks and challenge: {@code sha256=} and the Base64 of HMAC-SHA256 (X API, "Securing webhooks"). */
-        static String x(String secret, byte[] message) {
-            return "sha256=" + Base64.getEncoder().encodeToString(hmac("HmacSHA256", secret, message));
-        }
+        static String x(String secret, byte[] message) { return "sha256=" + hmac("HmacSHA256", secret, message); }
 
         /** In constant time: how far a guess is right must not show. */
         static boolean same(String expected, String given) {
@@ -1904,7 +1799,7 @@ public final class Bridge {
             form.fields().forEach(field -> sorted.computeIfAbsent(field.getKey(), name -> new TreeSet<>()).add(field.getValue()));
             StringBuilder signed = new StringBuilder(url);
             sorted.forEach((name, values) -> values.forEach(value -> signed.append(name).append(value)));
-            return Base64.getEncoder().encodeToString(hmac("HmacSHA1", token, signed.toString().getBytes(UTF_8)));
+            return hmac("HmacSHA1", token, signed.toString().getBytes(UTF_8));
         }
 
         private static final Pattern BODY_SHA256 = Pattern.compile("[?&]bodySHA256=([0-9a-fA-F]{64})");
@@ -1930,17 +1825,13 @@ public final class Bridge {
                     | same(twilio(token, url, form), given);
         }
 
+        private static final Pattern PARTS = Pattern.compile("(?s)(https?://[^/?#]*?)(?::[0-9]*)?([/?#].*)?");
+
         /** The URL with its scheme's default port, or with no port; all other bytes untouched, because they are signed. */
         static String withPort(String url, boolean port) {
-            int authority = url.indexOf("://") + 3;
-            int end = authority;
-            while (end < url.length() && "/?#".indexOf(url.charAt(end)) < 0) {
-                end++;
-            }
-            int colon = url.substring(0, end).lastIndexOf(':');
-            int host = Math.max(authority, url.substring(0, end).lastIndexOf('@') + 1);
-            String bare = url.substring(0, colon >= host ? colon : end);
-            return bare + (port ? url.startsWith("https") ? ":443" : ":80" : "") + url.substring(end);
+            Matcher parts = PARTS.matcher(url);
+            if (!parts.matches()) return url;
+            return parts.group(1) + (port ? url.startsWith("https") ? ":443" : ":80" : "") + Objects.toString(parts.group(2), "");
         }
 
         /**
@@ -1953,11 +1844,10 @@ public final class Bridge {
                 String token, String tokenSecret, String nonce, String timestamp) {
             Form protocol = Form.of("oauth_consumer_key", consumerKey, "oauth_nonce", nonce, "oauth_signature_method", "HMAC-SHA1",
                     "oauth_timestamp", timestamp, "oauth_token", token, "oauth_version", "1.0");
-            Form all = new Form(Stream.concat(parameters.fields().stream(), protocol.fields().stream()).toList());
-            String base = oauthBase(method, url, all);
+            String base = oauthBase(method, url, parameters.and(protocol));
             String key = Form.escape(consumerSecret) + "&" + Form.escape(tokenSecret);
-            String signature = Base64.getEncoder().encodeToString(hmac("HmacSHA1", key, base.getBytes(UTF_8)));
-            return Stream.concat(protocol.fields().stream(), Stream.of(Map.entry("oauth_signature", signature)))
+            String signature = hmac("HmacSHA1", key, base.getBytes(UTF_8));
+            return protocol.and(Form.of("oauth_signature", signature)).fields().stream()
                     .map(field -> field.getKey() + "=\"" + Form.escape(field.getValue()) + "\"").sorted()
                             .collect(Collectors.joining(", ", "OAuth ", ""));
         }
@@ -1970,11 +1860,12 @@ public final class Bridge {
             return method + "&" + Form.escape(url) + "&" + Form.escape(sorted);
         }
 
-        private static byte[] hmac(String algorithm, String key, byte[] message) {
+        /** In Base64. */
+        private static String hmac(String algorithm, String key, byte[] message) {
             try {
                 Mac mac = Mac.getInstance(algorithm);
                 mac.init(new SecretKeySpec(key.getBytes(UTF_8), algorithm));
-                return mac.doFinal(message);
+                return Base64.getEncoder().encodeToString(mac.doFinal(message));
             } catch (GeneralSecurityException missing) {
                 throw new IllegalStateException(missing);
             }
@@ -1991,14 +1882,13 @@ public final class Bridge {
 
     /** Fields of {@code application/x-www-form-urlencoded}, in order, names repeated where they are. */
     record Form(List<Map.Entry<String, String>> fields) {
-
         static Form of(String... namesAndValues) {
             List<Map.Entry<String, String>> fields = new ArrayList<>();
-            for (int i = 0; i < namesAndValues.length; i += 2) {
-                fields.add(Map.entry(namesAndValues[i], namesAndValues[i + 1]));
-            }
+            for (int i = 0; i < namesAndValues.length; i += 2) fields.add(Map.entry(namesAndValues[i], namesAndValues[i + 1]));
             return new Form(fields);
         }
+
+        Form and(Form more) { return new Form(Stream.concat(fields.stream(), more.fields.stream()).toList()); }
 
         /** @throws IllegalArgumentException for a broken percent sign */
         static Form decode(String encoded) {
@@ -2031,7 +1921,6 @@ public final class Bridge {
 
     // ------------------------------------------------------------------------------------------------------------------
     // 8. Calling out: one request, one answer, whatever happens in between.
-    // ------------------------------------------------------------------------------------------------------------------
 
     static final class Client {
         private final Duration timeout;
@@ -2046,15 +1935,11 @@ public final class Bridge {
         }
 
         private synchronized HttpClient http() {
-            if (http == null) {
-                http = HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).connectTimeout(timeout).build();
-            }
+            if (http == null) http = HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).connectTimeout(timeout).build();
             return http;
         }
 
-        /**
-         * Sends a request once. The time-out covers the answer's body too, as {@link HttpRequest#timeout} before JDK 26 does not.
-         */
+        /** Sends a request once. The time-out covers the answer's body too, as {@link HttpRequest#timeout} before JDK 26 does not. */
         Answer call(String service, HttpRequest.Builder builder) {
             Answer answer = call(service, builder.build());
             if (!answer.ok()) metrics.error(service, answer.status());
@@ -2093,9 +1978,7 @@ public final class Bridge {
         synchronized void delivered(String to, long nanos) {
             double taken = nanos / 1e9;
             int bucket = 0;
-            while (bucket < BOUNDS.length && taken > BOUNDS[bucket]) {
-                bucket++;
-            }
+            while (bucket < BOUNDS.length && taken > BOUNDS[bucket]) bucket++;
             buckets.computeIfAbsent(to, name -> new long[BOUNDS.length + 1])[bucket]++;
             seconds.merge(to, taken, Double::sum);
         }
@@ -2110,7 +1993,7 @@ public final class Bridge {
             counts.forEach((name, count) -> {
                 boolean gauge = name.matches("failed|pending|oldest_pending_seconds");
                 String full = "bridge_" + name + (gauge ? "" : "_total");
-                text.append("# TYPE ").append(full).append(gauge ? " gauge\n" : " counter\n").append(full).append(' ').append(count).append('\n');
+                text.append("# TYPE %s %s\n%s %s\n".formatted(full, gauge ? "gauge" : "counter", full, count));
             });
             text.append("# HELP bridge_delivery_seconds From the acknowledged webhook, or this start, to the other side's answer.\n")
                     .append("# TYPE bridge_delivery_seconds histogram\n");
@@ -2118,14 +2001,14 @@ public final class Bridge {
                 long all = 0;
                 for (int i = 0; i < count.length; i++) {
                     all += count[i];
-                    text.append("bridge_delivery_seconds_bucket{to=\"").append(to).append("\",le=\"")
-                            .append(i < BOUNDS.length ? BOUNDS[i] : "+Inf").append("\"} ").append(all).append('\n');
+                    text.append("bridge_delivery_seconds_bucket{to=\"%s\",le=\"%s\"} %s\n"
+                            .formatted(to, i < BOUNDS.length ? BOUNDS[i] : "+Inf", all));
                 }
-                text.append("bridge_delivery_seconds_sum{to=\"").append(to).append("\"} ").append(seconds.get(to)).append('\n')
-                        .append("bridge_delivery_seconds_count{to=\"").append(to).append("\"} ").append(all).append('\n');
+                text.append("bridge_delivery_seconds_sum{to=\"%s\"} %s\nbridge_delivery_seconds_count{to=\"%s\"} %s\n"
+                        .formatted(to, seconds.get(to), to, all));
             });
             text.append("# TYPE bridge_service_errors_total counter\n");
-            errors.forEach((labels, count) -> text.append("bridge_service_errors_total").append(labels).append(' ').append(count).append('\n'));
+            errors.forEach((labels, count) -> text.append("bridge_service_errors_total" + labels + " " + count + "\n"));
             return text.toString();
         }
     }
@@ -2141,7 +2024,6 @@ public final class Bridge {
      */
     record Answer(String service, String where, int status, HttpHeaders headers, JsonNode body, String trouble, boolean sent,
             long asked) {
-
         static Answer none(String service, String where, String trouble, boolean sent) {
             return new Answer(service, where, 0, HttpHeaders.of(Map.of(), (name, value) -> true), JSON.missingNode(), trouble, sent,
                     System.nanoTime());
@@ -2237,6 +2119,17 @@ public final class Bridge {
                 : name + ": " + failure.getMessage();
     }
 
+    /** A task whose failure is logged: let out, it would end the task's schedule without a word. */
+    static Runnable surviving(Runnable task, String trouble) {
+        return () -> {
+            try {
+                task.run();
+            } catch (RuntimeException | Error bug) {
+                LOG.log(ERROR, trouble, bug);
+            }
+        };
+    }
+
     static ThreadFactory threads(String name) {
         AtomicInteger count = new AtomicInteger();
         return task -> {
@@ -2249,7 +2142,6 @@ public final class Bridge {
     // ------------------------------------------------------------------------------------------------------------------
     // 9. The journal: what was acknowledged and is not yet delivered outlives the process. JSON lines, only ever appended to;
     //    memory is what reading the file from the start would give, because both come about by applying the same lines.
-    // ------------------------------------------------------------------------------------------------------------------
 
     static final class Journal implements AutoCloseable {
         record Counts(long received, long delivered, long duplicates, long failed, long pending, long oldestPendingSeconds) { }
@@ -2307,13 +2199,10 @@ public final class Bridge {
                 journal.read();
                 journal.tidy();
                 return journal;
-            } catch (IOException failed) {
+            } catch (IOException | Wrong failed) {
                 journal.closeFiles();
-                throw new Wrong(1, List.of("the data folder " + folder + " cannot be used (" + reason(failed)
-                        + "): make it writable, or set DATA_DIR"));
-            } catch (Wrong wrong) {
-                journal.closeFiles();
-                throw wrong;
+                throw failed instanceof Wrong wrong ? wrong : new Wrong(1, List.of("the data folder " + folder + " cannot be used ("
+                        + reason(failed) + "): make it writable, or set DATA_DIR"));
             }
         }
 
@@ -2349,20 +2238,20 @@ public final class Bridge {
 
         /** The public URL under which conversations were opened last; empty if none is known. */
         synchronized String address() { return address; }
-        void moved(String to) { submit(true, List.of(), JSON.createObjectNode().put("address", to)); }
+        void moved(String to) { submit(true, List.of(), object().put("address", to)); }
 
         /** @return true once all of them are on disk, be it from an earlier time; false if there is no room */
         CompletableFuture<Boolean> keep(List<Message> messages) { return submit(false, messages); }
 
         /** Marks that a message is about to be sent: after a crash it is looked for before it is repeated. */
-        void attempting(String id) { submit(true, List.of(), JSON.createObjectNode().put("attempt", id)).join(); }
+        void attempting(String id) { submit(true, List.of(), object().put("attempt", id)).join(); }
 
         void delivered(String id, String as, List<Message> notes) {
-            submit(true, notes, JSON.createObjectNode().put("delivered", id).put("as", as).put("at", System.currentTimeMillis()));
+            submit(true, notes, object().put("delivered", id).put("as", as).put("at", System.currentTimeMillis()));
         }
 
         void failed(String id, String reason, List<Message> notes) {
-            submit(true, notes, JSON.createObjectNode().put("failed", id).put("reason", reason).put("at", System.currentTimeMillis()));
+            submit(true, notes, object().put("failed", id).put("reason", reason).put("at", System.currentTimeMillis()));
         }
 
         /** Keeps a note of the bridge's own, whatever the limits. */
@@ -2437,7 +2326,7 @@ public final class Bridge {
             }
             // What is merely settled is not synced at once: if a power cut undoes that, the message is looked up, not repeated.
             boolean sync = lines.stream().anyMatch(line -> line.has("message") || line.has("attempt"));
-            if (lines.isEmpty() && !trouble.isEmpty()) lines.add(JSON.createObjectNode().put("checked", System.currentTimeMillis()));
+            if (lines.isEmpty() && !trouble.isEmpty()) lines.add(object().put("checked", System.currentTimeMillis()));
             if (!lines.isEmpty()) append(lines, sync);
             if (!trouble.isEmpty()) LOG.log(INFO, () -> "the journal can be written again");
             trouble = "";
@@ -2450,9 +2339,7 @@ public final class Bridge {
             if (file.size() > size) file.truncate(size);
             ByteBuffer bytes = UTF_8.encode(lines.stream().map(line -> line + "\n").collect(Collectors.joining()));
             int length = bytes.remaining();
-            while (bytes.hasRemaining()) {
-                file.write(bytes, size + length - bytes.remaining());
-            }
+            while (bytes.hasRemaining()) file.write(bytes, size + length - bytes.remaining());
             if (sync) file.force(false);
             size += length;
         }
@@ -2572,57 +2459,52 @@ public final class Bridge {
         synchronized boolean knows(String id) { return pending.containsKey(id) || refused.containsKey(id) || settled.containsKey(id); }
 
         private static ObjectNode line(Message message, Instant at) {
-            return JSON.createObjectNode().put("at", at.toEpochMilli()).set("message", message.toJson());
+            return object().put("at", at.toEpochMilli()).set("message", message.toJson());
         }
 
         /** The fewest lines that say the same. */
         private synchronized void snapshot(OutputStream out) throws IOException {
-            write(out, JSON.createObjectNode().put("bridge", bridge).put("address", address).put("delivered", delivered)
+            write(out, object().put("bridge", bridge).put("address", address).put("delivered", delivered)
                     .put("received", received - counted(pending.values()) - counted(refused.values())));
-            ObjectNode ids = JSON.createObjectNode();
+            ObjectNode ids = object();
             for (Map.Entry<String, Long> id : settled.entrySet()) {
                 ids.put(id.getKey(), id.getValue());
                 if (ids.size() == 1000) {
-                    write(out, JSON.createObjectNode().set("seen", ids));
-                    ids = JSON.createObjectNode();
+                    write(out, object().set("seen", ids));
+                    ids = object();
                 }
             }
-            write(out, JSON.createObjectNode().set("seen", ids));
+            write(out, object().set("seen", ids));
             for (Kept kept : refused.values()) {
                 write(out, line(kept.message(), kept.at()));
-                write(out, JSON.createObjectNode().put("failed", kept.message().id()).put("reason", kept.reason())
+                write(out, object().put("failed", kept.message().id()).put("reason", kept.reason())
                         .put("at", kept.at().toEpochMilli()));
             }
             for (Kept kept : pending.values()) {
                 write(out, line(kept.message(), kept.at()));
-                if (kept.attempted()) write(out, JSON.createObjectNode().put("attempt", kept.message().id()));
+                if (kept.attempted()) write(out, object().put("attempt", kept.message().id()));
             }
         }
 
-        private static void write(OutputStream out, ObjectNode line) throws IOException {
-            out.write((line + "\n").getBytes(UTF_8));
-        }
+        private static void write(OutputStream out, ObjectNode line) throws IOException { out.write((line + "\n").getBytes(UTF_8)); }
 
         /** What a journal says, while a bridge may be writing it. */
-        static Counts look(Path folder) throws Wrong, IOException {
+        static Journal look(Path folder) throws Wrong, IOException {
             Journal journal = new Journal(folder);
             journal.read();
-            return journal.counts();
+            return journal;
         }
 
         /** The lines of the {@code failed} command: id, time, customer and reason, and no text. */
         static List<String> failed(Path folder) throws Wrong, IOException {
-            Journal journal = new Journal(folder);
-            journal.read();
-            return journal.refused.values().stream().map(kept -> String.join("  ", kept.message().id(), kept.at().toString(),
+            return look(folder).refused.values().stream().map(kept -> String.join("  ", kept.message().id(), kept.at().toString(),
                     kept.message().customer(), kept.reason())).toList();
         }
 
         /** Leaves a request for the bridge that holds the folder's lock, or for the next one that will. */
         static void askForRetry(Path folder, String id) throws Wrong, IOException {
-            Journal journal = new Journal(folder);
-            journal.read();
-            if (id.equals("all") ? journal.refused.isEmpty() : !journal.refused.containsKey(id)) {
+            Set<String> refused = look(folder).refused.keySet();
+            if (id.equals("all") ? refused.isEmpty() : !refused.contains(id)) {
                 throw new Wrong(1, List.of(id.equals("all") ? "no message was refused"
                         : "no refused message has the id " + id + ": see the command failed"));
             }
@@ -2640,7 +2522,7 @@ public final class Bridge {
                 if (ids.isEmpty()) return Optional.empty();
                 Files.delete(asked);
                 List<ObjectNode> lines = refused.keySet().stream().filter(id -> ids.contains("all") || ids.contains(id))
-                        .map(id -> JSON.createObjectNode().put("retry", id).put("at", System.currentTimeMillis())).toList();
+                        .map(id -> object().put("retry", id).put("at", System.currentTimeMillis())).toList();
                 LOG.log(INFO, () -> lines.size() + " refused messages are put back");
                 return Optional.of(new Entry(List.of(), lines, true, new CompletableFuture<>()));
             } catch (IOException failed) {
@@ -2673,11 +2555,9 @@ public final class Bridge {
 
     // ------------------------------------------------------------------------------------------------------------------
     // 10. Settings: read once, checked all together, named in every complaint.
-    // ------------------------------------------------------------------------------------------------------------------
 
     /** Every setting by its name, checked. */
     record Settings(Map<String, String> values) {
-
         /** @param shape what a value must match; @param advice what it is and where it comes from */
         private record Key(String name, List<String> aliases, String fallback, String shape, String advice) { }
 
@@ -2709,7 +2589,8 @@ public final class Bridge {
                 key("TWITTER_CO_HANDLE", "", ".*", "accepted, not needed: our own account is known by its id"),
                 key("TWILIO_ACCOUNT_SID", REQUIRED, "AC[0-9a-fA-F]{32}",
                         "the Twilio account's SID, AC and 32 hex digits: console.twilio.com, Account info"),
-                key("TWILIO_AUTH_TOKEN", REQUIRED, ANY, "the Twilio account's auth token, beside the SID; it also checks webhook signatures"),
+                key("TWILIO_AUTH_TOKEN", REQUIRED, ANY,
+                        "the Twilio account's auth token, beside the SID; it also checks webhook signatures"),
                 key("TWILIO_API_KEY", "", "SK[0-9a-fA-F]{32}", "an API key's SID, used for REST calls instead of the auth token"),
                 key("TWILIO_API_SECRET", "", ANY, "the API key's secret"),
                 key("TWILIO_API_URL", "https://{product}.twilio.com",
@@ -2748,7 +2629,8 @@ public final class Bridge {
             Settings settings = new Settings(new LinkedHashMap<>());
             List<String> problems = settings.take(given);
             for (String name : settings.missing()) {
-                problems.add(name + " is missing: " + advice(name) + (key(name).fallback() == REQUIRED ? "" : "; the command setup finds it out"));
+                String remedy = key(name).fallback() == REQUIRED ? "" : "; the command setup finds it out";
+                problems.add(name + " is missing: " + advice(name) + remedy);
             }
             if (!problems.isEmpty()) throw new Wrong(2, problems);
             return settings;
@@ -2778,9 +2660,7 @@ public final class Bridge {
             } catch (URISyntaxException broken) {
                 problems.add("TWILIO_API_URL is not right: it is no address once {product} is filled in");
             }
-            if (get("PORT").matches("[0-9]{1,5}") && port() > 65535) {
-                problems.add("PORT is not right: the largest port is 65535");
-            }
+            if (get("PORT").matches("[0-9]{1,5}") && port() > 65535) problems.add("PORT is not right: the largest port is 65535");
             return problems;
         }
 
@@ -2814,7 +2694,6 @@ public final class Bridge {
         private String get(String name) { return values.get(name); }
         int port() { return Integer.parseInt(get("PORT")); }
         String host() { return get("HOST"); }
-
         boolean autoRegister() { return get("AUTO_REGISTER").equals("on"); }
 
         /** Without a slash at its end. */
@@ -2876,10 +2755,7 @@ public final class Bridge {
         private static final Pattern LINE = Pattern.compile("(?:export\\s+)?([A-Za-z_][A-Za-z0-9_]*)\\s*=\\s*"
                 + "(?:\"((?:[^\"\\\\]|\\\\.)*+)\"|'([^']*)'|(?![\"'])((?:[^#\\s]|(?<!\\s)#|[ \\t]+(?![ \\t#]|$))*+))\\s*(?:#.*)?");
 
-        /**
-         * {@code NAME=value}, one a line; {@code export}, quotes and {@code #} comments as shells and dotenv have them; the last one
-         * counts.
-         */
+        /** {@code NAME=value}, one a line; {@code export}, quotes and {@code #} comments as in shells; the last one counts. */
         static Map<String, String> dotEnv(String text) throws Wrong {
             Map<String, String> values = new HashMap<>();
             List<String> problems = new ArrayList<>();
@@ -2936,7 +2812,6 @@ public final class Bridge {
     // ------------------------------------------------------------------------------------------------------------------
     // 11. Going live and staying so: what has to be there at Twilio and X is looked for first, and made only if it is missing.
     //     setup, check and the watch of a running bridge are the same look; they differ in what they may change.
-    // ------------------------------------------------------------------------------------------------------------------
 
     /** The tunnel that a local ngrok agent keeps open to this bridge (ngrok, "Agent API", list tunnels). */
     static final class Ngrok {
@@ -2946,10 +2821,10 @@ public final class Bridge {
         static Settings address(Settings settings, Duration patience) throws Wrong {
             if (!settings.publicUrl().isEmpty()) return settings;
             Client client = new Client(Duration.ofSeconds(2), new Metrics());
-            HttpRequest.Builder question = HttpRequest.newBuilder(URI.create(settings.get("NGROK_API_URL").replaceAll("/+$", "") + "/api/tunnels"));
+            URI tunnels = URI.create(settings.get("NGROK_API_URL").replaceAll("/+$", "") + "/api/tunnels");
             long end = System.nanoTime() + patience.toNanos();
             while (true) {
-                Optional<String> tunnel = elements(client.call("ngrok", question.copy().GET()).body().path("tunnels"))
+                Optional<String> tunnel = client.call("ngrok", HttpRequest.newBuilder(tunnels)).body().path("tunnels").valueStream()
                         .filter(one -> one.at("/config/addr").asText().matches("(.*[:/])?" + settings.port() + "/?"))
                         .map(one -> one.path("public_url").asText()).filter(url -> url.startsWith("https://")).findFirst();
                 if (tunnel.isPresent()) {
@@ -2966,21 +2841,16 @@ public final class Bridge {
     }
 
     /** Looks at X's webhook from time to time while the bridge serves, and tells open conversations a new address. It delays no message. */
-    static final class Watch {
-        private final Settings settings;
+    final class Watch {
         private final Client client;
-        private final Journal journal;
-        private final Flex flex;
         private final Tempo tempo;
         private final ScheduledExecutorService clock = Executors.newSingleThreadScheduledExecutor(threads("watch"));
         private final Set<String> onceGood = new HashSet<>();
+        private final Runnable look = surviving(this::look, "X's webhook could not be looked at");
         private volatile List<String> troubles = List.of();
 
-        Watch(Settings settings, Client client, Journal journal, Flex flex, Tempo tempo) {
-            this.settings = settings;
+        Watch(Client client, Tempo tempo) {
             this.client = client;
-            this.journal = journal;
-            this.flex = flex;
             this.tempo = tempo;
         }
 
@@ -2988,14 +2858,14 @@ public final class Bridge {
         void start() {
             clock.execute(this::tellConversations);
             long every = tempo.watch().toMillis();
-            clock.scheduleWithFixedDelay(this::look, settings.autoRegister() ? 0 : every / 30, every, TimeUnit.MILLISECONDS);
+            clock.scheduleWithFixedDelay(look, settings.autoRegister() ? 0 : every / 30, every, TimeUnit.MILLISECONDS);
         }
 
         void stop() { clock.shutdownNow(); }
         List<String> troubles() { return troubles; }
 
         /** X has said something that may mean it sends no more. */
-        void lookNow() { clock.execute(this::look); }
+        void lookNow() { clock.execute(look); }
 
         private void tellConversations() {
             String before = journal.address();
@@ -3009,29 +2879,24 @@ public final class Bridge {
         }
 
         private void look() {
-            try {
-                List<Setup.Step> steps = new ArrayList<>();
-                // A tunnel's address may be moved by itself: that of a server may belong to another bridge.
-                new Setup(settings, client, settings.autoRegister() ? EnumSet.of(Setup.Change.CREATE, Setup.Change.REVALIDATE,
-                        Setup.Change.MOVE_TUNNEL) : EnumSet.of(Setup.Change.REVALIDATE), steps::add).x(false);
-                List<String> found = new ArrayList<>();
-                for (Setup.Step step : steps) {
-                    String line = step.name() + ": " + step.words();
-                    if (step.good()) onceGood.add(step.name());
-                    if (step.state() == Setup.State.CREATED || step.state() == Setup.State.CHANGED) LOG.log(INFO, () -> line);
-                    if (step.state() == Setup.State.UNKNOWN) LOG.log(WARNING, () -> "X could not be looked at: " + line);
-                    if (step.state() == Setup.State.MISSING) {
-                        // Who registers by other means, and lets the bridge have no part in it, knows why it sees nothing.
-                        boolean trouble = settings.autoRegister() || step.name().equals(Setup.ACCOUNT) || onceGood.contains(step.name());
-                        if (trouble) found.add(line);
-                        if (!troubles.contains(line)) LOG.log(trouble ? ERROR : WARNING, () -> line);
-                    }
+            List<Setup.Step> steps = new ArrayList<>();
+            // A tunnel's address may be moved by itself: that of a server may belong to another bridge.
+            new Setup(settings, client, settings.autoRegister() ? EnumSet.of(Setup.Change.CREATE, Setup.Change.REVALIDATE,
+                    Setup.Change.MOVE_TUNNEL) : EnumSet.of(Setup.Change.REVALIDATE), steps::add).x(false);
+            List<String> found = new ArrayList<>();
+            for (Setup.Step step : steps) {
+                String line = step.name() + ": " + step.words();
+                if (step.good()) onceGood.add(step.name());
+                if (step.state() == Setup.State.CREATED || step.state() == Setup.State.CHANGED) LOG.log(INFO, () -> line);
+                if (step.state() == Setup.State.UNKNOWN) LOG.log(WARNING, () -> "X could not be looked at: " + line);
+                if (step.state() == Setup.State.MISSING) {
+                    // Who registers by other means, and lets the bridge have no part in it, knows why it sees nothing.
+                    boolean trouble = settings.autoRegister() || step.name().equals(Setup.ACCOUNT) || onceGood.contains(step.name());
+                    if (trouble) found.add(line);
+                    if (!troubles.contains(line)) LOG.log(trouble ? ERROR : WARNING, () -> line);
                 }
-                if (steps.stream().noneMatch(step -> step.state() == Setup.State.UNKNOWN)) troubles = List.copyOf(found);
-            } catch (RuntimeException | Error bug) {
-                // Let out, it would end the schedule without a word.
-                LOG.log(ERROR, "X's webhook could not be looked at", bug);
             }
+            if (steps.stream().noneMatch(step -> step.state() == Setup.State.UNKNOWN)) troubles = List.copyOf(found);
         }
     }
 
@@ -3083,14 +2948,14 @@ public final class Bridge {
                 out.accept("%s %-8s %-16s %s".formatted(step.good() ? "✓" : "✗", step.good() ? step.state().name().toLowerCase(Locale.ROOT)
                         : "to do", step.name(), step.words()));
             };
-            Client client = client();
-            Setup setup = new Setup(settings, client, apply ? EnumSet.allOf(Change.class) : EnumSet.noneOf(Change.class), report);
+            Setup setup = new Setup(settings, client(), apply ? EnumSet.allOf(Change.class) : EnumSet.noneOf(Change.class), report);
             setup.dotEnv = dotEnv;
             if (!apply) setup.rehearsal = out;
             setup.twilio();
             setup.listening(report);
             boolean done = steps.stream().allMatch(Step::good);
-            out.accept(!apply ? "Nothing was changed." : done ? "All is there: start the bridge with ./run.sh" : "Do what is marked ✗, then run setup again.");
+            out.accept(!apply ? "Nothing was changed." : done ? "All is there: start the bridge with ./run.sh"
+                    : "Do what is marked ✗, then run setup again.");
             return done;
         }
 
@@ -3160,7 +3025,7 @@ public final class Bridge {
             }
             boolean ok = steps.stream().allMatch(Step::good);
             if (json) {
-                ObjectNode all = JSON.createObjectNode().put("ok", ok);
+                ObjectNode all = object().put("ok", ok);
                 ArrayNode rows = all.putArray("checks");
                 steps.forEach(step -> rows.addObject().put("name", step.name()).put("ok", step.good()).put("words", step.words()));
                 out.accept(all.toString());
@@ -3175,15 +3040,14 @@ public final class Bridge {
         private void folder() {
             Path folder = settings.dataDir();
             Path there = Files.isDirectory(folder) ? folder : Optional.ofNullable(folder.toAbsolutePath().getParent()).orElse(folder);
-            if (Files.exists(folder) && !Files.isDirectory(folder) || !Files.isWritable(there)) {
-                say("data folder", State.MISSING, "the bridge cannot write to " + folder + ": make it a folder of the bridge's user, or set DATA_DIR");
-                return;
-            }
-            say("data folder", State.FOUND, folder + (Files.isDirectory(folder) ? "" : ", made at the first start"));
+            boolean usable = Files.isWritable(there) && (Files.isDirectory(folder) || !Files.exists(folder));
+            String words = folder + (Files.isDirectory(folder) ? "" : ", made at the first start");
+            if (!say("data folder", usable, words, "the bridge cannot write to " + folder
+                    + ": make it a folder of the bridge's user, or set DATA_DIR")) return;
             try {
-                Journal.Counts counts = Journal.look(folder);
-                say("journal", counts.failed() == 0 ? State.FOUND : State.MISSING, counts.pending() + " messages wait, " + counts.failed()
-                        + " were refused" + (counts.failed() == 0 ? "" : ": see the command failed, and retry puts them back"));
+                Journal.Counts counts = Journal.look(folder).counts();
+                String sums = counts.pending() + " messages wait, " + counts.failed() + " were refused";
+                say("journal", counts.failed() == 0, sums, sums + ": see the command failed, and retry puts them back");
             } catch (Wrong | IOException damaged) {
                 say("journal", State.MISSING, damaged instanceof Wrong ? damaged.getMessage() : "it cannot be read: " + reason(damaged));
             }
@@ -3191,18 +3055,15 @@ public final class Bridge {
 
         /** X refuses signatures of a clock that is five minutes off (its error 135); two are worth a word. */
         private void clock() {
-            List<String> off = new ArrayList<>();
-            Map<String, Answer> answers = new LinkedHashMap<>();
-            answers.put("Twilio", atTwilio);
-            answers.put("X", atX);
-            answers.values().removeIf(answer -> answer == null || answer.status() == 0);
-            answers.forEach((service, answer) -> {
+            List<String> asked = new ArrayList<>(), off = new ArrayList<>();
+            Stream.of(atTwilio, atX).filter(answer -> answer != null && answer.status() != 0).forEach(answer -> {
                 long seconds = ahead(answer);
-                if (Math.abs(seconds) > 120) off.add(Math.abs(seconds) + " s " + (seconds > 0 ? "ahead of " : "behind ") + service);
+                asked.add(answer.service());
+                if (Math.abs(seconds) > 120) off.add(Math.abs(seconds) + (seconds > 0 ? " s ahead of " : " s behind ") + answer.service());
             });
-            say("clock", answers.isEmpty() ? State.UNKNOWN : off.isEmpty() ? State.FOUND : State.MISSING, answers.isEmpty()
-                    ? "nobody answered who could tell the time" : off.isEmpty() ? "agrees with " + String.join(" and ", answers.keySet())
-                    : "this machine is " + String.join(" and ", off) + ": X refuses such signatures, switch on time synchronisation (NTP)");
+            if (asked.isEmpty()) say("clock", State.UNKNOWN, "nobody answered who could tell the time");
+            else say("clock", off.isEmpty(), "agrees with " + String.join(" and ", asked), "this machine is " + String.join(" and ", off)
+                    + ": X refuses such signatures, switch on time synchronisation (NTP)");
         }
 
         /** Seconds that this machine's clock is ahead of a service's. */
@@ -3223,35 +3084,31 @@ public final class Bridge {
         private void conversationsService() {
             Answer defaults = twilio.get("conversations", "/v1/Configuration");
             if (!good("conversations", defaults)) return;
-            boolean same = defaults.body().path("default_chat_service_sid").asText().equals(settings.chatService());
-            say("conversations", same ? State.FOUND : State.MISSING, same ? "Flex's chat service is the account's default" : "the account's default"
-                    + " conversations service is " + defaults.body().path("default_chat_service_sid").asText() + ", so tasks cannot find"
-                    + " conversations: make " + settings.chatService() + " the default at console.twilio.com, Conversations, Manage, Defaults");
+            String used = defaults.body().path("default_chat_service_sid").asText();
+            say("conversations", used.equals(settings.chatService()), "Flex's chat service is the account's default",
+                    "the account's default conversations service is " + used + ", so tasks cannot find conversations: make "
+                    + settings.chatService() + " the default at console.twilio.com, Conversations, Manage, Defaults");
         }
 
         private boolean workflow() {
-            List<JsonNode> all = new ArrayList<>();
-            Answer listed = twilio.pages("taskrouter", "/v1/Workspaces/" + settings.workspace() + "/Workflows?PageSize=50", "workflows",
-                    (page, workflow) -> all.add(workflow));
-            if (!good("workflow", listed)) return false;
+            String path = "/v1/Workspaces/" + settings.workspace() + "/Workflows";
+            Optional<List<JsonNode>> listed = list("workflow", "taskrouter", path, "workflows");
+            if (listed.isEmpty()) return false;
+            List<JsonNode> all = listed.get();
             String set = settings.workflow();
-            List<JsonNode> fitting = all.stream().filter(one -> set.isEmpty() ? one.path("friendly_name").asText().equals("Assign to Anyone")
-                    : one.path("sid").asText().equals(set)).toList();
-            JsonNode chosen = !fitting.isEmpty() ? fitting.get(0) : set.isEmpty() && all.size() == 1 ? all.get(0)
-                    : set.isEmpty() && allowed.contains(Change.LEARN) ? choice(all) : JSON.missingNode();
+            JsonNode chosen = all.stream().filter(one -> set.isEmpty() ? one.path("friendly_name").asText().equals("Assign to Anyone")
+                    : one.path("sid").asText().equals(set)).findFirst().orElse(JSON.missingNode());
+            if (chosen.isMissingNode() && set.isEmpty()) chosen = all.size() == 1 ? all.get(0) : choice(all);
             if (!chosen.isMissingNode()) return known("workflow", "FLEX_WORKFLOW_SID", chosen.path("sid").asText());
-            say("workflow", State.MISSING, all.isEmpty() ? "the workspace has none: make one at console.twilio.com, TaskRouter"
-                    : "set FLEX_WORKFLOW_SID to one of " + all.stream().map(one -> one.path("sid").asText() + " (" + one.path("friendly_name")
-                            .asText() + ")").collect(Collectors.joining(", ")));
-            return false;
+            return say("workflow", State.MISSING, all.isEmpty() ? "the workspace has none: make one at console.twilio.com, TaskRouter"
+                    : "set FLEX_WORKFLOW_SID to one of " + all.stream().map(one -> one.path("sid").asText() + " ("
+                            + one.path("friendly_name").asText() + ")").collect(Collectors.joining(", ")));
         }
 
-        private static JsonNode choice(List<JsonNode> all) {
+        private JsonNode choice(List<JsonNode> all) {
             Console console = System.console();
-            if (console == null || all.isEmpty()) return JSON.missingNode();
-            for (int i = 0; i < all.size(); i++) {
-                console.printf("%d  %s%n", i + 1, all.get(i).path("friendly_name").asText());
-            }
+            if (console == null || all.isEmpty() || !allowed.contains(Change.LEARN)) return JSON.missingNode();
+            for (int i = 0; i < all.size(); i++) console.printf("%d  %s%n", i + 1, all.get(i).path("friendly_name").asText());
             String typed = String.valueOf(console.readLine("Which workflow gets the customers' messages? (1 to %d): ", all.size())).strip();
             return typed.matches("[0-9]{1,4}") ? JSON.createArrayNode().addAll(all).path(Integer.parseInt(typed) - 1) : JSON.missingNode();
         }
@@ -3260,115 +3117,115 @@ public final class Bridge {
         private Optional<String> taskChannel() {
             String name = settings.taskChannel().isEmpty() ? "twitter" : settings.taskChannel();
             String path = "/v1/Workspaces/" + settings.workspace() + "/TaskChannels";
-            AtomicReference<String> sid = new AtomicReference<>();
-            Answer listed = twilio.pages("taskrouter", path + "?PageSize=50", "channels", (page, channel) -> {
-                if (channel.path("unique_name").asText().equals(name)) sid.set(channel.path("sid").asText());
-                return sid.get() == null;
-            });
-            if (!good("task channel", listed)) return Optional.empty();
-            Optional<String> there = sid.get() != null ? Optional.of(sid.get()) : make("task channel", Change.CREATE, State.CREATED, name,
-                    Twilio.SERVICE, twilio.request("taskrouter", path), "POST", Form.of("FriendlyName", name, "UniqueName", name).encode())
-                            .map(made -> made.path("sid").asText());
+            Optional<List<JsonNode>> listed = list("task channel", "taskrouter", path, "channels");
+            if (listed.isEmpty()) return Optional.empty();
+            Optional<String> known = listed.get().stream().filter(one -> one.path("unique_name").asText().equals(name)).findFirst()
+                    .map(one -> one.path("sid").asText());
+            Optional<String> there = known.or(() -> make("task channel", Change.CREATE, State.CREATED, name,
+                    atTwilio("taskrouter", path, Form.of("FriendlyName", name, "UniqueName", name))));
             if (there.isPresent() && settings.taskChannel().isEmpty()) learn("FLEX_TASK_CHANNEL", name);
-            if (sid.get() != null) say("task channel", State.FOUND, name);
+            if (known.isPresent()) say("task channel", State.FOUND, name);
             return there;
         }
+
+        /** What becomes of a customer's first message in Programmable Chat: a task (Twilio Studio, "Send to Flex" widget). */
+        private static final String STUDIO_FLOW = """
+                {"description": "X Direct Messages", "initial_state": "Trigger", "flags": {"allow_concurrent_calls": true}, "states": [
+                  {"name": "Trigger", "type": "trigger", "properties": {"offset": {"x": 0, "y": 0}}, "transitions": [
+                    {"event": "incomingMessage", "next": "send_to_flex"}, {"event": "incomingCall"},
+                    {"event": "incomingConversationMessage"}, {"event": "incomingRequest"}, {"event": "incomingParent"}]},
+                  {"name": "send_to_flex", "type": "send-to-flex",
+                    "transitions": [{"event": "callComplete"}, {"event": "failedToEnqueue"}, {"event": "callFailure"}],
+                    "properties": {"workflow": "", "channel": "", "attributes":
+                      "{\\"name\\": \\"{{trigger.message.ChannelAttributes.from}}\\", \\"channelType\\": \\"web\\",\
+                 \\"channelSid\\": \\"{{trigger.message.ChannelSid}}\\", \\"customChannel\\": \\"twitter\\"}",
+                      "offset": {"x": 40, "y": 210}}}]}
+                """;
 
         /** Programmable Chat: a Flex Flow starts a Studio flow, which makes the task. */
         private void flexFlow(String taskChannel) {
             if (!settings.flexFlow().isEmpty()) {
                 Answer set = twilio.get("flex-api", "/v1/FlexFlows/" + settings.flexFlow());
                 if (!good("Flex Flow", set)) return;
-                boolean right = set.body().path("enabled").asBoolean() && set.body().path("chat_service_sid").asText().equals(settings.chatService());
-                say("Flex Flow", right ? State.FOUND : State.MISSING, right ? settings.flexFlow() : "FLEX_FLOW_SID is switched off or belongs to"
-                        + " another chat service: set it to one that is right, or remove it and run setup again");
+                boolean ours = set.body().path("chat_service_sid").asText().equals(settings.chatService());
+                say("Flex Flow", ours && set.body().path("enabled").asBoolean(), settings.flexFlow(), "FLEX_FLOW_SID is switched off or"
+                        + " belongs to another chat service: set it to one that is right, or remove it and run setup again");
                 return;
             }
-            ObjectNode definition = JSON.createObjectNode().put("description", FLOW).put("initial_state", "Trigger");
-            definition.putObject("flags").put("allow_concurrent_calls", true);
-            ArrayNode states = definition.putArray("states");
-            ObjectNode trigger = states.addObject().put("name", "Trigger").put("type", "trigger");
-            trigger.putObject("properties").putObject("offset").put("x", 0).put("y", 0);
-            ArrayNode events = trigger.putArray("transitions");
-            events.addObject().put("event", "incomingMessage").put("next", "send_to_flex");
-            List.of("incomingCall", "incomingConversationMessage", "incomingRequest", "incomingParent")
-                    .forEach(event -> events.addObject().put("event", event));
-            ObjectNode send = states.addObject().put("name", "send_to_flex").put("type", "send-to-flex");
-            List.of("callComplete", "failedToEnqueue", "callFailure").forEach(event -> send.withArray("transitions").addObject().put("event", event));
-            ObjectNode properties = send.putObject("properties").put("workflow", settings.workflow()).put("channel", taskChannel).put("attributes",
-                    "{\"name\": \"{{trigger.message.ChannelAttributes.from}}\", \"channelType\": \"web\","
-                    + " \"channelSid\": \"{{trigger.message.ChannelSid}}\", \"customChannel\": \"twitter\"}");
-            properties.putObject("offset").put("x", 40).put("y", 210);
-            Optional<String> studio = named("Studio flow", "studio", "/v2/Flows", "flows", flow -> flow.path("status").asText().equals("published"),
+            ObjectNode definition = (ObjectNode) lenient(STUDIO_FLOW);
+            ((ObjectNode) definition.at("/states/1/properties")).put("workflow", settings.workflow()).put("channel", taskChannel);
+            Optional<String> studio = named("Studio flow", "studio", "/v2/Flows", "flows",
+                    one -> one.path("status").asText().equals("published"),
                     Form.of("FriendlyName", FLOW, "Status", "published", "Definition", definition.toString()));
-            studio.flatMap(flow -> named("Flex Flow", "flex-api", "/v1/FlexFlows", "flex_flows", one -> one.path("enabled").asBoolean()
-                    && one.at("/integration/flow_sid").asText().equals(flow), Form.of("FriendlyName", FLOW, "ChatServiceSid", settings.chatService(),
-                            "ChannelType", "custom", "ContactIdentity", "twitter", "Enabled", "true", "IntegrationType", "studio",
-                            "Integration.FlowSid", flow, "JanitorEnabled", "true"))).ifPresent(sid -> learn("FLEX_FLOW_SID", sid));
+            studio.flatMap(flow -> named("Flex Flow", "flex-api", "/v1/FlexFlows", "flex_flows",
+                    one -> one.path("enabled").asBoolean() && one.at("/integration/flow_sid").asText().equals(flow),
+                    Form.of("FriendlyName", FLOW, "ChatServiceSid", settings.chatService(), "ChannelType", "custom", "ContactIdentity",
+                            "twitter", "Enabled", "true", "IntegrationType", "studio", "Integration.FlowSid", flow,
+                            "JanitorEnabled", "true"))).ifPresent(sid -> learn("FLEX_FLOW_SID", sid));
         }
 
         /** Finds what has our name and is fit for use, or makes it. @return its SID */
         private Optional<String> named(String what, String product, String path, String list, Predicate<JsonNode> fit, Form form) {
-            AtomicReference<String> sid = new AtomicReference<>();
-            Answer listed = twilio.pages(product, path + "?PageSize=50", list, (page, one) -> {
-                if (one.path("friendly_name").asText().equals(FLOW) && fit.test(one)) sid.set(one.path("sid").asText());
-                return sid.get() == null;
-            });
-            if (!good(what, listed)) return Optional.empty();
-            if (sid.get() == null) return make(what, Change.CREATE, State.CREATED, FLOW, Twilio.SERVICE, twilio.request(product, path), "POST",
-                    form.encode()).map(made -> made.path("sid").asText());
-            say(what, State.FOUND, FLOW + " (" + sid.get() + ")");
-            return Optional.of(sid.get());
+            Optional<List<JsonNode>> listed = list(what, product, path, list);
+            if (listed.isEmpty()) return Optional.empty();
+            Optional<String> known = listed.get().stream().filter(one -> one.path("friendly_name").asText().equals(FLOW) && fit.test(one))
+                    .findFirst().map(one -> one.path("sid").asText());
+            known.ifPresent(sid -> say(what, State.FOUND, FLOW + " (" + sid + ")"));
+            return known.or(() -> make(what, Change.CREATE, State.CREATED, FLOW, atTwilio(product, path, form)));
+        }
+
+        /** All of a list; empty if it could not be had, which is told. */
+        private Optional<List<JsonNode>> list(String what, String product, String path, String list) {
+            List<JsonNode> all = new ArrayList<>();
+            Answer listed = twilio.pages(product, path + "?PageSize=50", list, (page, one) -> all.add(one));
+            return good(what, listed) ? Optional.of(all) : Optional.empty();
         }
 
         /** @param outside whether to ask for our own challenge by the public URL, as X does */
         void x(boolean outside) {
             String basic = Signatures.basic(Form.escape(settings.consumerKey()), Form.escape(settings.consumerSecret()));
-            Answer token = client.call(X.SERVICE, Twilio.filled(HttpRequest.newBuilder(URI.create(settings.twitterApiUrl() + "/oauth2/token"))
-                    .header("Authorization", basic), Form.of("grant_type", "client_credentials")));
-            atX = token;
-            if (!good("X app", token)) return;
+            atX = client.call(X.SERVICE, Twilio.filled(authorized("/oauth2/token", basic), Form.of("grant_type", "client_credentials")));
+            if (!good("X app", atX)) return;
             say("X app", State.FOUND, "key and secret are right");
-            bearer = "Bearer " + token.body().path("access_token").asText();
+            bearer = "Bearer " + atX.body().path("access_token").asText();
             atX = client.call(X.SERVICE, X.signed(settings, "GET", "/2/users/me", Form.of()).GET());
             if (!good(ACCOUNT, atX)) return;
             String id = atX.body().at("/data/id").asText(), handle = "@" + atX.body().at("/data/username").asText();
             String level = atX.headers().firstValue("x-access-level").orElse("read-write-directmessages");
-            boolean may = level.equals("read-write-directmessages");
-            say(ACCOUNT, may ? State.FOUND : State.MISSING, may ? handle : "the app may only " + level + ": give it 'Read and write and Direct"
-                    + " message' at developer.x.com, then make a new access token and put it into TWITTER_ACCESS_KEY and TWITTER_ACCESS_SECRET");
+            say(ACCOUNT, level.equals("read-write-directmessages"), handle, "the app may only " + level + ": give it 'Read and write and"
+                    + " Direct message' at developer.x.com, then make a new access token and put it into TWITTER_ACCESS_KEY and"
+                    + " TWITTER_ACCESS_SECRET");
             if (settings.publicUrl().isEmpty() || outside && !reached()) return;
             String url = settings.publicUrl() + "/fromTwitter";
             Answer listed = client.call(X.SERVICE, app("/2/webhooks").GET());
             if (!good("X webhook", listed)) return;
-            List<JsonNode> old = new ArrayList<>(elements(listed.body().path("data")).filter(one -> one.path("url").asText()
-                    .endsWith("/fromTwitter") && !one.path("url").asText().equals(url)).toList());
-            elements(listed.body().path("data")).filter(one -> one.path("url").asText().equals(url)).findFirst()
-                    .map(this::valid).orElseGet(() -> register(url, old)).ifPresent(webhook -> {
-                        subscribe(webhook, id);
-                        old.stream().filter(one -> rehearsal != null || mayMove(one)).forEach(this::remove);
-                    });
+            Map<Boolean, List<JsonNode>> ours = listed.body().path("data").valueStream()
+                    .filter(one -> one.path("url").asText().endsWith("/fromTwitter"))
+                    .collect(Collectors.partitioningBy(one -> one.path("url").asText().equals(url)));
+            List<JsonNode> old = new ArrayList<>(ours.get(false));
+            ours.get(true).stream().findFirst().map(this::valid).orElseGet(() -> register(url, old)).ifPresent(webhook -> {
+                subscribe(webhook, id);
+                old.stream().filter(one -> rehearsal != null || mayMove(one)).forEach(this::remove);
+            });
         }
 
         /** @return whether our own challenge comes back right from the public URL */
         private boolean reached() {
-            String token = UUID.randomUUID().toString();
-            Answer answer = client.call("bridge", HttpRequest.newBuilder(URI.create(settings.publicUrl() + "/fromTwitter?crc_token=" + token)).GET());
-            String expected = challenge(settings, new Request("GET", "/fromTwitter", "/fromTwitter?crc_token=" + token, Map.of(), new byte[0])).body();
-            boolean right = answer.ok() && answer.body().toString().equals(expected);
-            say("public address", right ? State.FOUND : State.MISSING, right ? settings.publicUrl() : answer.ok()
+            String path = "/fromTwitter?crc_token=" + UUID.randomUUID();
+            Answer answer = client.call("bridge", HttpRequest.newBuilder(URI.create(settings.publicUrl() + path)).GET());
+            String expected = challenge(settings, new Request("GET", "/fromTwitter", path, Map.of(), new byte[0])).body();
+            return say("public address", answer.ok() && answer.body().toString().equals(expected), settings.publicUrl(), answer.ok()
                     ? "what answers at " + settings.publicUrl() + " signs with other secrets than these: start the bridge with this .env"
-                    : "the bridge does not answer at " + settings.publicUrl() + " (" + (answer.status() == 0 ? answer.trouble() : "status "
-                    + answer.status()) + "): start it, and the tunnel or proxy that leads to port " + settings.port());
-            return right;
+                    : "the bridge does not answer at " + settings.publicUrl() + " (" + (answer.status() == 0 ? answer.trouble()
+                    : "status " + answer.status()) + "): start it, and the tunnel or proxy that leads to port " + settings.port());
         }
 
         /** X switches a webhook off after wrong answers, or a day without right ones; it challenges it anew when asked. */
         private Optional<String> valid(JsonNode webhook) {
             String id = webhook.path("id").asText();
             if (!webhook.path("valid").asBoolean()) {
-                return make("X webhook", Change.REVALIDATE, State.CHANGED, "X had switched it off, and sends again", X.SERVICE,
-                        app("/2/webhooks/" + id), "PUT", "").map(done -> id);
+                return make("X webhook", Change.REVALIDATE, State.CHANGED, "X had switched it off, and sends again",
+                        atX("PUT", "/2/webhooks/" + id, "")).map(done -> id);
             }
             say("X webhook", State.FOUND, webhook.path("url").asText());
             return Optional.of(id);
@@ -3377,10 +3234,10 @@ public final class Bridge {
         /** @param old registrations of ours at other addresses, of which the app may have room for only one */
         private Optional<String> register(String url, List<JsonNode> old) {
             Change change = old.isEmpty() ? Change.CREATE : old.stream().allMatch(this::mayMove) ? move() : Change.MOVE;
-            String body = JSON.createObjectNode().put("url", url).toString();
+            Call call = atX("POST", "/2/webhooks", object().put("url", url).toString());
             String from = old.isEmpty() ? "" : ", no longer " + old.get(0).path("url").asText();
             if (rehearsal == null && allowed.contains(change) && !old.isEmpty()) {
-                Answer first = call(X.SERVICE, app("/2/webhooks"), "POST", body);
+                Answer first = send(call);
                 if (first.ok()) {
                     say("X webhook", State.CHANGED, url + from);
                     return Optional.of(first.body().at("/data/id").asText());
@@ -3389,8 +3246,7 @@ public final class Bridge {
                 old.removeIf(this::remove);
                 if (!old.isEmpty()) return Optional.empty();
             }
-            return make("X webhook", change, from.isEmpty() ? State.CREATED : State.CHANGED, url + from, X.SERVICE, app("/2/webhooks"), "POST", body)
-                    .map(made -> made.at("/data/id").asText());
+            return make("X webhook", change, from.isEmpty() ? State.CREATED : State.CHANGED, url + from, call);
         }
 
         private Change move() { return allowed.contains(Change.MOVE) ? Change.MOVE : Change.MOVE_TUNNEL; }
@@ -3400,8 +3256,8 @@ public final class Bridge {
         }
 
         private boolean remove(JsonNode webhook) {
-            return make("old X webhook", move(), State.CHANGED, webhook.path("url").asText() + " is removed", X.SERVICE,
-                    app("/2/webhooks/" + webhook.path("id").asText()), "DELETE", "").isPresent();
+            return make("old X webhook", move(), State.CHANGED, webhook.path("url").asText() + " is removed",
+                    atX("DELETE", "/2/webhooks/" + webhook.path("id").asText(), "")).isPresent();
         }
 
         private void subscribe(String webhook, String user) {
@@ -3412,8 +3268,8 @@ public final class Bridge {
                 if (known.body().at("/data/subscribed").asBoolean()) {
                     say("X subscription", State.FOUND, "all of the account's activity");
                 } else {
-                    make("X subscription", Change.CREATE, State.CREATED, "all of the account's activity", X.SERVICE,
-                            X.signed(settings, "POST", path, Form.of()), "POST", "{}");
+                    make("X subscription", Change.CREATE, State.CREATED, "all of the account's activity",
+                            new Call(X.SERVICE, X.signed(settings, "POST", path, Form.of()), "POST", "{}"));
                 }
                 return;
             }
@@ -3422,49 +3278,58 @@ public final class Bridge {
                 Answer page = client.call(X.SERVICE, app("/2/activity/subscriptions" + (cursor.isEmpty() ? "" : "?pagination_token="
                         + Form.escape(cursor))).GET());
                 if (!good("X subscription", page)) return;
-                elements(page.body().path("data")).forEach(all::add);
+                page.body().path("data").valueStream().forEach(all::add);
                 cursor = page.body().at("/meta/next_token").asText(null);
             }
             for (String event : List.of("dm.received", "oauth.revoke")) {
                 Optional<JsonNode> known = all.stream().filter(one -> one.path("event_type").asText().equals(event)
                         && one.at("/filter/user_id").asText().equals(user)).findFirst();
-                ObjectNode body = JSON.createObjectNode().put("webhook_id", webhook);
+                ObjectNode body = object().put("webhook_id", webhook);
                 if (known.isEmpty()) {
                     body.put("event_type", event).put("tag", "twitter-flex-bridge").putObject("filter").put("user_id", user);
                     String path = "/2/activity/subscriptions";
-                    make("X subscription", Change.CREATE, State.CREATED, event, X.SERVICE, settings.userToken().isEmpty()
-                            ? X.signed(settings, "POST", path, Form.of()) : HttpRequest.newBuilder(URI.create(settings.twitterApiUrl() + path))
-                                    .header("Authorization", "Bearer " + settings.userToken()), "POST", body.toString());
+                    HttpRequest.Builder request = settings.userToken().isEmpty() ? X.signed(settings, "POST", path, Form.of())
+                            : authorized(path, "Bearer " + settings.userToken());
+                    make("X subscription", Change.CREATE, State.CREATED, event, new Call(X.SERVICE, request, "POST", body.toString()));
                 } else if (known.get().path("webhook_id").asText().equals(webhook)) {
                     say("X subscription", State.FOUND, event);
                 } else {
                     String id = known.get().path("subscription_id").asText(known.get().path("id").asText());
-                    make("X subscription", Change.CREATE, State.CHANGED, event + " comes to this address", X.SERVICE,
-                            app("/2/activity/subscriptions/" + id), "PUT", body.toString());
+                    make("X subscription", Change.CREATE, State.CHANGED, event + " comes to this address",
+                            atX("PUT", "/2/activity/subscriptions/" + id, body.toString()));
                 }
             }
         }
 
-        private HttpRequest.Builder app(String path) {
-            return HttpRequest.newBuilder(URI.create(settings.twitterApiUrl() + path)).header("Authorization", bearer);
+        private HttpRequest.Builder app(String path) { return authorized(path, bearer); }
+
+        private HttpRequest.Builder authorized(String path, String authorization) {
+            return HttpRequest.newBuilder(URI.create(settings.twitterApiUrl() + path)).header("Authorization", authorization);
         }
 
         // How it is looked, done and told.
 
-        private void say(String name, State state, String words) { report.accept(new Step(name, state, words)); }
+        /** @return whether it is good */
+        private boolean say(String name, State state, String words) {
+            Step step = new Step(name, state, words);
+            report.accept(step);
+            return step.good();
+        }
 
-        /** Takes over what was found under a setting's name, or sees that both agree. */
+        /** @param words for what is right; @param advice for what is not */
+        private boolean say(String name, boolean right, String words, String advice) {
+            return say(name, right ? State.FOUND : State.MISSING, right ? words : advice);
+        }
+
+        /** Takes over what was found under a setting's name, or sees that both agree. @return whether there is one to work with */
         private boolean known(String what, String setting, String found) {
             String set = settings.get(setting);
-            if (found.isEmpty() || !set.isEmpty() && !set.equals(found)) {
-                say(what, State.MISSING, found.isEmpty() ? "Flex names none: finish its set-up at console.twilio.com, Flex"
-                        : setting + " is " + set + ", but Flex uses " + found + ": correct it, or remove it and run setup again");
-                return false;
-            }
-            boolean may = !set.isEmpty() || rehearsal != null || allowed.contains(Change.LEARN);
-            say(what, may ? State.FOUND : State.MISSING, found + (set.isEmpty() ? may ? ", written to .env as " + setting
-                    : " is not set: run setup, or set " + setting : ""));
-            if (set.isEmpty()) learn(setting, found);
+            if (found.isEmpty()) return say(what, State.MISSING, "Flex names none: finish its set-up at console.twilio.com, Flex");
+            if (!set.isEmpty()) return say(what, set.equals(found), found, setting + " is " + set + ", but Flex uses " + found
+                    + ": correct it, or remove it and run setup again");
+            say(what, rehearsal != null || allowed.contains(Change.LEARN), found + ", written to .env as " + setting,
+                    found + " is not set: run setup, or set " + setting);
+            learn(setting, found);
             return true;
         }
 
@@ -3479,71 +3344,82 @@ public final class Bridge {
             }
         }
 
-        /** Makes a change if it may be made, tells of it in a rehearsal, or says that it has to be made. @return what came back */
-        private Optional<JsonNode> make(String what, Change change, State done, String words, String service, HttpRequest.Builder request,
-                String method, String body) {
+        /** A call that changes something. @param body JSON, a form or nothing */
+        private record Call(String service, HttpRequest.Builder request, String method, String body) { }
+        private Call atX(String method, String path, String body) { return new Call(X.SERVICE, app(path), method, body); }
+
+        private Call atTwilio(String product, String path, Form form) {
+            return new Call(Twilio.SERVICE, twilio.request(product, path), "POST", form.encode());
+        }
+
+        /** Makes a change if it may be made, tells of it in a rehearsal, or says that it has to be made. @return its id */
+        private Optional<String> make(String what, Change change, State done, String words, Call call) {
             if (rehearsal != null) {
-                rehearsal.accept("           would call " + method + " " + request.copy().GET().build().uri() + (body.isEmpty() ? "" : " with " + body));
-                return Optional.of(JSON.createObjectNode().put("sid", "").set("data", JSON.createObjectNode().put("id", "")));
+                rehearsal.accept("           would call " + call.method() + " " + call.request().copy().GET().build().uri()
+                        + (call.body().isEmpty() ? "" : " with " + call.body()));
+                return Optional.of("");
             }
             if (!allowed.contains(change)) {
                 say(what, State.MISSING, change == Change.REVALIDATE ? "X has switched it off: run setup, which has it validated again"
                         : "not there yet (" + words + "): run setup");
                 return Optional.empty();
             }
-            Answer answer = call(service, request, method, body);
+            Answer answer = send(call);
             // Another process may have been quicker.
             boolean same = answer.sentence().contains("DuplicateSubscriptionFailed");
             if (!same && !good(what, answer)) return Optional.empty();
             say(what, done, words);
-            return Optional.of(answer.body());
+            return Optional.of(answer.body().path("sid").asText(answer.body().at("/data/id").asText()));
         }
 
-        private Answer call(String service, HttpRequest.Builder request, String method, String body) {
-            return client.call(service, request.header("Content-Type", body.startsWith("{") ? "application/json" : "application/x-www-form-urlencoded")
-                    .method(method, body.isEmpty() ? HttpRequest.BodyPublishers.noBody() : HttpRequest.BodyPublishers.ofString(body)));
+        private Answer send(Call call) {
+            String type = call.body().startsWith("{") ? "application/json" : "application/x-www-form-urlencoded";
+            return client.call(call.service(), call.request().header("Content-Type", type).method(call.method(),
+                    call.body().isEmpty() ? HttpRequest.BodyPublishers.noBody() : HttpRequest.BodyPublishers.ofString(call.body())));
         }
 
         /** Tells a failure, with what to do about it. */
         private boolean good(String what, Answer answer) {
-            if (!answer.ok()) {
-                boolean passing = answer.status() == 0 || answer.status() == 429 || answer.status() >= 500;
-                say(what, passing ? State.UNKNOWN : State.MISSING, answer.sentence() + ": " + advice(answer));
-            }
-            return answer.ok();
+            if (answer.ok()) return true;
+            boolean passing = answer.status() == 0 || answer.status() == 429 || answer.status() >= 500;
+            return say(what, passing ? State.UNKNOWN : State.MISSING, answer.sentence() + ": " + advice(answer));
         }
 
+        /** What to do about a failure, by its service, status, code and words: the first row that fits counts. */
+        private static final List<Map.Entry<String, String>> ADVICE = List.of(
+                Map.entry("^\\w+ 0 ", "look at this machine's network, proxy and trust store"),
+                Map.entry("^\\w+ 429 ", "wait a quarter of an hour and try again"),
+                Map.entry("^\\w+ [5-9].. ", "try again later; status.twilio.com and docs.x.com/status tell of failures"),
+                Map.entry("^Twilio 401 ", "TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN (or the API key and secret) do not belong together,"
+                        + " copy both from console.twilio.com"),
+                Map.entry("^Twilio 404 ", "this account has no such thing; has it a Flex project, and is the SID of this account?"),
+                Map.entry("^Twilio ", "console.twilio.com, Monitor, Errors may tell more"),
+                Map.entry("^X ... 135 |^X 401 \\d+ clock ", "this machine's clock is off, switch on time synchronisation (NTP)"),
+                Map.entry("^X ... 99 ", "TWITTER_CONSUMER_KEY and TWITTER_CONSUMER_SECRET do not belong together, copy both from"
+                        + " developer.x.com, your app, Keys and tokens"),
+                Map.entry("^X 401 ", "TWITTER_ACCESS_KEY and TWITTER_ACCESS_SECRET are of another app, or were revoked: make new ones at"
+                        + " developer.x.com, your app, Keys and tokens"),
+                Map.entry("^X ... (64|326|416) ", "X has suspended or locked the account or the app, ask X"),
+                Map.entry("^X ... 93 |oauth1-permissions", "give the app 'Read and write and Direct message' at developer.x.com,"
+                        + " then make a new access token"),
+                Map.entry("^X 402 ", "the X account has no credits left, buy some at developer.x.com, Billing"),
+                Map.entry("^X ... (453|200) |client-not-enrolled|client-forbidden",
+                        "the X app's access level does not include this, choose a plan that does at developer.x.com"),
+                Map.entry("unsupported-authentication", "X wants an OAuth 2.0 token of the support account for this: let it authorise"
+                        + " the app with the scopes dm.read, tweet.read and users.read, and put the token into TWITTER_USER_TOKEN"),
+                Map.entry("WebhookLimitExceeded|Too many resources", "the app has all the webhooks it may have, remove one of them or take"
+                        + " an app of its own for the bridge"),
+                Map.entry("SubscriptionLimitExceeded", "the app has all the subscriptions it may have, remove one of them"),
+                Map.entry("Crc", "X got no right answer from {PUBLIC_URL}/fromTwitter, is it reachable from outside, and are the secrets"
+                        + " those of this app?"),
+                Map.entry("UrlValidationFailed", "X takes https addresses without a port, of at most 200 characters: see PUBLIC_URL"),
+                Map.entry("", "docs.x.com may tell more"));
+
         private String advice(Answer answer) {
-            boolean x = answer.service().equals(X.SERVICE);
-            String problem = answer.body().path("type").asText() + " " + answer.body().path("reason").asText() + " " + answer.sentence();
-            int code = answer.code();
-            return answer.status() == 0 ? "look at this machine's network, proxy and trust store"
-                    : answer.status() == 429 ? "wait a quarter of an hour and try again"
-                    : answer.status() >= 500 ? "try again later; status.twilio.com and docs.x.com/status tell of failures"
-                    : !x && answer.status() == 401 ? "TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN (or the API key and secret) do not belong together,"
-                            + " copy both from console.twilio.com"
-                    : !x && answer.status() == 404 ? "this account has no such thing; has it a Flex project, and is the SID of this account?"
-                    : !x ? "console.twilio.com, Monitor, Errors may tell more"
-                    : code == 135 || answer.status() == 401 && Math.abs(ahead(answer)) > 240 ? "this machine's clock is off, switch on time synchronisation (NTP)"
-                    : code == 99 ? "TWITTER_CONSUMER_KEY and TWITTER_CONSUMER_SECRET do not belong together, copy both from developer.x.com,"
-                            + " your app, Keys and tokens"
-                    : answer.status() == 401 ? "TWITTER_ACCESS_KEY and TWITTER_ACCESS_SECRET are of another app, or were revoked: make new ones at"
-                            + " developer.x.com, your app, Keys and tokens"
-                    : code == 64 || code == 326 || code == 416 ? "X has suspended or locked the account or the app, ask X"
-                    : code == 93 || problem.contains("oauth1-permissions") ? "give the app 'Read and write and Direct message' at developer.x.com,"
-                            + " then make a new access token"
-                    : answer.status() == 402 ? "the X account has no credits left, buy some at developer.x.com, Billing"
-                    : code == 453 || code == 200 || problem.contains("client-not-enrolled") || problem.contains("client-forbidden")
-                            ? "the X app's access level does not include this, choose a plan that does at developer.x.com"
-                    : problem.contains("unsupported-authentication") ? "X wants an OAuth 2.0 token of the support account for this: let it"
-                            + " authorise the app with the scopes dm.read, tweet.read and users.read, and put the token into TWITTER_USER_TOKEN"
-                    : problem.contains("WebhookLimitExceeded") || problem.contains("Too many resources") ? "the app has all the webhooks it may"
-                            + " have, remove one of them or take an app of its own for the bridge"
-                    : problem.contains("SubscriptionLimitExceeded") ? "the app has all the subscriptions it may have, remove one of them"
-                    : problem.contains("Crc") ? "X got no right answer from " + settings.publicUrl() + "/fromTwitter, is it reachable from"
-                            + " outside, and are the secrets those of this app?"
-                    : problem.contains("UrlValidationFailed") ? "X takes https addresses without a port, of at most 200 characters: see PUBLIC_URL"
-                    : "docs.x.com may tell more";
+            String signs = answer.service() + " " + answer.status() + " " + answer.code() + (Math.abs(ahead(answer)) > 240 ? " clock " : " ")
+                    + answer.body().path("type").asText() + " " + answer.body().path("reason").asText() + " " + answer.sentence();
+            return ADVICE.stream().filter(row -> Pattern.compile(row.getKey()).matcher(signs).find()).findFirst().orElseThrow()
+                    .getValue().replace("{PUBLIC_URL}", settings.publicUrl());
         }
     }
 }

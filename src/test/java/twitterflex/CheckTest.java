@@ -145,7 +145,7 @@ class CheckTest {
                 assertEquals(ok, json.path("ok").asBoolean());
                 assertEquals(List.of("Java", "settings", "data folder", "journal", "Twilio account", "chat service", "conversations", "workspace",
                         "workflow", "task channel", "X app", "X account", "public address", "X webhook", "X subscription", "X subscription", "clock"),
-                        Bridge.elements(json.path("checks")).map(row -> row.path("name").asText()).toList());
+                        json.path("checks").valueStream().map(row -> row.path("name").asText()).toList());
                 assertEquals("", check.errors());
             }
         }

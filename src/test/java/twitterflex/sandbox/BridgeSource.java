@@ -103,8 +103,8 @@ final class BridgeSource {
 
     private static List<String> toX(Wire.Call call) {
         String api = call.target().startsWith("/1.1/") ? "X11" : "X2";
-        return call.method().equals("GET") ? List.of("X.deliver", api + ".newest", "X.request", "Signatures.oauthBase")
-                : List.of("X.deliver", api + ".body", "X.request", "Signatures.oauth", "Signatures.oauthBase");
+        return call.method().equals("GET") ? List.of("X.deliver", api + ".newest", "X.signed", "Signatures.oauthBase")
+                : List.of("X.deliver", api + ".body", "X.signed", "Signatures.oauth", "Signatures.oauthBase");
     }
 
     private static List<String> toFlex(Wire.Call call) {
