@@ -256,6 +256,7 @@ class OneLiveConversationTest {
             until("the webhook at the new address", () -> rig.chat(ann).webhookUrls().equals(List.of(rig.url() + "/fromFlex?customer=38")));
             rig.flex.agentWrites(rig.chat(ann), "I can reach you");
             until("the answer", () -> received(ann).equals(List.of("I can reach you")));
+            until("it is known that all were told", () -> journal(rig).contains("{\"address\":\"" + rig.url() + "\"}"));
             rig.flex.resetCalls();
             rig.bridge.stop();
             rig.start();
@@ -263,6 +264,14 @@ class OneLiveConversationTest {
             until("the answer", () -> received(ann).size() == 2);
             assertEquals(List.of("https://other.example.com/fromFlex?customer=39"), rig.chat(rig.customer("39")).webhookUrls(), "that of another bridge stays");
             assertEquals(0, rig.flex.calls("GET " + CONVERSATIONS), "an address that is known already costs nothing");
+        }
+    }
+
+    private static String journal(Rig rig) {
+        try {
+            return Files.readString(rig.data.resolve("journal.jsonl"));
+        } catch (java.io.IOException unreadable) {
+            throw new AssertionError(unreadable);
         }
     }
 
