@@ -25,6 +25,7 @@ import java.util.concurrent.*;
 import java.util.concurrent.atomic.*;
 import java.util.concurrent.locks.LockSupport;
 import java.util.function.*;
+import java.util.logging.*;
 import java.util.regex.*;
 import java.util.stream.*;
 import javax.crypto.Mac;
@@ -81,11 +82,11 @@ public final class Bridge {
     }
 
     /** The JDK's logging switches itself off in a shutdown hook, in a race with ours: this one keeps the last lines of a stop. */
-    public static final class LogsToTheEnd extends java.util.logging.LogManager {
+    public static final class LogsToTheEnd extends LogManager {
         @Override public void reset() { /* Called by nothing here but that hook. */ }
     }
 
-    private static final java.util.logging.Logger LEVELS = java.util.logging.Logger.getLogger("twitterflex");
+    private static final Logger LEVELS = Logger.getLogger("twitterflex");
 
     /** One line per event, {@code key=value}, with message ids and never a text. Suppliers, because patterns would mangle quotes. */
     private static final System.Logger LOG = System.getLogger("twitterflex");
@@ -122,7 +123,7 @@ public final class Bridge {
                 throw new Wrong(2, List.of("'" + arguments[arguments.length - 1] + "' says nothing to " + command + ": try help"));
             }
             // The commands talk to the one who typed them; a log is for a bridge that runs.
-            if (!command.equals("serve")) LEVELS.setLevel(java.util.logging.Level.OFF);
+            if (!command.equals("serve")) LEVELS.setLevel(Level.OFF);
             switch (command) {
                 case "serve" -> serve();
                 case "setup" -> System.exit(Setup.run(environment(), DOT_ENV, word.isEmpty(), out::println) ? 0 : 1);
@@ -242,7 +243,7 @@ public final class Bridge {
     Bridge(Settings settings, Tempo tempo) throws Wrong {
         this.settings = settings;
         LEVELS.setLevel(settings.logLevel());
-        Stream.of(java.util.logging.Logger.getLogger("").getHandlers()).forEach(handler -> handler.setLevel(java.util.logging.Level.ALL));
+        Stream.of(Logger.getLogger("").getHandlers()).forEach(handler -> handler.setLevel(Level.ALL));
         journal = Journal.open(settings.dataDir(), settings.maxPending(), settings.maxJournalBytes());
         try {
             edge = new Edge(settings, routes());
@@ -859,11 +860,8 @@ public final class Bridge {
         private synchronized void next(Lane lane) {
             lane.side.works(lane);
             lane.waiting.remove();
-            if (lane.waiting.isEmpty()) {
-                lanes.remove(lane.key);
-            } else {
-                lane.side.ready(lane);
-            }
+            if (lane.waiting.isEmpty()) lanes.remove(lane.key);
+            else lane.side.ready(lane);
         }
 
         /** Once per conversation, thanks to the note's id: the journal keeps no message twice. */
@@ -1906,12 +1904,10 @@ public final class Bridge {
             return fields.stream().map(field -> escape(field.getKey()) + "=" + escape(field.getValue())).collect(Collectors.joining("&"));
         }
 
-        Optional<String> first(String name) {
-            return fields.stream().filter(field -> field.getKey().equals(name)).map(Map.Entry::getValue).findFirst();
-        }
-
         /** A field's first value, or nothing. */
-        String get(String name) { return first(name).orElse(""); }
+        String get(String name) {
+            return fields.stream().filter(field -> field.getKey().equals(name)).map(Map.Entry::getValue).findFirst().orElse("");
+        }
 
         /** Percent-encoding as RFC 3986 has it and OAuth needs it: the JDK's encoder differs in three places. */
         static String escape(String text) {
@@ -2064,13 +2060,11 @@ public final class Bridge {
         /** The service's own code and words, in one line. */
         String sentence() {
             if (status == 0) return where + ": " + trouble;
-            String words = Stream.of("/message", "/errors/0/message", "/detail", "/title", "/error").map(body::at)
-                    .map(node -> node.asText(""))
+            String words = Stream.of("/message", "/errors/0/message", "/detail", "/title", "/error").map(path -> body.at(path).asText(""))
                     .filter(text -> !text.isEmpty()).findFirst().orElse("no reason given");
-            String code = code() == 0 ? "" : ", code " + code();
-            return words.substring(0, Math.min(words.length(), 200))
-                    .replaceAll("[\\s\\p{Cntrl}]+", " ") + " (" + where.substring(where.indexOf(' ') + 1)
-                            .replaceAll("/.*", "") + " answered " + status + code + ")";
+            String brief = words.substring(0, Math.min(words.length(), 200)).replaceAll("[\\s\\p{Cntrl}]+", " ");
+            String host = where.substring(where.indexOf(' ') + 1).replaceAll("/.*", "");
+            return brief + " (" + host + " answered " + status + (code() == 0 ? "" : ", code " + code()) + ")";
         }
 
         /** {@code Retry-After}, in seconds or as a date (RFC 9110, 10.2.3), or what X says instead. */
@@ -2259,11 +2253,8 @@ public final class Bridge {
 
         private CompletableFuture<Boolean> submit(boolean settles, List<Message> messages, ObjectNode... lines) {
             Entry entry = new Entry(messages, List.of(lines), settles, new CompletableFuture<>());
-            if (open) {
-                queue.add(entry);
-            } else {
-                entry.done().complete(false);
-            }
+            if (open) queue.add(entry);
+            else entry.done().complete(false);
             return entry.done();
         }
 
@@ -2731,10 +2722,7 @@ public final class Bridge {
         int maxPending() { return Integer.parseInt(get("MAX_PENDING")); }
         long maxJournalBytes() { return Long.parseLong(get("MAX_JOURNAL_MIB")) << 20; }
 
-        java.util.logging.Level logLevel() {
-            return Map.of("DEBUG", java.util.logging.Level.FINE, "INFO", java.util.logging.Level.INFO,
-                    "WARNING", java.util.logging.Level.WARNING, "ERROR", java.util.logging.Level.SEVERE).get(get("LOG_LEVEL"));
-        }
+        Level logLevel() { return Level.parse(get("LOG_LEVEL").replace("DEBUG", "FINE").replace("ERROR", "SEVERE")); }
 
         /** What was understood, without the secrets. */
         @Override public String toString() {
@@ -2963,8 +2951,7 @@ public final class Bridge {
         private void listening(Consumer<Step> report) {
             Edge edge = null;
             try {
-                Settings reached = Ngrok.address(settings, Duration.ofSeconds(30));
-                settings.values().putAll(reached.values());
+                settings.values().putAll(Ngrok.address(settings, Duration.ofSeconds(30)).values());
                 edge = new Edge(settings, Map.of("GET /fromTwitter", request -> challenge(settings, request)));
                 edge.start();
             } catch (Wrong wrong) {
@@ -3122,7 +3109,7 @@ public final class Bridge {
             Optional<String> known = listed.get().stream().filter(one -> one.path("unique_name").asText().equals(name)).findFirst()
                     .map(one -> one.path("sid").asText());
             Optional<String> there = known.or(() -> make("task channel", Change.CREATE, State.CREATED, name,
-                    atTwilio("taskrouter", path, Form.of("FriendlyName", name, "UniqueName", name))));
+                    toTwilio("taskrouter", path, Form.of("FriendlyName", name, "UniqueName", name))));
             if (there.isPresent() && settings.taskChannel().isEmpty()) learn("FLEX_TASK_CHANNEL", name);
             if (known.isPresent()) say("task channel", State.FOUND, name);
             return there;
@@ -3171,7 +3158,7 @@ public final class Bridge {
             Optional<String> known = listed.get().stream().filter(one -> one.path("friendly_name").asText().equals(FLOW) && fit.test(one))
                     .findFirst().map(one -> one.path("sid").asText());
             known.ifPresent(sid -> say(what, State.FOUND, FLOW + " (" + sid + ")"));
-            return known.or(() -> make(what, Change.CREATE, State.CREATED, FLOW, atTwilio(product, path, form)));
+            return known.or(() -> make(what, Change.CREATE, State.CREATED, FLOW, toTwilio(product, path, form)));
         }
 
         /** All of a list; empty if it could not be had, which is told. */
@@ -3225,7 +3212,7 @@ public final class Bridge {
             String id = webhook.path("id").asText();
             if (!webhook.path("valid").asBoolean()) {
                 return make("X webhook", Change.REVALIDATE, State.CHANGED, "X had switched it off, and sends again",
-                        atX("PUT", "/2/webhooks/" + id, "")).map(done -> id);
+                        toX("PUT", "/2/webhooks/" + id, "")).map(done -> id);
             }
             say("X webhook", State.FOUND, webhook.path("url").asText());
             return Optional.of(id);
@@ -3234,7 +3221,7 @@ public final class Bridge {
         /** @param old registrations of ours at other addresses, of which the app may have room for only one */
         private Optional<String> register(String url, List<JsonNode> old) {
             Change change = old.isEmpty() ? Change.CREATE : old.stream().allMatch(this::mayMove) ? move() : Change.MOVE;
-            Call call = atX("POST", "/2/webhooks", object().put("url", url).toString());
+            Call call = toX("POST", "/2/webhooks", object().put("url", url).toString());
             String from = old.isEmpty() ? "" : ", no longer " + old.get(0).path("url").asText();
             if (rehearsal == null && allowed.contains(change) && !old.isEmpty()) {
                 Answer first = send(call);
@@ -3257,7 +3244,7 @@ public final class Bridge {
 
         private boolean remove(JsonNode webhook) {
             return make("old X webhook", move(), State.CHANGED, webhook.path("url").asText() + " is removed",
-                    atX("DELETE", "/2/webhooks/" + webhook.path("id").asText(), "")).isPresent();
+                    toX("DELETE", "/2/webhooks/" + webhook.path("id").asText(), "")).isPresent();
         }
 
         private void subscribe(String webhook, String user) {
@@ -3296,7 +3283,7 @@ public final class Bridge {
                 } else {
                     String id = known.get().path("subscription_id").asText(known.get().path("id").asText());
                     make("X subscription", Change.CREATE, State.CHANGED, event + " comes to this address",
-                            atX("PUT", "/2/activity/subscriptions/" + id, body.toString()));
+                            toX("PUT", "/2/activity/subscriptions/" + id, body.toString()));
                 }
             }
         }
@@ -3346,9 +3333,9 @@ public final class Bridge {
 
         /** A call that changes something. @param body JSON, a form or nothing */
         private record Call(String service, HttpRequest.Builder request, String method, String body) { }
-        private Call atX(String method, String path, String body) { return new Call(X.SERVICE, app(path), method, body); }
+        private Call toX(String method, String path, String body) { return new Call(X.SERVICE, app(path), method, body); }
 
-        private Call atTwilio(String product, String path, Form form) {
+        private Call toTwilio(String product, String path, Form form) {
             return new Call(Twilio.SERVICE, twilio.request(product, path), "POST", form.encode());
         }
 
@@ -3374,7 +3361,7 @@ public final class Bridge {
 
         private Answer send(Call call) {
             String type = call.body().startsWith("{") ? "application/json" : "application/x-www-form-urlencoded";
-            return client.call(call.service(), call.request().header("Content-Type", type).method(call.method(),
+            return client.call(call.service(), call.request().copy().header("Content-Type", type).method(call.method(),
                     call.body().isEmpty() ? HttpRequest.BodyPublishers.noBody() : HttpRequest.BodyPublishers.ofString(call.body())));
         }
 
@@ -3416,8 +3403,8 @@ public final class Bridge {
                 Map.entry("", "docs.x.com may tell more"));
 
         private String advice(Answer answer) {
-            String signs = answer.service() + " " + answer.status() + " " + answer.code() + (Math.abs(ahead(answer)) > 240 ? " clock " : " ")
-                    + answer.body().path("type").asText() + " " + answer.body().path("reason").asText() + " " + answer.sentence();
+            String clock = Math.abs(ahead(answer)) > 240 ? " clock " : " ";
+            String signs = answer.service() + " " + answer.status() + " " + answer.code() + clock + answer.body().path("type").asText() + " " + answer.body().path("reason").asText() + " " + answer.sentence();
             return ADVICE.stream().filter(row -> Pattern.compile(row.getKey()).matcher(signs).find()).findFirst().orElseThrow()
                     .getValue().replace("{PUBLIC_URL}", settings.publicUrl());
         }
