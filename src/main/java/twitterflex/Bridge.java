@@ -3404,7 +3404,8 @@ public final class Bridge {
 
         private String advice(Answer answer) {
             String clock = Math.abs(ahead(answer)) > 240 ? " clock " : " ";
-            String signs = answer.service() + " " + answer.status() + " " + answer.code() + clock + answer.body().path("type").asText() + " " + answer.body().path("reason").asText() + " " + answer.sentence();
+            String signs = answer.service() + " " + answer.status() + " " + answer.code() + clock
+                    + answer.body().path("type").asText() + " " + answer.body().path("reason").asText() + " " + answer.sentence();
             return ADVICE.stream().filter(row -> Pattern.compile(row.getKey()).matcher(signs).find()).findFirst().orElseThrow()
                     .getValue().replace("{PUBLIC_URL}", settings.publicUrl());
         }
