@@ -565,9 +565,8 @@ public final class Bridge {
             if (!revoked.isMissingNode()) {
                 warnings.add("account " + revoked.asText() + " has revoked the app's access: X sends no more events for it");
             }
-            Optional<String> encrypted = kind.startsWith("chat.")
-                    ? Optional.ofNullable(payload.findValue("sender_id")).map(JsonNode::asText)
-                    .or(() -> Optional.of("unknown")) : Optional.empty();
+            String writer = payload.findPath("sender_id").asText("unknown");
+            Optional<String> encrypted = kind.startsWith("chat.") ? Optional.of(writer) : Optional.empty();
             JsonNode events = payload.path("direct_message_events");
             int ignored = events.isArray() && !events.isEmpty() ? 0 : 1;
             for (JsonNode event : events) {
@@ -835,9 +834,8 @@ public final class Bridge {
             } else if (outcome instanceof Outcome.Refused refused) {
                 LOG.log(ERROR, () -> "refused" + what + ": " + refused.reason());
                 String known = attempt.unknownSince == null ? "Not delivered" : "It is not known whether this was delivered";
-                journal.failed(message.id(), refused.reason(),
-                        remark(attempt, known + (message.direction() == Direction.TO_X ? " to the customer: "
-                        : ", a message of the customer: ") + refused.reason()));
+                String whose = message.direction() == Direction.TO_X ? " to the customer: " : ", a message of the customer: ";
+                journal.failed(message.id(), refused.reason(), remark(attempt, known + whose + refused.reason()));
                 next(lane);
             } else if (outcome instanceof Outcome.Delivered delivered) {
                 LOG.log(INFO, () -> "delivered" + what + " as=" + delivered.id() + " ms="
@@ -1041,15 +1039,14 @@ public final class Bridge {
         private Opening open(Message message) {
             AtomicInteger free = new AtomicInteger();
             List<JsonNode> open = new ArrayList<>();
-            Answer listed = twilio.pages("conversations", service() + "/ParticipantConversations?Identity="
-                    + identity(message.customer()), "conversations",
-                    (page, known) -> {
-                        if (!known.path("conversation_state").asText().equals("closed")) return !open.add(known);
-                        Matcher name = NAME.matcher(known.path("conversation_unique_name").asText());
-                        // Not their number: some may have been deleted.
-                        if (name.matches()) free.accumulateAndGet(Integer.parseInt(name.group(2)) + 1, Math::max);
-                        return true;
-                    });
+            String his = service() + "/ParticipantConversations?Identity=" + identity(message.customer());
+            Answer listed = twilio.pages("conversations", his, "conversations", (page, known) -> {
+                if (!known.path("conversation_state").asText().equals("closed")) return !open.add(known);
+                Matcher name = NAME.matcher(known.path("conversation_unique_name").asText());
+                // Not their number: some may have been deleted.
+                if (name.matches()) free.accumulateAndGet(Integer.parseInt(name.group(2)) + 1, Math::max);
+                return true;
+            });
             if (!listed.ok()) return Opening.failed(listed);
             if (!open.isEmpty()) return complete(listed, open.get(0), message, false);
             // Names of closed conversations stay taken; one that was joined by nobody yet shows only here.
@@ -1107,8 +1104,11 @@ public final class Bridge {
                 Optional<Opening> trouble = findTask(sid, attributes);
                 if (trouble.isPresent()) return trouble.get();
             }
-            boolean done = attributes.has("interaction");
-            if (!fresh && !done) {
+            if (attributes.has("interaction")) {
+                Answer hooked = hook(sid, message.customer(), false);
+                return hooked.ok() ? new Opening(sid, false, null) : Opening.failed(hooked);
+            }
+            if (!fresh) {
                 boolean mine = attributes.path("bridge").asText().equals(bridge);
                 // A task that was asked for just before a crash may not be listed yet, and what another bridge does may take its time.
                 if (age.compareTo(mine ? settle() : tempo.claim()) < 0) {
@@ -1120,14 +1120,10 @@ public final class Bridge {
                     return claimed.ok() ? Opening.later("it was left half opened and is taken over", settle()) : Opening.failed(claimed);
                 }
             }
-            if (!done) {
-                Answer joined = twilio.post("conversations", path(sid) + "/Participants",
-                        Form.of("Identity", identity(message.customer())));
-                if (!joined.ok() && joined.code() != ALREADY_IN) return Opening.failed(joined);
-            }
+            Answer joined = twilio.post("conversations", path(sid) + "/Participants", Form.of("Identity", identity(message.customer())));
+            if (!joined.ok() && joined.code() != ALREADY_IN) return Opening.failed(joined);
             Answer hooked = hook(sid, message.customer(), fresh);
             if (!hooked.ok()) return Opening.failed(hooked);
-            if (done) return new Opening(sid, false, null);
             if (late(seen, age)) return Opening.later("opening it took too long", Duration.ZERO);
             Answer asked = twilio.post("flex-api", "/v1/Interactions",
                     Form.of("Channel", channel(sid).toString(), "Routing", routing(message).toString()));
@@ -2282,8 +2278,8 @@ public final class Bridge {
                     askedBack().ifPresent(batch::add);
                     write(batch);
                     batch.clear();
-                    boolean pays = size > rewriteAt && settledSince > pending.size() || size > maxBytes
-                            && settledSince > pending.size() / 10
+                    boolean pays = size > rewriteAt && settledSince > pending.size()
+                            || size > maxBytes && settledSince > pending.size() / 10
                             || rewritten.isBefore(Instant.now().minusSeconds(3600));
                     if (settledSince > 0 && pays) tidy();
                 } catch (InterruptedException never) {
@@ -2557,7 +2553,7 @@ public final class Bridge {
             return new Key(all.get(0), all.subList(1, all.size()), fallback, shape, advice);
         }
 
-        private static final String ANY = "\\S+";
+        private static final String ANY = "\\S+", HEX = "[0-9a-fA-F]{32}";
         /** Only the user can know it; or setup finds it out. */
         private static final String REQUIRED = null, LEARNT = "";
         private static final String URL = "https://[^/?#@\\s]+(/[^?#\\s]*)?|"
@@ -2578,22 +2574,22 @@ public final class Bridge {
                 key("TWITTER_API", "2", "2|1\\.1", "2 or 1.1: which Direct Message API sends"),
                 key("TWITTER_API_URL", "https://api.x.com", URL, "base of the X API"),
                 key("TWITTER_CO_HANDLE", "", ".*", "accepted, not needed: our own account is known by its id"),
-                key("TWILIO_ACCOUNT_SID", REQUIRED, "AC[0-9a-fA-F]{32}",
+                key("TWILIO_ACCOUNT_SID", REQUIRED, "AC" + HEX,
                         "the Twilio account's SID, AC and 32 hex digits: console.twilio.com, Account info"),
                 key("TWILIO_AUTH_TOKEN", REQUIRED, ANY,
                         "the Twilio account's auth token, beside the SID; it also checks webhook signatures"),
-                key("TWILIO_API_KEY", "", "SK[0-9a-fA-F]{32}", "an API key's SID, used for REST calls instead of the auth token"),
+                key("TWILIO_API_KEY", "", "SK" + HEX, "an API key's SID, used for REST calls instead of the auth token"),
                 key("TWILIO_API_SECRET", "", ANY, "the API key's secret"),
                 key("TWILIO_API_URL", "https://{product}.twilio.com",
                         "(https://|http://(127\\.[0-9.]+|localhost)[:/])\\S*\\{product}\\S*",
                                 "template of Twilio's addresses, with {product} in it"),
                 key("FLEX_API", "conversations", "conversations|chat",
                         "conversations (Flex Conversations and Interactions) or chat (Programmable Chat and Flex Flows)"),
-                key("FLEX_CHAT_SERVICE", LEARNT, "IS[0-9a-fA-F]{32}", "the Flex chat service's SID, IS and 32 hex digits"),
-                key("FLEX_FLOW_SID", LEARNT, "FO[0-9a-fA-F]{32}", "the Flex Flow's SID, FO and 32 hex digits (FLEX_API=chat)"),
-                key("FLEX_WORKSPACE_SID", LEARNT, "WS[0-9a-fA-F]{32}",
+                key("FLEX_CHAT_SERVICE", LEARNT, "IS" + HEX, "the Flex chat service's SID, IS and 32 hex digits"),
+                key("FLEX_FLOW_SID", LEARNT, "FO" + HEX, "the Flex Flow's SID, FO and 32 hex digits (FLEX_API=chat)"),
+                key("FLEX_WORKSPACE_SID", LEARNT, "WS" + HEX,
                         "the TaskRouter workspace's SID, WS and 32 hex digits (FLEX_API=conversations)"),
-                key("FLEX_WORKFLOW_SID", LEARNT, "WW[0-9a-fA-F]{32}",
+                key("FLEX_WORKFLOW_SID", LEARNT, "WW" + HEX,
                         "the TaskRouter workflow's SID, WW and 32 hex digits (FLEX_API=conversations)"),
                 key("FLEX_TASK_CHANNEL", "chat", ANY, "the TaskRouter task channel's unique name"),
                 key("AUTO_REGISTER", "", "on|off",
