@@ -1838,12 +1838,11 @@ public final class Bridge {
                 String token, String tokenSecret, String nonce, String timestamp) {
             Form protocol = Form.of("oauth_consumer_key", consumerKey, "oauth_nonce", nonce, "oauth_signature_method", "HMAC-SHA1",
                     "oauth_timestamp", timestamp, "oauth_token", token, "oauth_version", "1.0");
-            String base = oauthBase(method, url, parameters.and(protocol));
             String key = Form.escape(consumerSecret) + "&" + Form.escape(tokenSecret);
-            String signature = hmac("HmacSHA1", key, base.getBytes(UTF_8));
+            String signature = hmac("HmacSHA1", key, oauthBase(method, url, parameters.and(protocol)).getBytes(UTF_8));
             return protocol.and(Form.of("oauth_signature", signature)).fields().stream()
                     .map(field -> field.getKey() + "=\"" + Form.escape(field.getValue()) + "\"").sorted()
-                            .collect(Collectors.joining(", ", "OAuth ", ""));
+                    .collect(Collectors.joining(", ", "OAuth ", ""));
         }
 
         /** What OAuth 1.0a signs: method, URL and all parameters, sorted by encoded name, then value. */
@@ -1888,9 +1887,8 @@ public final class Bridge {
         static Form decode(String encoded) {
             try {
                 return new Form(Stream.of(encoded.split("&")).filter(field -> !field.isEmpty()).map(field -> field.split("=", 2))
-                        .map(halves -> Map.entry(URLDecoder.decode(halves[0], UTF_8), halves.length < 2 ? ""
-                                : URLDecoder.decode(halves[1], UTF_8)))
-                        .toList());
+                        .map(halves -> Map.entry(URLDecoder.decode(halves[0], UTF_8),
+                                halves.length < 2 ? "" : URLDecoder.decode(halves[1], UTF_8))).toList());
             } catch (IllegalArgumentException broken) {
                 throw new IllegalArgumentException("the form or query has a broken percent-encoding", broken);
             }
@@ -2260,12 +2258,14 @@ public final class Bridge {
             return new Counts(received, delivered, duplicates, counted(refused.values()), pending.size(), oldest);
         }
 
-        Optional<String> trouble() { return trouble.isEmpty() && writer.isAlive() ? Optional.empty()
-                : Optional.of("the journal cannot be written"); }
+        Optional<String> trouble() {
+            return trouble.isEmpty() && writer.isAlive() ? Optional.empty() : Optional.of("the journal cannot be written");
+        }
 
         /** The bridge's own notes are carried like messages, but nobody sent them. */
-        private static long counted(Collection<Kept> all) { return all.stream()
-                .filter(kept -> kept.message().direction() != Direction.NOTE).count(); }
+        private static long counted(Collection<Kept> all) {
+            return all.stream().filter(kept -> kept.message().direction() != Direction.NOTE).count();
+        }
 
         /** The writer: all that has come in since the last sync shares the next one. */
         private void write() {
@@ -2545,12 +2545,13 @@ public final class Bridge {
 
     /** Every setting by its name, checked. */
     record Settings(Map<String, String> values) {
-        /** @param shape what a value must match; @param advice what it is and where it comes from */
-        private record Key(String name, List<String> aliases, String fallback, String shape, String advice) { }
+        /** @param names the first is ours, all are understood; @param shape of a value; @param advice what it is and where from */
+        private record Key(List<String> names, String fallback, String shape, String advice) {
+            String name() { return names.get(0); }
+        }
 
         private static Key key(String names, String fallback, String shape, String advice) {
-            List<String> all = List.of(names.split(" "));
-            return new Key(all.get(0), all.subList(1, all.size()), fallback, shape, advice);
+            return new Key(List.of(names.split(" ")), fallback, shape, advice);
         }
 
         private static final String ANY = "\\S+", HEX = "[0-9a-fA-F]{32}";
@@ -2604,9 +2605,8 @@ public final class Bridge {
         static Map<String, String> canonical(Map<String, String> environment) {
             Map<String, String> values = new HashMap<>();
             for (Key key : KEYS) {
-                Stream.concat(Stream.of(key.name()), key.aliases().stream()).map(environment::get)
-                        .filter(value -> value != null && !value.isBlank()).findFirst()
-                                .ifPresent(value -> values.put(key.name(), value.strip()));
+                key.names().stream().map(environment::get).filter(value -> value != null && !value.isBlank()).findFirst()
+                        .ifPresent(value -> values.put(key.name(), value.strip()));
             }
             return values;
         }
@@ -2774,12 +2774,11 @@ public final class Bridge {
         static String changed(String text, String name, String value) {
             String plain = value.matches("[A-Za-z0-9_./:@%+=,~{}-]*") ? value
                     : '"' + value.replace("\\", "\\\\").replace("\"", "\\\"") + '"';
-            List<String> names = Stream.concat(Stream.of(name), key(name).aliases().stream()).toList();
             String[] lines = text.split("(?<=\n)");
             for (int i = lines.length - 1; i >= 0; i--) {
                 String line = lines[i].replace("\uFEFF", "").strip();
                 Matcher parts = LINE.matcher(line);
-                if (parts.matches() && names.contains(parts.group(1))) {
+                if (parts.matches() && key(name).names().contains(parts.group(1))) {
                     int quoted = parts.group(4) == null ? 1 : 0;
                     int group = parts.group(4) != null ? 4 : parts.group(3) != null ? 3 : 2;
                     String rest = line.substring(parts.end(group) + quoted);
