@@ -230,6 +230,8 @@ public final class Bridge {
     }
 
     private final Settings settings;
+    private final Tempo tempo;
+    private final Client client;
     private final AtomicLong ignored = new AtomicLong();
     private final Map<String, String> encrypted = cache();
     private final Metrics metrics = new Metrics();
@@ -237,11 +239,12 @@ public final class Bridge {
     private final Edge edge;
     private final Flex flex;
     private final Relay relay;
-    private final Watch watch;
+    private final Watch watch = new Watch();
 
     /** Takes the data folder and the port; nothing moves before {@link #start}. */
     Bridge(Settings settings, Tempo tempo) throws Wrong {
         this.settings = settings;
+        this.tempo = tempo;
         LEVELS.setLevel(settings.logLevel());
         Stream.of(Logger.getLogger("").getHandlers()).forEach(handler -> handler.setLevel(Level.ALL));
         journal = Journal.open(settings.dataDir(), settings.maxPending(), settings.maxJournalBytes());
@@ -251,13 +254,12 @@ public final class Bridge {
             journal.close();
             throw taken;
         }
-        Client client = new Client(tempo.call(), metrics);
+        client = new Client(tempo.call(), metrics);
         Choices choices = new Choices(settings.twitterApi().equals("2"));
         Twilio twilio = new Twilio(client, settings, choices);
         flex = settings.flexApi().equals("chat") ? new FlexChat(twilio, settings, cache())
                 : new FlexConversations(twilio, settings, journal.bridge(), tempo, cache());
         relay = new Relay(journal, flex, new X(client, settings, choices, journal::knows), tempo, metrics);
-        watch = new Watch(client, tempo);
     }
 
     void start() {
@@ -2825,17 +2827,11 @@ public final class Bridge {
 
     /** Looks at X's webhook from time to time while the bridge serves, and tells open conversations a new address. It delays no message. */
     final class Watch {
-        private final Client client;
-        private final Tempo tempo;
         private final ScheduledExecutorService clock = Executors.newSingleThreadScheduledExecutor(threads("watch"));
         private final Set<String> onceGood = new HashSet<>();
         private final Runnable look = surviving(this::look, "X's webhook could not be looked at");
         private volatile List<String> troubles = List.of();
 
-        Watch(Client client, Tempo tempo) {
-            this.client = client;
-            this.tempo = tempo;
-        }
 
         /** The first look is at once where the bridge registers itself; else there is no hurry. */
         void start() {
