@@ -406,13 +406,13 @@ public final class Bridge {
      * client secret in a header of its own (X API, webhooks quickstart).
      */
     private Handler signedByX(Handler next) {
-        return request -> {
-            boolean genuine = Stream.of("x-twitter-webhooks-signature", "x-twitter-webhooks-signature-oauth2").anyMatch(header -> {
-                String secret = header.endsWith("oauth2") ? settings.clientSecret() : settings.consumerSecret();
-                return !secret.isEmpty() && Signatures.same(Signatures.x(secret, request.body()), request.header(header));
-            });
-            return genuine ? next.answer(request) : refused("X", request);
-        };
+        return request -> signedWith(settings.consumerSecret(), request, "x-twitter-webhooks-signature")
+                || signedWith(settings.clientSecret(), request, "x-twitter-webhooks-signature-oauth2")
+                ? next.answer(request) : refused("X", request);
+    }
+
+    private static boolean signedWith(String secret, Request request, String header) {
+        return !secret.isEmpty() && Signatures.same(Signatures.x(secret, request.body()), request.header(header));
     }
 
     /** Lets in what Twilio signed: its public URL as Twilio knows it, never the one of the socket, plus the form. */
@@ -2680,7 +2680,7 @@ public final class Bridge {
                             .collect(Collectors.joining());
         }
 
-        private String get(String name) { return values.get(name); }
+        private String get(String name) { return Objects.requireNonNull(values.get(name), name); }
         int port() { return Integer.parseInt(get("PORT")); }
         String host() { return get("HOST"); }
         boolean autoRegister() { return get("AUTO_REGISTER").equals("on"); }
