@@ -3240,21 +3240,18 @@ public final class Bridge {
 
         private void subscribe(String webhook, String user) {
             if (settings.twitterApi().equals("1.1")) {
-                String path = "/2/account_activity/webhooks/" + webhook + "/subscriptions/all";
+                String path = "/2/account_activity/webhooks/" + webhook + "/subscriptions/all", what = "all of the account's activity";
                 Answer known = rehearsal != null && webhook.isEmpty() ? Answer.none("", "", "", false)
                         : client.call(X.SERVICE, X.signed(settings, "GET", path, Form.of()).GET());
-                if (known.body().at("/data/subscribed").asBoolean()) {
-                    say("X subscription", State.FOUND, "all of the account's activity");
-                } else {
-                    make("X subscription", Change.CREATE, State.CREATED, "all of the account's activity",
-                            new Call(X.SERVICE, X.signed(settings, "POST", path, Form.of()), "POST", "{}"));
-                }
+                if (known.body().at("/data/subscribed").asBoolean()) say("X subscription", State.FOUND, what);
+                else make("X subscription", Change.CREATE, State.CREATED, what,
+                        new Call(X.SERVICE, X.signed(settings, "POST", path, Form.of()), "POST", "{}"));
                 return;
             }
             List<JsonNode> all = new ArrayList<>();
             for (String cursor = ""; cursor != null;) {
-                Answer page = client.call(X.SERVICE, app("/2/activity/subscriptions" + (cursor.isEmpty() ? "" : "?pagination_token="
-                        + Form.escape(cursor))).GET());
+                String query = cursor.isEmpty() ? "" : "?pagination_token=" + Form.escape(cursor);
+                Answer page = client.call(X.SERVICE, app("/2/activity/subscriptions" + query).GET());
                 if (!good("X subscription", page)) return;
                 page.body().path("data").valueStream().forEach(all::add);
                 cursor = page.body().at("/meta/next_token").asText(null);
