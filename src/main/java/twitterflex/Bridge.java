@@ -14,6 +14,7 @@ import java.net.*;
 import java.net.http.*;
 import java.nio.ByteBuffer;
 import java.nio.channels.*;
+import java.nio.charset.CharacterCodingException;
 import java.nio.file.*;
 import java.nio.file.attribute.*;
 import java.security.GeneralSecurityException;
@@ -139,6 +140,10 @@ public final class Bridge {
         } catch (IOException failed) {
             System.err.println(command + " failed: " + reason(failed));
             System.exit(1);
+        } catch (RuntimeException bug) {
+            // Not its message, in which a secret may stand.
+            System.err.println(command + " failed: a bug of the bridge (" + bug.getClass().getSimpleName() + " at " + bug.getStackTrace()[0] + ")");
+            System.exit(1);
         }
     }
 
@@ -239,7 +244,7 @@ public final class Bridge {
     private final Edge edge;
     private final Flex flex;
     private final Relay relay;
-    private final Watch watch = new Watch();
+    private final Watch watch;
 
     /** Takes the data folder and the port; nothing moves before {@link #start}. */
     Bridge(Settings settings, Tempo tempo) throws Wrong {
@@ -260,6 +265,7 @@ public final class Bridge {
         flex = settings.flexApi().equals("chat") ? new FlexChat(twilio, settings, cache())
                 : new FlexConversations(twilio, settings, journal.bridge(), tempo, cache());
         relay = new Relay(journal, flex, new X(client, settings, choices, journal::knows), tempo, metrics);
+        watch = new Watch();
     }
 
     void start() {
@@ -275,8 +281,8 @@ public final class Bridge {
 
     /** Takes no more, finishes what is in hand (10 s at most) and leaves the rest in the journal for the next start. */
     void stop() {
-        watch.stop();
         edge.stop();
+        watch.stop();
         relay.stop();
         journal.close();
         LOG.log(INFO, () -> "stopped pending=" + journal.counts().pending());
@@ -724,8 +730,8 @@ public final class Bridge {
         final Message message;
         final long order;
         final long accepted = System.nanoTime();
-        /** Since when, by the clock that never jumps, the other side may have it without our knowing; null if it surely has not. */
-        Long unknownSince;
+        /** Since when the other side may have it without our knowing; null if it surely has not. */
+        Moment unknownSince;
         /** The conversation the last try was made in; empty before the first. */
         String conversation = "";
         /** What X called the parts that have arrived. */
@@ -742,16 +748,31 @@ public final class Bridge {
 
         /** Another process may have sent it, at any time since it was written by a clock that was not ours. */
         void mayHaveArrived() {
-            unknownSince = System.nanoTime() - Duration.between(message.time(), Instant.now()).abs().plus(SKEW).toNanos();
+            Duration age = Duration.between(message.time(), Instant.now()).abs().plus(SKEW);
+            unknownSince = Moment.ago(age.compareTo(LONG_AGO) < 0 ? age : LONG_AGO);
         }
 
         /** From when on it is looked for, by the clock of the service that is asked. */
-        Instant lookFrom(Answer page) { return page.date().minusNanos(System.nanoTime() - unknownSince).minus(LATENCY); }
+        Instant lookFrom(Answer page) { return page.date().minus(unknownSince.age()).minus(LATENCY); }
 
         /** How far clocks may be apart: X takes no signature of one that is further off (its error 135). */
         private static final Duration SKEW = Duration.ofMinutes(5);
         /** Dates of answers are in whole seconds, and some time old when they are read. */
         private static final Duration LATENCY = Duration.ofSeconds(5);
+        /** X shows no older messages; and a date that makes no sense must not stop the start. */
+        private static final Duration LONG_AGO = Duration.ofDays(30);
+    }
+
+    /** A point in time by both clocks: one stands still while the machine sleeps, the other may be set. */
+    record Moment(long nanos, Instant time) {
+        static Moment now() { return ago(Duration.ZERO); }
+        static Moment ago(Duration age) { return new Moment(System.nanoTime() - age.toNanos(), Instant.now().minus(age)); }
+
+        /** How long ago it is, by the clock that says more: to look back too far costs a page, not far enough a message. */
+        Duration age() {
+            Duration steady = Duration.ofNanos(System.nanoTime() - nanos), set = Duration.between(time, Instant.now());
+            return steady.compareTo(set) > 0 ? steady : set;
+        }
     }
 
     static final class Relay {
@@ -820,7 +841,7 @@ public final class Bridge {
         private void work(Lane lane, Attempt attempt) {
             Message message = attempt.message;
             if (attempt.tries++ == 0) journal.attempting(message.id());
-            long began = System.nanoTime();
+            Moment began = Moment.now();
             Outcome outcome;
             try {
                 outcome = lane.side.service.apply(attempt);
@@ -841,7 +862,7 @@ public final class Bridge {
                 next(lane);
             } else if (outcome instanceof Outcome.Delivered delivered) {
                 LOG.log(INFO, () -> "delivered" + what + " as=" + delivered.id() + " ms="
-                        + (System.nanoTime() - began) / 1_000_000);
+                        + began.age().toMillis());
                 metrics.delivered(lane.side.name, System.nanoTime() - attempt.accepted);
                 journal.delivered(message.id(), delivered.id(), delivered.remark().isEmpty() ? List.of()
                         : remark(attempt, delivered.remark()));
@@ -983,8 +1004,8 @@ public final class Bridge {
         /** The agent has ended it: the customer's next message opens another. */
         void ended(String customer, String conversation);
 
-        /** The public URL has changed: gives it to the open conversations, where they can be listed. @return a call that failed */
-        Optional<Answer> moved();
+        /** Gives the public URL to the open conversations that have the one before, where they can be listed. @return what to try again */
+        Optional<Answer> moved(String before);
 
         /** Reads a customer's id from a field of what a service answered. */
         static Outcome customerIn(Answer answer, Pattern pattern, String field) {
@@ -1085,7 +1106,7 @@ public final class Bridge {
 
         /** Too late to ask for a task: another bridge may be about to take over. */
         private boolean late(Answer seen, Duration age) {
-            return age.plusNanos(System.nanoTime() - seen.asked()).compareTo(tempo.claim().dividedBy(2)) > 0;
+            return age.plus(seen.asked().age()).compareTo(tempo.claim().dividedBy(2)) > 0;
         }
 
         private Duration settle() { return tempo.claim().dividedBy(6); }
@@ -1188,20 +1209,26 @@ public final class Bridge {
         @Override public void ended(String customer, String conversation) { live.remove(customer, conversation); }
 
         /** What an agent writes would go to the old address, and Conversations tries only once. */
-        @Override public Optional<Answer> moved() {
-            List<Answer> failed = new ArrayList<>();
+        @Override public Optional<Answer> moved(String before) {
+            List<Answer> answers = new ArrayList<>();
             for (String state : List.of("active", "inactive")) {
-                Answer listed = twilio.pages("conversations", service() + "/Conversations?PageSize=100&State=" + state, "conversations",
+                answers.add(twilio.pages("conversations", service() + "/Conversations?PageSize=100&State=" + state, "conversations",
                         (page, conversation) -> {
                             Matcher name = NAME.matcher(conversation.path("unique_name").asText());
-                            // A younger one may be opened at this moment.
-                            boolean old = time(conversation.path("date_created").asText()).isBefore(page.date().minus(tempo.claim()));
-                            if (name.matches() && old) failed.add(hook(conversation.path("sid").asText(), name.group(1), false));
+                            if (name.matches()) answers.addAll(moved(before, conversation.path("sid").asText(), name.group(1)));
                             return true;
-                        });
-                failed.add(listed);
+                        }));
             }
-            return failed.stream().filter(answer -> !answer.ok()).findFirst();
+            return answers.stream().filter(answer -> answer.outcome() instanceof Outcome.Later).findFirst();
+        }
+
+        /** A conversation with a webhook elsewhere belongs to another bridge. */
+        private List<Answer> moved(String before, String sid, String customer) {
+            Answer hooks = twilio.get("conversations", path(sid) + "/Webhooks?PageSize=5");
+            boolean ours = hooks.body().path("webhooks").valueStream()
+                    .anyMatch(hook -> hook.at("/configuration/url").asText().startsWith(before + "/fromFlex"));
+            if (ours) LOG.log(INFO, () -> "conversation " + sid + " is told the new address");
+            return ours ? List.of(hooks, hook(sid, customer, false)) : List.of(hooks);
         }
 
         private String service() { return "/v1/Services/" + settings.chatService(); }
@@ -1252,7 +1279,7 @@ public final class Bridge {
         @Override public void ended(String customer, String conversation) { ready.remove(customer, conversation); }
 
         /** Only at each customer's next message: nothing lists the open channels but a walk through all that ever were. */
-        @Override public Optional<Answer> moved() { return Optional.empty(); }
+        @Override public Optional<Answer> moved(String before) { return Optional.empty(); }
 
         private String path(String channel) { return "/v2/Services/" + settings.chatService() + "/Channels/" + Form.escape(channel); }
     }
@@ -1940,7 +1967,7 @@ public final class Bridge {
 
         private Answer call(String service, HttpRequest request) {
             String where = request.method() + " " + request.uri().getHost() + request.uri().getPath();
-            long asked = System.nanoTime();
+            Moment asked = Moment.now();
             CompletableFuture<HttpResponse<byte[]>> exchange = http().sendAsync(request, HttpResponse.BodyHandlers.ofByteArray());
             try {
                 HttpResponse<byte[]> response = exchange.get(timeout.toMillis(), TimeUnit.MILLISECONDS);
@@ -2012,19 +2039,16 @@ public final class Bridge {
      * @param body missing if it is not JSON, as from a proxy in between
      * @param trouble why nothing came
      * @param sent whether the request may have been read although nothing came
-     * @param asked when the request was sent, by {@link System#nanoTime}
+     * @param asked when the request was sent
      */
     record Answer(String service, String where, int status, HttpHeaders headers, JsonNode body, String trouble, boolean sent,
-            long asked) {
+            Moment asked) {
         static Answer none(String service, String where, String trouble, boolean sent) {
             return new Answer(service, where, 0, HttpHeaders.of(Map.of(), (name, value) -> true), JSON.missingNode(), trouble, sent,
-                    System.nanoTime());
+                    Moment.now());
         }
 
         boolean ok() { return status / 100 == 2; }
-
-        /** By our own clock, when the request was sent. */
-        Instant read() { return Instant.now().minusNanos(System.nanoTime() - asked); }
 
         /** When it was answered, by the service's own clock: ours may be wrong, and may jump. */
         Instant date() { return headers.firstValue("date").flatMap(Answer::httpDate).orElseGet(Instant::now); }
@@ -2556,7 +2580,7 @@ public final class Bridge {
             return new Key(List.of(names.split(" ")), fallback, shape, advice);
         }
 
-        private static final String ANY = "\\S+", HEX = "[0-9a-fA-F]{32}";
+        private static final String ANY = "[!-~]+", HEX = "[0-9a-fA-F]{32}";
         /** Only the user can know it; or setup finds it out. */
         private static final String REQUIRED = null, LEARNT = "";
         private static final String URL = "https://[^/?#@\\s]+(/[^?#\\s]*)?|"
@@ -2644,6 +2668,10 @@ public final class Bridge {
             if (apiKey().isEmpty() != apiSecret().isEmpty()) {
                 problems.add("TWILIO_API_KEY and TWILIO_API_SECRET go together: set both or none");
             }
+            for (String name : List.of("PUBLIC_URL", "TWITTER_API_URL", "NGROK_API_URL")) {
+                String url = get(name);
+                if (!url.isEmpty() && url.matches(key(name).shape()) && !usable(url)) problems.add(name + " is not right: it is no address");
+            }
             try {
                 new URI(twilioApiUrl().replace("{product}", "chat"));
             } catch (URISyntaxException broken) {
@@ -2651,6 +2679,14 @@ public final class Bridge {
             }
             if (get("PORT").matches("[0-9]{1,5}") && port() > 65535) problems.add("PORT is not right: the largest port is 65535");
             return problems;
+        }
+
+        private static boolean usable(String url) {
+            try {
+                return new URI(url).getHost() != null;
+            } catch (URISyntaxException broken) {
+                return false;
+            }
         }
 
         /** The names of what serving needs and is not there. */
@@ -2734,10 +2770,12 @@ public final class Bridge {
             try {
                 return Files.exists(file) ? dotEnv(Files.readString(file)) : Map.of();
             } catch (IOException unreadable) {
-                throw new Wrong(2, List.of("the file " + file + " cannot be read: " + reason(unreadable)));
+                throw new Wrong(2, List.of("the file " + file + " cannot be read: " + (unreadable instanceof CharacterCodingException
+                        ? "it is not UTF-8" : reason(unreadable))));
             }
         }
 
+        private static final Pattern ESCAPE = Pattern.compile("\\\\(.)");
         private static final Pattern LINE = Pattern.compile("(?:export\\s+)?([A-Za-z_][A-Za-z0-9_]*)\\s*=\\s*"
                 + "(?:\"((?:[^\"\\\\]|\\\\.)*+)\"|'([^']*)'|(?![\"'])((?:[^#\\s]|(?<!\\s)#|[ \\t]+(?![ \\t#]|$))*+))\\s*(?:#.*)?");
 
@@ -2752,7 +2790,8 @@ public final class Bridge {
                 Matcher parts = LINE.matcher(line);
                 if (parts.matches()) {
                     String quoted = parts.group(2) == null ? parts.group(3)
-                            : parts.group(2).replace("\\n", "\n").replaceAll("\\\\(.)", "$1");
+                            : ESCAPE.matcher(parts.group(2)).replaceAll(one -> one.group(1).equals("n") ? "\n"
+                                    : Matcher.quoteReplacement(one.group(1)));
                     values.put(parts.group(1), quoted == null ? parts.group(4) : quoted);
                 } else if (!line.isEmpty() && !line.startsWith("#")) {
                     problems.add(".env line " + number + " is not NAME=value");
@@ -2768,7 +2807,13 @@ public final class Bridge {
             Path aside = real.resolveSibling(real.getFileName() + ".new");
             Files.deleteIfExists(aside);
             Files.createFile(aside, Journal.only("rw-------"));
-            Files.writeString(aside, changed(Files.exists(real) ? Files.readString(real) : "", name, value));
+            try {
+                if (Files.exists(real)) Files.setOwner(aside, Files.getOwner(real));
+            } catch (IOException | UnsupportedOperationException notOurs) {
+                LOG.log(DEBUG, () -> "the file keeps the owner it has: " + reason(notOurs));
+            }
+            Files.writeString(aside, changed(Files.exists(real) ? Files.readString(real) : "", name, value), StandardOpenOption.WRITE,
+                    StandardOpenOption.SYNC);
             Files.move(aside, real, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
         }
 
@@ -2807,6 +2852,8 @@ public final class Bridge {
             if (!settings.publicUrl().isEmpty()) return settings;
             Client client = new Client(Duration.ofSeconds(2), new Metrics());
             URI tunnels = URI.create(settings.get("NGROK_API_URL").replaceAll("/+$", "") + "/api/tunnels");
+            if (settings.port() == 0) throw new Wrong(2, List.of("PUBLIC_URL is not set, and no tunnel can lead to PORT=0: set one of them"));
+            if (patience.toSeconds() > 5) LOG.log(INFO, () -> "PUBLIC_URL is not set: asking the ngrok agent at " + tunnels.getAuthority());
             long end = System.nanoTime() + patience.toNanos();
             while (true) {
                 Optional<String> tunnel = client.call("ngrok", HttpRequest.newBuilder(tunnels)).body().path("tunnels").valueStream()
@@ -2827,61 +2874,78 @@ public final class Bridge {
 
     /** Looks at X's webhook from time to time while the bridge serves, and tells open conversations a new address. It delays no message. */
     final class Watch {
-        private final ScheduledExecutorService clock = Executors.newSingleThreadScheduledExecutor(threads("watch"));
-        private final Set<String> onceGood = new HashSet<>();
-        private final Runnable look = surviving(this::look, "X's webhook could not be looked at");
+        private final ScheduledExecutorService clock = new ScheduledThreadPoolExecutor(1, threads("watch"),
+                new ThreadPoolExecutor.DiscardPolicy());
+        private final AtomicBoolean sent = new AtomicBoolean();
+        private Duration pause = tempo.longestPause();
         private volatile List<String> troubles = List.of();
-
 
         /** The first look is at once where the bridge registers itself; else there is no hurry. */
         void start() {
-            clock.execute(this::tellConversations);
-            long every = tempo.watch().toMillis();
-            clock.scheduleWithFixedDelay(look, settings.autoRegister() ? 0 : every / 30, every, TimeUnit.MILLISECONDS);
+            if (settings.autoRegister()) troubles = List.of("X has not been looked at yet");
+            next(settings.autoRegister() ? Duration.ZERO : tempo.watch().dividedBy(30));
+            if (!settings.autoRegister()) clock.execute(surviving(this::tellConversations, "open conversations were not told the address"));
         }
 
         void stop() { clock.shutdownNow(); }
         List<String> troubles() { return troubles; }
 
         /** X has said something that may mean it sends no more. */
-        void lookNow() { clock.execute(look); }
+        void lookNow() { if (sent.compareAndSet(false, true)) clock.execute(surviving(this::look, "X's webhook could not be looked at")); }
 
-        private void tellConversations() {
-            String before = journal.address();
-            Optional<Answer> failed = before.isEmpty() || before.equals(settings.publicUrl()) ? Optional.empty() : flex.moved();
-            failed.ifPresentOrElse(answer -> {
-                LOG.log(WARNING, () -> "open conversations could not all be told the new address: " + answer.sentence());
-                clock.schedule(this::tellConversations, tempo.longestPause().toMillis(), TimeUnit.MILLISECONDS);
-            }, () -> {
-                if (!before.equals(settings.publicUrl())) journal.moved(settings.publicUrl());
-            });
+        private void next(Duration after) {
+            clock.schedule(surviving(() -> {
+                // What is not well is looked at again soon, at first.
+                boolean well = look() || pause.compareTo(tempo.watch()) > 0;
+                next(well ? tempo.watch() : pause);
+                pause = well ? tempo.longestPause() : pause.multipliedBy(2);
+            }, "X's webhook could not be looked at"), after.toMillis(), TimeUnit.MILLISECONDS);
         }
 
-        private void look() {
+        /** @return whether all is well */
+        private boolean look() {
+            sent.set(false);
             List<Setup.Step> steps = new ArrayList<>();
-            // A tunnel's address may be moved by itself: that of a server may belong to another bridge.
-            new Setup(settings, client, settings.autoRegister() ? EnumSet.of(Setup.Change.CREATE, Setup.Change.REVALIDATE,
-                    Setup.Change.MOVE_TUNNEL) : EnumSet.of(Setup.Change.REVALIDATE), steps::add).x(false);
+            Setup setup = new Setup(settings, client, settings.autoRegister() ? EnumSet.of(Setup.Change.CREATE, Setup.Change.REVALIDATE,
+                    Setup.Change.MOVE_OWN) : EnumSet.of(Setup.Change.REVALIDATE), steps::add);
+            setup.former = journal.address();
+            setup.x(false);
             List<String> found = new ArrayList<>();
             for (Setup.Step step : steps) {
                 String line = step.name() + ": " + step.words();
-                if (step.good()) onceGood.add(step.name());
                 if (step.state() == Setup.State.CREATED || step.state() == Setup.State.CHANGED) LOG.log(INFO, () -> line);
-                if (step.state() == Setup.State.UNKNOWN) LOG.log(WARNING, () -> "X could not be looked at: " + line);
-                if (step.state() == Setup.State.MISSING) {
-                    // Who registers by other means, and lets the bridge have no part in it, knows why it sees nothing.
-                    boolean trouble = settings.autoRegister() || step.name().equals(Setup.ACCOUNT) || onceGood.contains(step.name());
-                    if (trouble) found.add(line);
-                    if (!troubles.contains(line)) LOG.log(trouble ? ERROR : WARNING, () -> line);
-                }
+                if (step.good()) continue;
+                // Who has switched it off registers by other means, and knows why the bridge sees nothing.
+                boolean trouble = !settings.get("AUTO_REGISTER").equals("off") || step.name().equals(Setup.ACCOUNT);
+                String brief = step.name() + " is not right: the log and the command check tell more";
+                if (trouble && (step.state() == Setup.State.MISSING || settings.autoRegister())) found.add(brief);
+                LOG.log(trouble && step.state() == Setup.State.MISSING ? ERROR : WARNING, () -> line);
             }
-            if (steps.stream().noneMatch(step -> step.state() == Setup.State.UNKNOWN)) troubles = List.copyOf(found);
+            // While X does not answer, what was known of it holds.
+            boolean answered = steps.stream().noneMatch(step -> step.state() == Setup.State.UNKNOWN);
+            if (answered || troubles.isEmpty()) troubles = found.stream().distinct().toList();
+            if (answered && found.isEmpty()) tellConversations();
+            return found.isEmpty();
+        }
+
+        /** Agents' answers come to the address that a conversation was opened with. */
+        private void tellConversations() {
+            String before = journal.address(), now = settings.publicUrl();
+            if (before.equals(now)) return;
+            Optional<Answer> failed = before.isEmpty() ? Optional.empty() : flex.moved(before);
+            if (failed.isEmpty()) {
+                journal.moved(now);
+            } else {
+                LOG.log(WARNING, () -> "open conversations could not all be told the new address: " + failed.get().sentence());
+                clock.schedule(surviving(this::tellConversations, "open conversations were not told the address"),
+                        tempo.longestPause().toMillis(), TimeUnit.MILLISECONDS);
+            }
         }
     }
 
     /** Looks at everything the bridge needs, one thing after the other, and makes what is missing if it may. */
     static final class Setup {
-        enum Change { CREATE, REVALIDATE, MOVE, MOVE_TUNNEL, LEARN }
+        enum Change { CREATE, REVALIDATE, MOVE, MOVE_OWN, LEARN }
         enum State { FOUND, CREATED, CHANGED, MISSING, UNKNOWN }
 
         /** @param words what was found or done; of what is missing, what to do about it */
@@ -2900,6 +2964,8 @@ public final class Bridge {
         /** Takes the calls that would be made, if this is a rehearsal. */
         private Consumer<String> rehearsal;
         private Path dotEnv;
+        /** The public URL before this one; empty if none is known. */
+        private String former = "";
         private Answer atTwilio, atX;
         private String bearer = "";
 
@@ -2949,8 +3015,11 @@ public final class Bridge {
                 // The port is taken, by the bridge as a rule, and whether that answers will be seen.
                 if (settings.publicUrl().isEmpty()) report.accept(new Step("public address", State.MISSING, wrong.getMessage()));
             }
-            x(true);
-            if (edge != null) edge.stop();
+            try {
+                x(true);
+            } finally {
+                if (edge != null) edge.stop();
+            }
         }
 
         /** Asks for what only the user can know; whatever he has given is kept at once. */
@@ -2972,7 +3041,12 @@ public final class Bridge {
                     else out.accept("That is not right.");
                 }
                 values.put(name, value);
-                Settings.write(dotEnv, name, value);
+                try {
+                    Settings.write(dotEnv, name, value);
+                } catch (IOException readOnly) {
+                    throw new Wrong(1, List.of(".env cannot be written (" + reason(readOnly) + "): make this folder writable, or set " + name
+                            + " in the environment"));
+                }
             }
         }
 
@@ -2984,7 +3058,7 @@ public final class Bridge {
                 Settings.from(given);
                 steps.add(new Step("settings", State.FOUND, "complete"));
             } catch (Wrong incomplete) {
-                steps.add(new Step("settings", State.MISSING, incomplete.getMessage()));
+                incomplete.sentences.forEach(sentence -> steps.add(new Step("settings", State.MISSING, sentence)));
             }
             try {
                 Settings settings = Settings.draft(given);
@@ -3017,7 +3091,8 @@ public final class Bridge {
 
         private void folder() {
             Path folder = settings.dataDir();
-            Path there = Files.isDirectory(folder) ? folder : Optional.ofNullable(folder.toAbsolutePath().getParent()).orElse(folder);
+            Path there = folder.toAbsolutePath();
+            while (!Files.exists(there) && there.getParent() != null) there = there.getParent();
             boolean usable = Files.isWritable(there) && (Files.isDirectory(folder) || !Files.exists(folder));
             String words = folder + (Files.isDirectory(folder) ? "" : ", made at the first start");
             if (!say("data folder", usable, words, "the bridge cannot write to " + folder
@@ -3025,7 +3100,7 @@ public final class Bridge {
             try {
                 Journal.Counts counts = Journal.look(folder).counts();
                 String sums = counts.pending() + " messages wait, " + counts.failed() + " were refused";
-                say("journal", counts.failed() == 0, sums, sums + ": see the command failed, and retry puts them back");
+                say("journal", State.FOUND, counts.failed() == 0 ? sums : sums + " (see the command failed)");
             } catch (Wrong | IOException damaged) {
                 say("journal", State.MISSING, damaged instanceof Wrong ? damaged.getMessage() : "it cannot be read: " + reason(damaged));
             }
@@ -3045,18 +3120,27 @@ public final class Bridge {
         }
 
         /** Seconds that this machine's clock is ahead of a service's. */
-        private static long ahead(Answer answer) { return Duration.between(answer.date(), answer.read()).toSeconds(); }
+        private static long ahead(Answer answer) { return Duration.between(answer.date(), answer.asked().time()).toSeconds(); }
 
         void twilio() {
+            if (settings.accountSid().isEmpty() || settings.authToken().isEmpty()) return;
             atTwilio = twilio.get("flex-api", "/v1/Configuration");
             if (!good("Twilio account", atTwilio)) return;
             JsonNode flex = atTwilio.body();
-            say("Twilio account", State.FOUND, "Flex answers for " + settings.accountSid());
+            // An API key says nothing of the token that checks webhooks.
+            Answer account = settings.apiKey().isEmpty() ? atTwilio : client.call(Twilio.SERVICE, twilio.request("api", "/2010-04-01/Accounts/"
+                    + settings.accountSid() + ".json").setHeader("Authorization", Signatures.basic(settings.accountSid(), settings.authToken())));
+            if (!good("Twilio account", account)) return;
+            say("Twilio account", flex.path("account_sid").asText(settings.accountSid()).equals(settings.accountSid()),
+                    "Flex answers for " + settings.accountSid(), "the API key is one of another account than TWILIO_ACCOUNT_SID");
             boolean ready = known("chat service", "FLEX_CHAT_SERVICE", flex.path("chat_service_instance_sid").asText());
             if (ready && !settings.flexApi().equals("chat")) conversationsService();
+            boolean chat = settings.flexApi().equals("chat");
+            if (chat && !settings.flexFlow().isEmpty()) flexFlow("");
+            if (chat && !settings.flexFlow().isEmpty()) return;
             if (!known("workspace", "FLEX_WORKSPACE_SID", flex.path("taskrouter_workspace_sid").asText()) || !workflow()) return;
             Optional<String> channel = taskChannel();
-            if (ready && channel.isPresent() && settings.flexApi().equals("chat")) flexFlow(channel.get());
+            if (ready && chat && channel.isPresent()) flexFlow(channel.get());
         }
 
         private void conversationsService() {
@@ -3099,7 +3183,8 @@ public final class Bridge {
             if (listed.isEmpty()) return Optional.empty();
             Optional<String> known = listed.get().stream().filter(one -> one.path("unique_name").asText().equals(name)).findFirst()
                     .map(one -> one.path("sid").asText());
-            Optional<String> there = known.or(() -> make("task channel", Change.CREATE, State.CREATED, name,
+            String words = name + (settings.taskChannel().isEmpty() ? ", written to .env as FLEX_TASK_CHANNEL" : "");
+            Optional<String> there = known.or(() -> make("task channel", Change.CREATE, State.CREATED, words,
                     toTwilio("taskrouter", path, Form.of("FriendlyName", name, "UniqueName", name))));
             if (there.isPresent() && settings.taskChannel().isEmpty()) learn("FLEX_TASK_CHANNEL", name);
             if (known.isPresent()) say("task channel", State.FOUND, name);
@@ -3136,7 +3221,8 @@ public final class Bridge {
                     one -> one.path("status").asText().equals("published"),
                     Form.of("FriendlyName", FLOW, "Status", "published", "Definition", definition.toString()));
             studio.flatMap(flow -> named("Flex Flow", "flex-api", "/v1/FlexFlows", "flex_flows",
-                    one -> one.path("enabled").asBoolean() && one.at("/integration/flow_sid").asText().equals(flow),
+                    one -> one.path("enabled").asBoolean() && one.at("/integration/flow_sid").asText().equals(flow)
+                            && one.path("chat_service_sid").asText().equals(settings.chatService()),
                     Form.of("FriendlyName", FLOW, "ChatServiceSid", settings.chatService(), "ChannelType", "custom", "ContactIdentity",
                             "twitter", "Enabled", "true", "IntegrationType", "studio", "Integration.FlowSid", flow,
                             "JanitorEnabled", "true"))).ifPresent(sid -> learn("FLEX_FLOW_SID", sid));
@@ -3161,6 +3247,7 @@ public final class Bridge {
 
         /** @param outside whether to ask for our own challenge by the public URL, as X does */
         void x(boolean outside) {
+            if (settings.consumerKey().isEmpty() || settings.consumerSecret().isEmpty()) return;
             String basic = Signatures.basic(Form.escape(settings.consumerKey()), Form.escape(settings.consumerSecret()));
             atX = client.call(X.SERVICE, Twilio.filled(authorized("/oauth2/token", basic), Form.of("grant_type", "client_credentials")));
             if (!good("X app", atX)) return;
@@ -3173,7 +3260,7 @@ public final class Bridge {
             say(ACCOUNT, level.equals("read-write-directmessages"), handle, "the app may only " + level + ": give it 'Read and write and"
                     + " Direct message' at developer.x.com, then make a new access token and put it into TWITTER_ACCESS_KEY and"
                     + " TWITTER_ACCESS_SECRET");
-            if (settings.publicUrl().isEmpty() || outside && !reached()) return;
+            if (settings.publicUrl().isEmpty() || outside && reached() == State.MISSING) return;
             String url = settings.publicUrl() + "/fromTwitter";
             Answer listed = client.call(X.SERVICE, app("/2/webhooks").GET());
             if (!good("X webhook", listed)) return;
@@ -3182,20 +3269,22 @@ public final class Bridge {
                     .collect(Collectors.partitioningBy(one -> one.path("url").asText().equals(url)));
             List<JsonNode> old = new ArrayList<>(ours.get(false));
             ours.get(true).stream().findFirst().map(this::valid).orElseGet(() -> register(url, old)).ifPresent(webhook -> {
-                subscribe(webhook, id);
+                subscribe(webhook, id, listed.body().path("data"));
                 old.stream().filter(one -> rehearsal != null || mayMove(one)).forEach(this::remove);
             });
         }
 
-        /** @return whether our own challenge comes back right from the public URL */
-        private boolean reached() {
-            String path = "/fromTwitter?crc_token=" + UUID.randomUUID();
-            Answer answer = client.call("bridge", HttpRequest.newBuilder(URI.create(settings.publicUrl() + path)).GET());
+        /** Asks for our own challenge. Where that cannot be reached from this machine, X's may all the same. */
+        private State reached() {
+            String path = "/fromTwitter?crc_token=" + UUID.randomUUID(), url = settings.publicUrl();
+            Answer answer = client.call("bridge", HttpRequest.newBuilder(URI.create(url + path)).GET());
             String expected = challenge(settings, new Request("GET", "/fromTwitter", path, Map.of(), new byte[0])).body();
-            return say("public address", answer.ok() && answer.body().toString().equals(expected), settings.publicUrl(), answer.ok()
-                    ? "what answers at " + settings.publicUrl() + " signs with other secrets than these: start the bridge with this .env"
-                    : "the bridge does not answer at " + settings.publicUrl() + " (" + (answer.status() == 0 ? answer.trouble()
-                    : "status " + answer.status()) + "): start it, and the tunnel or proxy that leads to port " + settings.port());
+            State state = !answer.ok() ? State.UNKNOWN : answer.body().toString().equals(expected) ? State.FOUND : State.MISSING;
+            say("public address", state, state == State.FOUND ? url : state == State.MISSING
+                    ? "what answers at " + url + " signs with other secrets than these: start the bridge with this .env"
+                    : "the bridge does not answer at " + url + " (" + (answer.status() == 0 ? answer.trouble() : "status " + answer.status())
+                    + "): start it, and the tunnel or proxy that leads to port " + settings.port());
+            return state;
         }
 
         /** X switches a webhook off after wrong answers, or a day without right ones; it challenges it anew when asked. */
@@ -3211,7 +3300,13 @@ public final class Bridge {
 
         /** @param old registrations of ours at other addresses, of which the app may have room for only one */
         private Optional<String> register(String url, List<JsonNode> old) {
-            Change change = old.isEmpty() ? Change.CREATE : old.stream().allMatch(this::mayMove) ? move() : Change.MOVE;
+            Change change = old.isEmpty() ? Change.CREATE : old.stream().allMatch(this::mayMove) ? move(old.get(0).path("url").asText())
+                    : Change.MOVE;
+            URI address = URI.create(url);
+            if (address.getScheme().equals("https") && (address.getPort() >= 0 || url.length() > 200)) {
+                say("X webhook", State.MISSING, "X takes https addresses without a port, of at most 200 characters: see PUBLIC_URL");
+                return Optional.empty();
+            }
             Call call = toX("POST", "/2/webhooks", object().put("url", url).toString());
             String from = old.isEmpty() ? "" : ", no longer " + old.get(0).path("url").asText();
             if (rehearsal == null && allowed.contains(change) && !old.isEmpty()) {
@@ -3227,22 +3322,22 @@ public final class Bridge {
             return make("X webhook", change, from.isEmpty() ? State.CREATED : State.CHANGED, url + from, call);
         }
 
-        private Change move() { return allowed.contains(Change.MOVE) ? Change.MOVE : Change.MOVE_TUNNEL; }
-
-        private boolean mayMove(JsonNode old) {
-            return allowed.contains(Change.MOVE) || allowed.contains(Change.MOVE_TUNNEL) && old.path("url").asText().contains(".ngrok");
-        }
+        /** A running bridge moves what it had at its own former address: any other may belong to another bridge. */
+        private Change move(String url) { return url.equals(former + "/fromTwitter") ? Change.MOVE_OWN : Change.MOVE; }
+        private boolean mayMove(JsonNode old) { return allowed.contains(move(old.path("url").asText())); }
 
         private boolean remove(JsonNode webhook) {
-            return make("old X webhook", move(), State.CHANGED, webhook.path("url").asText() + " is removed",
+            String url = webhook.path("url").asText();
+            return make("old X webhook", move(url), State.CHANGED, url + " is removed",
                     toX("DELETE", "/2/webhooks/" + webhook.path("id").asText(), "")).isPresent();
         }
 
-        private void subscribe(String webhook, String user) {
+        private void subscribe(String webhook, String user, JsonNode webhooks) {
             if (settings.twitterApi().equals("1.1")) {
                 String path = "/2/account_activity/webhooks/" + webhook + "/subscriptions/all", what = "all of the account's activity";
                 Answer known = rehearsal != null && webhook.isEmpty() ? Answer.none("", "", "", false)
                         : client.call(X.SERVICE, X.signed(settings, "GET", path, Form.of()).GET());
+                if (!known.ok() && known.status() != 404 && known.status() != 400 && rehearsal == null && !good("X subscription", known)) return;
                 if (known.body().at("/data/subscribed").asBoolean()) say("X subscription", State.FOUND, what);
                 else make("X subscription", Change.CREATE, State.CREATED, what,
                         new Call(X.SERVICE, X.signed(settings, "POST", path, Form.of()), "POST", "{}"));
@@ -3258,19 +3353,25 @@ public final class Bridge {
             }
             for (String event : List.of("dm.received", "oauth.revoke")) {
                 Optional<JsonNode> known = all.stream().filter(one -> one.path("event_type").asText().equals(event)
-                        && one.at("/filter/user_id").asText().equals(user)).findFirst();
+                        && (one.at("/filter/user_id").asText().equals(user) || event.equals("oauth.revoke") && one.path("filter").isEmpty()))
+                        .findFirst();
                 ObjectNode body = object().put("webhook_id", webhook);
                 if (known.isEmpty()) {
                     body.put("event_type", event).put("tag", "twitter-flex-bridge").putObject("filter").put("user_id", user);
                     String path = "/2/activity/subscriptions";
-                    HttpRequest.Builder request = settings.userToken().isEmpty() ? X.signed(settings, "POST", path, Form.of())
-                            : authorized(path, "Bearer " + settings.userToken());
-                    make("X subscription", Change.CREATE, State.CREATED, event, new Call(X.SERVICE, request, "POST", body.toString()));
+                    // X's documents want OAuth 2.0 for this, its OpenAPI description is content with OAuth 1.0a.
+                    Call byKeys = new Call(X.SERVICE, X.signed(settings, "POST", path, Form.of()), "POST", body.toString());
+                    Call byToken = new Call(X.SERVICE, authorized(path, "Bearer " + settings.userToken()), "POST", body.toString());
+                    make("X subscription", Change.CREATE, State.CREATED, event,
+                            settings.userToken().isEmpty() ? new Call[] {byKeys} : new Call[] {byKeys, byToken});
                 } else if (known.get().path("webhook_id").asText().equals(webhook)) {
                     say("X subscription", State.FOUND, event);
                 } else {
                     String id = known.get().path("subscription_id").asText(known.get().path("id").asText());
-                    make("X subscription", Change.CREATE, State.CHANGED, event + " comes to this address",
+                    String from = webhooks.valueStream().filter(one -> one.path("id").asText().equals(known.get().path("webhook_id").asText()))
+                            .map(one -> one.path("url").asText()).findFirst().orElse("");
+                    make("X subscription", from.isEmpty() ? Change.CREATE : move(from), State.CHANGED, event + " comes to this address"
+                            + (from.isEmpty() ? "" : ", no longer to " + from),
                             toX("PUT", "/2/activity/subscriptions/" + id, body.toString()));
                 }
             }
@@ -3327,11 +3428,16 @@ public final class Bridge {
             return new Call(Twilio.SERVICE, twilio.request(product, path), "POST", form.encode());
         }
 
-        /** Makes a change if it may be made, tells of it in a rehearsal, or says that it has to be made. @return its id */
-        private Optional<String> make(String what, Change change, State done, String words, Call call) {
+        /**
+         * Makes a change if it may be made, tells of it in a rehearsal, or says that it has to be made.
+         *
+         * @param inTurn the call; others follow for when its way of signing is refused
+         * @return the id of what was made
+         */
+        private Optional<String> make(String what, Change change, State done, String words, Call... inTurn) {
             if (rehearsal != null) {
-                rehearsal.accept("           would call " + call.method() + " " + call.request().copy().GET().build().uri()
-                        + (call.body().isEmpty() ? "" : " with " + call.body()));
+                rehearsal.accept("           would call " + inTurn[0].method() + " " + inTurn[0].request().copy().GET().build().uri()
+                        + (inTurn[0].body().isEmpty() ? "" : " with " + inTurn[0].body()));
                 return Optional.of("");
             }
             if (!allowed.contains(change)) {
@@ -3339,11 +3445,16 @@ public final class Bridge {
                         : "not there yet (" + words + "): run setup");
                 return Optional.empty();
             }
-            Answer answer = send(call);
+            Answer answer = send(inTurn[0]);
+            for (int i = 1; i < inTurn.length && (answer.status() == 401 || answer.status() == 403); i++) answer = send(inTurn[i]);
             // Another process may have been quicker.
             boolean same = answer.sentence().contains("DuplicateSubscriptionFailed");
             if (!same && !good(what, answer)) return Optional.empty();
-            say(what, done, words);
+            if (!answer.body().at("/data/valid").asBoolean(true)) {
+                say(what, State.MISSING, "X got no right answer from " + settings.publicUrl() + "/fromTwitter: is it reachable from outside?");
+                return Optional.empty();
+            }
+            say(what, same ? State.FOUND : done, words);
             return Optional.of(answer.body().path("sid").asText(answer.body().at("/data/id").asText()));
         }
 
@@ -3357,42 +3468,43 @@ public final class Bridge {
         private boolean good(String what, Answer answer) {
             if (answer.ok()) return true;
             boolean passing = answer.status() == 0 || answer.status() == 429 || answer.status() >= 500;
-            return say(what, passing ? State.UNKNOWN : State.MISSING, answer.sentence() + ": " + advice(answer));
+            return say(what, passing ? State.UNKNOWN : State.MISSING, answer.sentence() + ": " + advice(what, answer));
         }
 
         /** What to do about a failure, by its service, status, code and words: the first row that fits counts. */
         private static final List<Map.Entry<String, String>> ADVICE = List.of(
-                Map.entry("^\\w+ 0 ", "look at this machine's network, proxy and trust store"),
-                Map.entry("^\\w+ 429 ", "wait a quarter of an hour and try again"),
-                Map.entry("^\\w+ [5-9].. ", "try again later; status.twilio.com and docs.x.com/status tell of failures"),
-                Map.entry("^Twilio 401 ", "TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN (or the API key and secret) do not belong together,"
+                Map.entry("~\\w+ 0 ", "look at this machine's network, proxy and trust store"),
+                Map.entry("~\\w+ 429 ", "wait a quarter of an hour and try again"),
+                Map.entry("~\\w+ [5-9].. ", "try again later; status.twilio.com and docs.x.com/status tell of failures"),
+                Map.entry("~Twilio 401 ", "TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN (or the API key and secret) do not belong together,"
                         + " copy both from console.twilio.com"),
-                Map.entry("^Twilio 404 ", "this account has no such thing; has it a Flex project, and is the SID of this account?"),
-                Map.entry("^Twilio ", "console.twilio.com, Monitor, Errors may tell more"),
-                Map.entry("^X ... 135 |^X 401 \\d+ clock ", "this machine's clock is off, switch on time synchronisation (NTP)"),
-                Map.entry("^X ... 99 ", "TWITTER_CONSUMER_KEY and TWITTER_CONSUMER_SECRET do not belong together, copy both from"
+                Map.entry("~Twilio 404 ", "this account has no such thing; has it a Flex project, and is the SID of this account?"),
+                Map.entry("~Twilio ", "console.twilio.com, Monitor, Errors may tell more"),
+                Map.entry("~X ... 135 |~X 401 \\d+ clock ", "this machine's clock is off, switch on time synchronisation (NTP)"),
+                Map.entry("~X ... 99 ", "TWITTER_CONSUMER_KEY and TWITTER_CONSUMER_SECRET do not belong together, copy both from"
                         + " developer.x.com, your app, Keys and tokens"),
-                Map.entry("^X 401 ", "TWITTER_ACCESS_KEY and TWITTER_ACCESS_SECRET are of another app, or were revoked: make new ones at"
-                        + " developer.x.com, your app, Keys and tokens"),
-                Map.entry("^X ... (64|326|416) ", "X has suspended or locked the account or the app, ask X"),
-                Map.entry("^X ... 93 |oauth1-permissions", "give the app 'Read and write and Direct message' at developer.x.com,"
+                Map.entry("~X ... (64|326|416) ", "X has suspended or locked the account or the app, ask X"),
+                Map.entry("~X ... 93 |oauth1-permissions", "give the app 'Read and write and Direct message' at developer.x.com,"
                         + " then make a new access token"),
-                Map.entry("^X 402 ", "the X account has no credits left, buy some at developer.x.com, Billing"),
-                Map.entry("^X ... (453|200) |client-not-enrolled|client-forbidden",
+                Map.entry("~X 402 ", "the X account has no credits left, buy some at developer.x.com, Billing"),
+                Map.entry("~X ... (453|200) |client-not-enrolled|client-forbidden",
                         "the X app's access level does not include this, choose a plan that does at developer.x.com"),
-                Map.entry("unsupported-authentication", "X wants an OAuth 2.0 token of the support account for this: let it authorise"
-                        + " the app with the scopes dm.read, tweet.read and users.read, and put the token into TWITTER_USER_TOKEN"),
                 Map.entry("WebhookLimitExceeded|Too many resources", "the app has all the webhooks it may have, remove one of them or take"
                         + " an app of its own for the bridge"),
                 Map.entry("SubscriptionLimitExceeded", "the app has all the subscriptions it may have, remove one of them"),
+                Map.entry("X subscription ~X 40[13] ", "X wants an OAuth 2.0 token of the support account for this: let it authorise the app"
+                        + " with the scopes dm.read, tweet.read and users.read, and put the token into TWITTER_USER_TOKEN; one that is there"
+                        + " may have expired"),
+                Map.entry("~X 401 ", "TWITTER_ACCESS_KEY and TWITTER_ACCESS_SECRET are of another app, or were revoked: make new ones at"
+                        + " developer.x.com, your app, Keys and tokens"),
                 Map.entry("Crc", "X got no right answer from {PUBLIC_URL}/fromTwitter, is it reachable from outside, and are the secrets"
                         + " those of this app?"),
                 Map.entry("UrlValidationFailed", "X takes https addresses without a port, of at most 200 characters: see PUBLIC_URL"),
                 Map.entry("", "docs.x.com may tell more"));
 
-        private String advice(Answer answer) {
+        private String advice(String what, Answer answer) {
             String clock = Math.abs(ahead(answer)) > 240 ? " clock " : " ";
-            String signs = answer.service() + " " + answer.status() + " " + answer.code() + clock
+            String signs = what + " ~" + answer.service() + " " + answer.status() + " " + answer.code() + clock
                     + answer.body().path("type").asText() + " " + answer.body().path("reason").asText() + " " + answer.sentence();
             return ADVICE.stream().filter(row -> Pattern.compile(row.getKey()).matcher(signs).find()).findFirst().orElseThrow()
                     .getValue().replace("{PUBLIC_URL}", settings.publicUrl());

@@ -18,6 +18,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
 import twitterflex.sandbox.Refusals;
+import twitterflex.sandbox.SimulatedFlex;
 import twitterflex.sandbox.SimulatedNgrok;
 import twitterflex.sandbox.SimulatedX;
 
@@ -93,6 +94,10 @@ class CheckTest {
                 fault("workspace", "correct it, or remove it", test -> test.given.put("FLEX_WORKSPACE_SID", "WS" + other)),
                 fault("workflow", "set FLEX_WORKFLOW_SID to one of", test -> test.given.put("FLEX_WORKFLOW_SID", "WW" + other)),
                 fault("task channel", "run setup", test -> test.given.put("FLEX_TASK_CHANNEL", "pigeons")),
+                fault("Twilio account", "TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN", test -> test.given.putAll(Map.of("TWILIO_AUTH_TOKEN", "wrong",
+                        "TWILIO_API_KEY", SimulatedFlex.Account.sample().apiKey(), "TWILIO_API_SECRET", SimulatedFlex.Account.sample().apiSecret()))),
+                fault("settings", "PUBLIC_URL is not right: it is no address", test -> test.given.put("PUBLIC_URL", "https://{name}.ngrok.app")),
+                fault("settings", "TWITTER_USER_TOKEN is not right", test -> test.given.put("TWITTER_USER_TOKEN", "abc…")),
                 fault("clock", "NTP", test -> test.rig.x.clock(Duration.ofMinutes(3))),
                 fault("X app", "TWITTER_CONSUMER_KEY and TWITTER_CONSUMER_SECRET", test -> test.given.put("TWITTER_CONSUMER_SECRET", "wrong")),
                 fault("X account", "are of another app", test -> test.given.put("TWITTER_ACCESS_SECRET", "wrong")),
@@ -129,6 +134,21 @@ class CheckTest {
         assertTrue(broken().get(0).startsWith("✗ Flex Flow"));
         given.put("FLEX_FLOW_SID", rig.flex.provisioning().flexFlow("off", rig.flex.provisioning().studioFlow("any", "published"), false));
         assertTrue(broken().get(0).contains("is switched off"), () -> broken().get(0));
+    }
+
+    @Test
+    void aClassicBridgeThatHasItsFlowNeedsNoWorkflow() throws Exception {
+        well(Rig.Generation.CLASSIC);
+        List.of("FLEX_WORKSPACE_SID", "FLEX_WORKFLOW_SID").forEach(given::remove);
+        rig.flex.provisioning().withoutWorkflows();
+        assertEquals(List.of(), broken());
+    }
+
+    @Test
+    void aServiceThatFailsOnceIsNotTakenForALostSubscription() throws Exception {
+        well(Rig.Generation.CLASSIC);
+        rig.x.faults().next("GET /2/account_activity/webhooks/{webhook_id}/subscriptions/all", twitterflex.sandbox.Fault.status(503));
+        assertTrue(broken().get(0).contains("try again later"), () -> broken().get(0));
     }
 
     @Test

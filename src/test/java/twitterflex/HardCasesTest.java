@@ -224,7 +224,7 @@ class HardCasesTest {
                 public void ended(String customer, String conversation) { }
 
                 @Override
-                public Optional<Bridge.Answer> moved() {
+                public Optional<Bridge.Answer> moved(String before) {
                     return Optional.empty();
                 }
             };

@@ -98,6 +98,8 @@ final class Rig implements AutoCloseable {
         all.put("FLEX_TASK_CHANNEL", account.taskChannel());
         all.put("DATA_DIR", data.toString());
         all.put("LOG_LEVEL", "ERROR");
+        // The sandbox's X posts to whatever address it is told.
+        all.put("AUTO_REGISTER", "off");
         return all;
     }
 

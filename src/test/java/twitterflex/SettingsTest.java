@@ -389,7 +389,7 @@ class SettingsTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"plain", "with space", "a#b", "#a", "a\"b", "back\\slash", "'single'", "dollar$HOME", "a=b", "`x`", "ünï"})
+    @ValueSource(strings = {"plain", "with space", "a#b", "#a", "a\"b", "back\\slash", "back\\n#slash", "'single'", "dollar$HOME", "a=b", "`x`", "ünï"})
     void aSecretOfAnyCharactersReadsBackAsItWasTyped(String secret) throws Exception {
         String text = Bridge.Settings.changed("A=1\n", "TWITTER_CONSUMER_SECRET", secret);
         assertEquals(secret, Bridge.Settings.dotEnv(text).get("TWITTER_CONSUMER_SECRET"));

@@ -370,7 +370,7 @@ class SetupTest {
             day.given.put("NGROK_API_URL", ngrok.url());
             String here = "http://127.0.0.1:" + day.port;
             String[] addresses = {"https://one.ngrok-free.app", "https://two.ngrok-free.app"};
-            day.given.put("AUTO_REGISTER", "on");
+            day.given.remove("AUTO_REGISTER");
             day.given.put("LOG_LEVEL", "INFO");
             for (String address : addresses) {
                 ngrok.tunnels(new SimulatedNgrok.Tunnel("bridge", address, "http://localhost:" + day.port));
@@ -401,5 +401,27 @@ class SetupTest {
         all.put("PUBLIC_URL", "http://127.0.0.1:9");
         all.put("NGROK_API_URL", "http://127.0.0.1:9");
         Bridge.Setup.run(all, day.dotEnv, true, line -> { });
+    }
+
+    @Test
+    void aFileThatCannotBeWrittenIsToldAndTheValueNamed() throws Exception {
+        try (Day day = new Day(Rig.Generation.CURRENT)) {
+            Files.createDirectories(day.folder.resolve(".env.new/in/the/way"));
+            assertFalse(day.setup());
+            assertTrue(day.said.stream().anyMatch(line -> line.startsWith("✗") && line.contains("add FLEX_CHAT_SERVICE=" + SimulatedFlex.Account.sample().chatService())),
+                    () -> String.join("\n", day.said));
+        }
+    }
+
+    @Test
+    void aLinkedDotEnvStaysALinkAndOnlyItsOwnerReadsIt() throws Exception {
+        try (Day day = new Day(Rig.Generation.CURRENT)) {
+            Path real = Files.writeString(Files.createDirectory(day.folder.resolve("etc")).resolve("bridge.env"), "# ours\nA=1\n");
+            Files.createSymbolicLink(day.dotEnv, real);
+            assertTrue(day.setup(), () -> String.join("\n", day.said));
+            assertTrue(Files.isSymbolicLink(day.dotEnv));
+            assertTrue(Files.readString(real).startsWith("# ours\nA=1\nFLEX_CHAT_SERVICE=IS"));
+            assertEquals(PosixFilePermissions.fromString("rw-------"), Files.getPosixFilePermissions(real));
+        }
     }
 }

@@ -81,6 +81,13 @@ public final class Chat {
         }
     }
 
+    /** As if another bridge had registered them. */
+    public void moveWebhooks(String url) {
+        synchronized (lock) {
+            webhooks.replaceAll((sid, one) -> new Webhook(sid, url, one.method(), one.filters(), one.retryCount(), one.created()));
+        }
+    }
+
     public JsonNode attributes() {
         synchronized (lock) {
             return Json.parse(attributes);

@@ -134,7 +134,7 @@ final class Stage {
                 Map.entry("TWILIO_API_URL", flex.apiUrlTemplate()), Map.entry("FLEX_API", classic ? "chat" : "conversations"),
                 Map.entry("FLEX_CHAT_SERVICE", account.chatService()), Map.entry("FLEX_FLOW_SID", account.flexFlow()),
                 Map.entry("FLEX_WORKSPACE_SID", account.workspace()), Map.entry("FLEX_WORKFLOW_SID", account.workflow()),
-                Map.entry("FLEX_TASK_CHANNEL", account.taskChannel())), died);
+                Map.entry("FLEX_TASK_CHANNEL", account.taskChannel()), Map.entry("AUTO_REGISTER", "off")), died);
         x.webhook(bridge.url() + "/fromTwitter");
     }
 
