@@ -26,6 +26,7 @@ import java.util.concurrent.*;
 import java.util.concurrent.atomic.*;
 import java.util.concurrent.locks.LockSupport;
 import java.util.function.*;
+import java.util.logging.*;
 import java.util.regex.*;
 import java.util.stream.*;
 import javax.crypto.Mac;
@@ -82,11 +83,11 @@ public final class Bridge {
     }
 
     /** The JDK's logging switches itself off in a shutdown hook, in a race with ours: this one keeps the last lines of a stop. */
-    public static final class LogsToTheEnd extends java.util.logging.LogManager {
+    public static final class LogsToTheEnd extends LogManager {
         @Override public void reset() { /* Called by nothing here but that hook. */ }
     }
 
-    private static final java.util.logging.Logger LEVELS = java.util.logging.Logger.getLogger("twitterflex");
+    private static final Logger LEVELS = Logger.getLogger("twitterflex");
 
     /** One line per event, {@code key=value}, with message ids and never a text. Suppliers, because patterns would mangle quotes. */
     private static final System.Logger LOG = System.getLogger("twitterflex");
@@ -123,7 +124,7 @@ public final class Bridge {
                 throw new Wrong(2, List.of("'" + arguments[arguments.length - 1] + "' says nothing to " + command + ": try help"));
             }
             // The commands talk to the one who typed them; a log is for a bridge that runs.
-            if (!command.equals("serve")) LEVELS.setLevel(java.util.logging.Level.OFF);
+            if (!command.equals("serve")) LEVELS.setLevel(Level.OFF);
             switch (command) {
                 case "serve" -> serve();
                 case "setup" -> System.exit(Setup.run(environment(), DOT_ENV, word.isEmpty(), out::println) ? 0 : 1);
@@ -234,6 +235,8 @@ public final class Bridge {
     }
 
     private final Settings settings;
+    private final Tempo tempo;
+    private final Client client;
     private final AtomicLong ignored = new AtomicLong();
     private final Map<String, String> encrypted = cache();
     private final Metrics metrics = new Metrics();
@@ -246,8 +249,9 @@ public final class Bridge {
     /** Takes the data folder and the port; nothing moves before {@link #start}. */
     Bridge(Settings settings, Tempo tempo) throws Wrong {
         this.settings = settings;
+        this.tempo = tempo;
         LEVELS.setLevel(settings.logLevel());
-        Stream.of(java.util.logging.Logger.getLogger("").getHandlers()).forEach(handler -> handler.setLevel(java.util.logging.Level.ALL));
+        Stream.of(Logger.getLogger("").getHandlers()).forEach(handler -> handler.setLevel(Level.ALL));
         journal = Journal.open(settings.dataDir(), settings.maxPending(), settings.maxJournalBytes());
         try {
             edge = new Edge(settings, routes());
@@ -255,13 +259,13 @@ public final class Bridge {
             journal.close();
             throw taken;
         }
-        Client client = new Client(tempo.call(), metrics);
+        client = new Client(tempo.call(), metrics);
         Choices choices = new Choices(settings.twitterApi().equals("2"));
         Twilio twilio = new Twilio(client, settings, choices);
         flex = settings.flexApi().equals("chat") ? new FlexChat(twilio, settings, cache())
                 : new FlexConversations(twilio, settings, journal.bridge(), tempo, cache());
         relay = new Relay(journal, flex, new X(client, settings, choices, journal::knows), tempo, metrics);
-        watch = new Watch(client, tempo);
+        watch = new Watch();
     }
 
     void start() {
@@ -408,13 +412,13 @@ public final class Bridge {
      * client secret in a header of its own (X API, webhooks quickstart).
      */
     private Handler signedByX(Handler next) {
-        return request -> {
-            boolean genuine = Stream.of("x-twitter-webhooks-signature", "x-twitter-webhooks-signature-oauth2").anyMatch(header -> {
-                String secret = header.endsWith("oauth2") ? settings.clientSecret() : settings.consumerSecret();
-                return !secret.isEmpty() && Signatures.same(Signatures.x(secret, request.body()), request.header(header));
-            });
-            return genuine ? next.answer(request) : refused("X", request);
-        };
+        return request -> signedWith(settings.consumerSecret(), request, "x-twitter-webhooks-signature")
+                || signedWith(settings.clientSecret(), request, "x-twitter-webhooks-signature-oauth2")
+                ? next.answer(request) : refused("X", request);
+    }
+
+    private static boolean signedWith(String secret, Request request, String header) {
+        return !secret.isEmpty() && Signatures.same(Signatures.x(secret, request.body()), request.header(header));
     }
 
     /** Lets in what Twilio signed: its public URL as Twilio knows it, never the one of the socket, plus the form. */
@@ -569,9 +573,8 @@ public final class Bridge {
             if (!revoked.isMissingNode()) {
                 warnings.add("account " + revoked.asText() + " has revoked the app's access: X sends no more events for it");
             }
-            Optional<String> encrypted = kind.startsWith("chat.")
-                    ? Optional.ofNullable(payload.findValue("sender_id")).map(JsonNode::asText)
-                    .or(() -> Optional.of("unknown")) : Optional.empty();
+            String writer = payload.findPath("sender_id").asText("unknown");
+            Optional<String> encrypted = kind.startsWith("chat.") ? Optional.of(writer) : Optional.empty();
             JsonNode events = payload.path("direct_message_events");
             int ignored = events.isArray() && !events.isEmpty() ? 0 : 1;
             for (JsonNode event : events) {
@@ -854,9 +857,8 @@ public final class Bridge {
             } else if (outcome instanceof Outcome.Refused refused) {
                 LOG.log(ERROR, () -> "refused" + what + ": " + refused.reason());
                 String known = attempt.unknownSince == null ? "Not delivered" : "It is not known whether this was delivered";
-                journal.failed(message.id(), refused.reason(),
-                        remark(attempt, known + (message.direction() == Direction.TO_X ? " to the customer: "
-                        : ", a message of the customer: ") + refused.reason()));
+                String whose = message.direction() == Direction.TO_X ? " to the customer: " : ", a message of the customer: ";
+                journal.failed(message.id(), refused.reason(), remark(attempt, known + whose + refused.reason()));
                 next(lane);
             } else if (outcome instanceof Outcome.Delivered delivered) {
                 LOG.log(INFO, () -> "delivered" + what + " as=" + delivered.id() + " ms="
@@ -879,11 +881,8 @@ public final class Bridge {
         private synchronized void next(Lane lane) {
             lane.side.works(lane);
             lane.waiting.remove();
-            if (lane.waiting.isEmpty()) {
-                lanes.remove(lane.key);
-            } else {
-                lane.side.ready(lane);
-            }
+            if (lane.waiting.isEmpty()) lanes.remove(lane.key);
+            else lane.side.ready(lane);
         }
 
         /** Once per conversation, thanks to the note's id: the journal keeps no message twice. */
@@ -1063,15 +1062,14 @@ public final class Bridge {
         private Opening open(Message message) {
             AtomicInteger free = new AtomicInteger();
             List<JsonNode> open = new ArrayList<>();
-            Answer listed = twilio.pages("conversations", service() + "/ParticipantConversations?Identity="
-                    + identity(message.customer()), "conversations",
-                    (page, known) -> {
-                        if (!known.path("conversation_state").asText().equals("closed")) return !open.add(known);
-                        Matcher name = NAME.matcher(known.path("conversation_unique_name").asText());
-                        // Not their number: some may have been deleted.
-                        if (name.matches()) free.accumulateAndGet(Integer.parseInt(name.group(2)) + 1, Math::max);
-                        return true;
-                    });
+            String his = service() + "/ParticipantConversations?Identity=" + identity(message.customer());
+            Answer listed = twilio.pages("conversations", his, "conversations", (page, known) -> {
+                if (!known.path("conversation_state").asText().equals("closed")) return !open.add(known);
+                Matcher name = NAME.matcher(known.path("conversation_unique_name").asText());
+                // Not their number: some may have been deleted.
+                if (name.matches()) free.accumulateAndGet(Integer.parseInt(name.group(2)) + 1, Math::max);
+                return true;
+            });
             if (!listed.ok()) return Opening.failed(listed);
             if (!open.isEmpty()) return complete(listed, open.get(0), message, false);
             // Names of closed conversations stay taken; one that was joined by nobody yet shows only here.
@@ -1129,8 +1127,11 @@ public final class Bridge {
                 Optional<Opening> trouble = findTask(sid, attributes);
                 if (trouble.isPresent()) return trouble.get();
             }
-            boolean done = attributes.has("interaction");
-            if (!fresh && !done) {
+            if (attributes.has("interaction")) {
+                Answer hooked = hook(sid, message.customer(), false);
+                return hooked.ok() ? new Opening(sid, false, null) : Opening.failed(hooked);
+            }
+            if (!fresh) {
                 boolean mine = attributes.path("bridge").asText().equals(bridge);
                 // A task that was asked for just before a crash may not be listed yet, and what another bridge does may take its time.
                 if (age.compareTo(mine ? settle() : tempo.claim()) < 0) {
@@ -1142,14 +1143,10 @@ public final class Bridge {
                     return claimed.ok() ? Opening.later("it was left half opened and is taken over", settle()) : Opening.failed(claimed);
                 }
             }
-            if (!done) {
-                Answer joined = twilio.post("conversations", path(sid) + "/Participants",
-                        Form.of("Identity", identity(message.customer())));
-                if (!joined.ok() && joined.code() != ALREADY_IN) return Opening.failed(joined);
-            }
+            Answer joined = twilio.post("conversations", path(sid) + "/Participants", Form.of("Identity", identity(message.customer())));
+            if (!joined.ok() && joined.code() != ALREADY_IN) return Opening.failed(joined);
             Answer hooked = hook(sid, message.customer(), fresh);
             if (!hooked.ok()) return Opening.failed(hooked);
-            if (done) return new Opening(sid, false, null);
             if (late(seen, age)) return Opening.later("opening it took too long", Duration.ZERO);
             Answer asked = twilio.post("flex-api", "/v1/Interactions",
                     Form.of("Channel", channel(sid).toString(), "Routing", routing(message).toString()));
@@ -1870,12 +1867,11 @@ public final class Bridge {
                 String token, String tokenSecret, String nonce, String timestamp) {
             Form protocol = Form.of("oauth_consumer_key", consumerKey, "oauth_nonce", nonce, "oauth_signature_method", "HMAC-SHA1",
                     "oauth_timestamp", timestamp, "oauth_token", token, "oauth_version", "1.0");
-            String base = oauthBase(method, url, parameters.and(protocol));
             String key = Form.escape(consumerSecret) + "&" + Form.escape(tokenSecret);
-            String signature = hmac("HmacSHA1", key, base.getBytes(UTF_8));
+            String signature = hmac("HmacSHA1", key, oauthBase(method, url, parameters.and(protocol)).getBytes(UTF_8));
             return protocol.and(Form.of("oauth_signature", signature)).fields().stream()
                     .map(field -> field.getKey() + "=\"" + Form.escape(field.getValue()) + "\"").sorted()
-                            .collect(Collectors.joining(", ", "OAuth ", ""));
+                    .collect(Collectors.joining(", ", "OAuth ", ""));
         }
 
         /** What OAuth 1.0a signs: method, URL and all parameters, sorted by encoded name, then value. */
@@ -1920,9 +1916,8 @@ public final class Bridge {
         static Form decode(String encoded) {
             try {
                 return new Form(Stream.of(encoded.split("&")).filter(field -> !field.isEmpty()).map(field -> field.split("=", 2))
-                        .map(halves -> Map.entry(URLDecoder.decode(halves[0], UTF_8), halves.length < 2 ? ""
-                                : URLDecoder.decode(halves[1], UTF_8)))
-                        .toList());
+                        .map(halves -> Map.entry(URLDecoder.decode(halves[0], UTF_8),
+                                halves.length < 2 ? "" : URLDecoder.decode(halves[1], UTF_8))).toList());
             } catch (IllegalArgumentException broken) {
                 throw new IllegalArgumentException("the form or query has a broken percent-encoding", broken);
             }
@@ -1932,12 +1927,10 @@ public final class Bridge {
             return fields.stream().map(field -> escape(field.getKey()) + "=" + escape(field.getValue())).collect(Collectors.joining("&"));
         }
 
-        Optional<String> first(String name) {
-            return fields.stream().filter(field -> field.getKey().equals(name)).map(Map.Entry::getValue).findFirst();
-        }
-
         /** A field's first value, or nothing. */
-        String get(String name) { return first(name).orElse(""); }
+        String get(String name) {
+            return fields.stream().filter(field -> field.getKey().equals(name)).map(Map.Entry::getValue).findFirst().orElse("");
+        }
 
         /** Percent-encoding as RFC 3986 has it and OAuth needs it: the JDK's encoder differs in three places. */
         static String escape(String text) {
@@ -2087,13 +2080,11 @@ public final class Bridge {
         /** The service's own code and words, in one line. */
         String sentence() {
             if (status == 0) return where + ": " + trouble;
-            String words = Stream.of("/message", "/errors/0/message", "/detail", "/title", "/error").map(body::at)
-                    .map(node -> node.asText(""))
+            String words = Stream.of("/message", "/errors/0/message", "/detail", "/title", "/error").map(path -> body.at(path).asText(""))
                     .filter(text -> !text.isEmpty()).findFirst().orElse("no reason given");
-            String code = code() == 0 ? "" : ", code " + code();
-            return words.substring(0, Math.min(words.length(), 200))
-                    .replaceAll("[\\s\\p{Cntrl}]+", " ") + " (" + where.substring(where.indexOf(' ') + 1)
-                            .replaceAll("/.*", "") + " answered " + status + code + ")";
+            String brief = words.substring(0, Math.min(words.length(), 200)).replaceAll("[\\s\\p{Cntrl}]+", " ");
+            String host = where.substring(where.indexOf(' ') + 1).replaceAll("/.*", "");
+            return brief + " (" + host + " answered " + status + (code() == 0 ? "" : ", code " + code()) + ")";
         }
 
         /** {@code Retry-After}, in seconds or as a date (RFC 9110, 10.2.3), or what X says instead. */
@@ -2282,11 +2273,8 @@ public final class Bridge {
 
         private CompletableFuture<Boolean> submit(boolean settles, List<Message> messages, ObjectNode... lines) {
             Entry entry = new Entry(messages, List.of(lines), settles, new CompletableFuture<>());
-            if (open) {
-                queue.add(entry);
-            } else {
-                entry.done().complete(false);
-            }
+            if (open) queue.add(entry);
+            else entry.done().complete(false);
             return entry.done();
         }
 
@@ -2296,12 +2284,14 @@ public final class Bridge {
             return new Counts(received, delivered, duplicates, counted(refused.values()), pending.size(), oldest);
         }
 
-        Optional<String> trouble() { return trouble.isEmpty() && writer.isAlive() ? Optional.empty()
-                : Optional.of("the journal cannot be written"); }
+        Optional<String> trouble() {
+            return trouble.isEmpty() && writer.isAlive() ? Optional.empty() : Optional.of("the journal cannot be written");
+        }
 
         /** The bridge's own notes are carried like messages, but nobody sent them. */
-        private static long counted(Collection<Kept> all) { return all.stream()
-                .filter(kept -> kept.message().direction() != Direction.NOTE).count(); }
+        private static long counted(Collection<Kept> all) {
+            return all.stream().filter(kept -> kept.message().direction() != Direction.NOTE).count();
+        }
 
         /** The writer: all that has come in since the last sync shares the next one. */
         private void write() {
@@ -2314,8 +2304,8 @@ public final class Bridge {
                     askedBack().ifPresent(batch::add);
                     write(batch);
                     batch.clear();
-                    boolean pays = size > rewriteAt && settledSince > pending.size() || size > maxBytes
-                            && settledSince > pending.size() / 10
+                    boolean pays = size > rewriteAt && settledSince > pending.size()
+                            || size > maxBytes && settledSince > pending.size() / 10
                             || rewritten.isBefore(Instant.now().minusSeconds(3600));
                     if (settledSince > 0 && pays) tidy();
                 } catch (InterruptedException never) {
@@ -2581,15 +2571,16 @@ public final class Bridge {
 
     /** Every setting by its name, checked. */
     record Settings(Map<String, String> values) {
-        /** @param shape what a value must match; @param advice what it is and where it comes from */
-        private record Key(String name, List<String> aliases, String fallback, String shape, String advice) { }
-
-        private static Key key(String names, String fallback, String shape, String advice) {
-            List<String> all = List.of(names.split(" "));
-            return new Key(all.get(0), all.subList(1, all.size()), fallback, shape, advice);
+        /** @param names the first is ours, all are understood; @param shape of a value; @param advice what it is and where from */
+        private record Key(List<String> names, String fallback, String shape, String advice) {
+            String name() { return names.get(0); }
         }
 
-        private static final String ANY = "[!-~]+";
+        private static Key key(String names, String fallback, String shape, String advice) {
+            return new Key(List.of(names.split(" ")), fallback, shape, advice);
+        }
+
+        private static final String ANY = "[!-~]+", HEX = "[0-9a-fA-F]{32}";
         /** Only the user can know it; or setup finds it out. */
         private static final String REQUIRED = null, LEARNT = "";
         private static final String URL = "https://[^/?#@\\s]+(/[^?#\\s]*)?|"
@@ -2610,22 +2601,22 @@ public final class Bridge {
                 key("TWITTER_API", "2", "2|1\\.1", "2 or 1.1: which Direct Message API sends"),
                 key("TWITTER_API_URL", "https://api.x.com", URL, "base of the X API"),
                 key("TWITTER_CO_HANDLE", "", ".*", "accepted, not needed: our own account is known by its id"),
-                key("TWILIO_ACCOUNT_SID", REQUIRED, "AC[0-9a-fA-F]{32}",
+                key("TWILIO_ACCOUNT_SID", REQUIRED, "AC" + HEX,
                         "the Twilio account's SID, AC and 32 hex digits: console.twilio.com, Account info"),
                 key("TWILIO_AUTH_TOKEN", REQUIRED, ANY,
                         "the Twilio account's auth token, beside the SID; it also checks webhook signatures"),
-                key("TWILIO_API_KEY", "", "SK[0-9a-fA-F]{32}", "an API key's SID, used for REST calls instead of the auth token"),
+                key("TWILIO_API_KEY", "", "SK" + HEX, "an API key's SID, used for REST calls instead of the auth token"),
                 key("TWILIO_API_SECRET", "", ANY, "the API key's secret"),
                 key("TWILIO_API_URL", "https://{product}.twilio.com",
                         "(https://|http://(127\\.[0-9.]+|localhost)[:/])\\S*\\{product}\\S*",
                                 "template of Twilio's addresses, with {product} in it"),
                 key("FLEX_API", "conversations", "conversations|chat",
                         "conversations (Flex Conversations and Interactions) or chat (Programmable Chat and Flex Flows)"),
-                key("FLEX_CHAT_SERVICE", LEARNT, "IS[0-9a-fA-F]{32}", "the Flex chat service's SID, IS and 32 hex digits"),
-                key("FLEX_FLOW_SID", LEARNT, "FO[0-9a-fA-F]{32}", "the Flex Flow's SID, FO and 32 hex digits (FLEX_API=chat)"),
-                key("FLEX_WORKSPACE_SID", LEARNT, "WS[0-9a-fA-F]{32}",
+                key("FLEX_CHAT_SERVICE", LEARNT, "IS" + HEX, "the Flex chat service's SID, IS and 32 hex digits"),
+                key("FLEX_FLOW_SID", LEARNT, "FO" + HEX, "the Flex Flow's SID, FO and 32 hex digits (FLEX_API=chat)"),
+                key("FLEX_WORKSPACE_SID", LEARNT, "WS" + HEX,
                         "the TaskRouter workspace's SID, WS and 32 hex digits (FLEX_API=conversations)"),
-                key("FLEX_WORKFLOW_SID", LEARNT, "WW[0-9a-fA-F]{32}",
+                key("FLEX_WORKFLOW_SID", LEARNT, "WW" + HEX,
                         "the TaskRouter workflow's SID, WW and 32 hex digits (FLEX_API=conversations)"),
                 key("FLEX_TASK_CHANNEL", "chat", ANY, "the TaskRouter task channel's unique name"),
                 key("AUTO_REGISTER", "", "on|off",
@@ -2640,9 +2631,8 @@ public final class Bridge {
         static Map<String, String> canonical(Map<String, String> environment) {
             Map<String, String> values = new HashMap<>();
             for (Key key : KEYS) {
-                Stream.concat(Stream.of(key.name()), key.aliases().stream()).map(environment::get)
-                        .filter(value -> value != null && !value.isBlank()).findFirst()
-                                .ifPresent(value -> values.put(key.name(), value.strip()));
+                key.names().stream().map(environment::get).filter(value -> value != null && !value.isBlank()).findFirst()
+                        .ifPresent(value -> values.put(key.name(), value.strip()));
             }
             return values;
         }
@@ -2726,7 +2716,7 @@ public final class Bridge {
                             .collect(Collectors.joining());
         }
 
-        private String get(String name) { return values.get(name); }
+        private String get(String name) { return Objects.requireNonNull(values.get(name), name); }
         int port() { return Integer.parseInt(get("PORT")); }
         String host() { return get("HOST"); }
         boolean autoRegister() { return get("AUTO_REGISTER").equals("on"); }
@@ -2766,10 +2756,7 @@ public final class Bridge {
         int maxPending() { return Integer.parseInt(get("MAX_PENDING")); }
         long maxJournalBytes() { return Long.parseLong(get("MAX_JOURNAL_MIB")) << 20; }
 
-        java.util.logging.Level logLevel() {
-            return Map.of("DEBUG", java.util.logging.Level.FINE, "INFO", java.util.logging.Level.INFO,
-                    "WARNING", java.util.logging.Level.WARNING, "ERROR", java.util.logging.Level.SEVERE).get(get("LOG_LEVEL"));
-        }
+        Level logLevel() { return Level.parse(get("LOG_LEVEL").replace("DEBUG", "FINE").replace("ERROR", "SEVERE")); }
 
         /** What was understood, without the secrets. */
         @Override public String toString() {
@@ -2834,12 +2821,11 @@ public final class Bridge {
         static String changed(String text, String name, String value) {
             String plain = value.matches("[A-Za-z0-9_./:@%+=,~{}-]*") ? value
                     : '"' + value.replace("\\", "\\\\").replace("\"", "\\\"") + '"';
-            List<String> names = Stream.concat(Stream.of(name), key(name).aliases().stream()).toList();
             String[] lines = text.split("(?<=\n)");
             for (int i = lines.length - 1; i >= 0; i--) {
                 String line = lines[i].replace("\uFEFF", "").strip();
                 Matcher parts = LINE.matcher(line);
-                if (parts.matches() && names.contains(parts.group(1))) {
+                if (parts.matches() && key(name).names().contains(parts.group(1))) {
                     int quoted = parts.group(4) == null ? 1 : 0;
                     int group = parts.group(4) != null ? 4 : parts.group(3) != null ? 3 : 2;
                     String rest = line.substring(parts.end(group) + quoted);
@@ -2888,19 +2874,11 @@ public final class Bridge {
 
     /** Looks at X's webhook from time to time while the bridge serves, and tells open conversations a new address. It delays no message. */
     final class Watch {
-        private final Client client;
-        private final Tempo tempo;
         private final ScheduledExecutorService clock = new ScheduledThreadPoolExecutor(1, threads("watch"),
                 new ThreadPoolExecutor.DiscardPolicy());
         private final AtomicBoolean sent = new AtomicBoolean();
-        private Duration pause;
+        private Duration pause = tempo.longestPause();
         private volatile List<String> troubles = List.of();
-
-        Watch(Client client, Tempo tempo) {
-            this.client = client;
-            this.tempo = tempo;
-            pause = tempo.longestPause();
-        }
 
         /** The first look is at once where the bridge registers itself; else there is no hurry. */
         void start() {
@@ -3030,8 +3008,7 @@ public final class Bridge {
         private void listening(Consumer<Step> report) {
             Edge edge = null;
             try {
-                Settings reached = Ngrok.address(settings, Duration.ofSeconds(30));
-                settings.values().putAll(reached.values());
+                settings.values().putAll(Ngrok.address(settings, Duration.ofSeconds(30)).values());
                 edge = new Edge(settings, Map.of("GET /fromTwitter", request -> challenge(settings, request)));
                 edge.start();
             } catch (Wrong wrong) {
@@ -3206,9 +3183,9 @@ public final class Bridge {
             if (listed.isEmpty()) return Optional.empty();
             Optional<String> known = listed.get().stream().filter(one -> one.path("unique_name").asText().equals(name)).findFirst()
                     .map(one -> one.path("sid").asText());
-            Optional<String> there = known.or(() -> make("task channel", Change.CREATE, State.CREATED, name + (settings.taskChannel()
-                    .isEmpty() ? ", written to .env as FLEX_TASK_CHANNEL" : ""),
-                    atTwilio("taskrouter", path, Form.of("FriendlyName", name, "UniqueName", name))));
+            String words = name + (settings.taskChannel().isEmpty() ? ", written to .env as FLEX_TASK_CHANNEL" : "");
+            Optional<String> there = known.or(() -> make("task channel", Change.CREATE, State.CREATED, words,
+                    toTwilio("taskrouter", path, Form.of("FriendlyName", name, "UniqueName", name))));
             if (there.isPresent() && settings.taskChannel().isEmpty()) learn("FLEX_TASK_CHANNEL", name);
             if (known.isPresent()) say("task channel", State.FOUND, name);
             return there;
@@ -3258,7 +3235,7 @@ public final class Bridge {
             Optional<String> known = listed.get().stream().filter(one -> one.path("friendly_name").asText().equals(FLOW) && fit.test(one))
                     .findFirst().map(one -> one.path("sid").asText());
             known.ifPresent(sid -> say(what, State.FOUND, FLOW + " (" + sid + ")"));
-            return known.or(() -> make(what, Change.CREATE, State.CREATED, FLOW, atTwilio(product, path, form)));
+            return known.or(() -> make(what, Change.CREATE, State.CREATED, FLOW, toTwilio(product, path, form)));
         }
 
         /** All of a list; empty if it could not be had, which is told. */
@@ -3315,7 +3292,7 @@ public final class Bridge {
             String id = webhook.path("id").asText();
             if (!webhook.path("valid").asBoolean()) {
                 return make("X webhook", Change.REVALIDATE, State.CHANGED, "X had switched it off, and sends again",
-                        atX("PUT", "/2/webhooks/" + id, "")).map(done -> id);
+                        toX("PUT", "/2/webhooks/" + id, "")).map(done -> id);
             }
             say("X webhook", State.FOUND, webhook.path("url").asText());
             return Optional.of(id);
@@ -3330,7 +3307,7 @@ public final class Bridge {
                 say("X webhook", State.MISSING, "X takes https addresses without a port, of at most 200 characters: see PUBLIC_URL");
                 return Optional.empty();
             }
-            Call call = atX("POST", "/2/webhooks", object().put("url", url).toString());
+            Call call = toX("POST", "/2/webhooks", object().put("url", url).toString());
             String from = old.isEmpty() ? "" : ", no longer " + old.get(0).path("url").asText();
             if (rehearsal == null && allowed.contains(change) && !old.isEmpty()) {
                 Answer first = send(call);
@@ -3350,28 +3327,26 @@ public final class Bridge {
         private boolean mayMove(JsonNode old) { return allowed.contains(move(old.path("url").asText())); }
 
         private boolean remove(JsonNode webhook) {
-            return make("old X webhook", move(webhook.path("url").asText()), State.CHANGED, webhook.path("url").asText() + " is removed",
-                    atX("DELETE", "/2/webhooks/" + webhook.path("id").asText(), "")).isPresent();
+            String url = webhook.path("url").asText();
+            return make("old X webhook", move(url), State.CHANGED, url + " is removed",
+                    toX("DELETE", "/2/webhooks/" + webhook.path("id").asText(), "")).isPresent();
         }
 
         private void subscribe(String webhook, String user, JsonNode webhooks) {
             if (settings.twitterApi().equals("1.1")) {
-                String path = "/2/account_activity/webhooks/" + webhook + "/subscriptions/all";
+                String path = "/2/account_activity/webhooks/" + webhook + "/subscriptions/all", what = "all of the account's activity";
                 Answer known = rehearsal != null && webhook.isEmpty() ? Answer.none("", "", "", false)
                         : client.call(X.SERVICE, X.signed(settings, "GET", path, Form.of()).GET());
                 if (!known.ok() && known.status() != 404 && known.status() != 400 && rehearsal == null && !good("X subscription", known)) return;
-                if (known.body().at("/data/subscribed").asBoolean()) {
-                    say("X subscription", State.FOUND, "all of the account's activity");
-                } else {
-                    make("X subscription", Change.CREATE, State.CREATED, "all of the account's activity",
-                            new Call(X.SERVICE, X.signed(settings, "POST", path, Form.of()), "POST", "{}"));
-                }
+                if (known.body().at("/data/subscribed").asBoolean()) say("X subscription", State.FOUND, what);
+                else make("X subscription", Change.CREATE, State.CREATED, what,
+                        new Call(X.SERVICE, X.signed(settings, "POST", path, Form.of()), "POST", "{}"));
                 return;
             }
             List<JsonNode> all = new ArrayList<>();
             for (String cursor = ""; cursor != null;) {
-                Answer page = client.call(X.SERVICE, app("/2/activity/subscriptions" + (cursor.isEmpty() ? "" : "?pagination_token="
-                        + Form.escape(cursor))).GET());
+                String query = cursor.isEmpty() ? "" : "?pagination_token=" + Form.escape(cursor);
+                Answer page = client.call(X.SERVICE, app("/2/activity/subscriptions" + query).GET());
                 if (!good("X subscription", page)) return;
                 page.body().path("data").valueStream().forEach(all::add);
                 cursor = page.body().at("/meta/next_token").asText(null);
@@ -3397,7 +3372,7 @@ public final class Bridge {
                             .map(one -> one.path("url").asText()).findFirst().orElse("");
                     make("X subscription", from.isEmpty() ? Change.CREATE : move(from), State.CHANGED, event + " comes to this address"
                             + (from.isEmpty() ? "" : ", no longer to " + from),
-                            atX("PUT", "/2/activity/subscriptions/" + id, body.toString()));
+                            toX("PUT", "/2/activity/subscriptions/" + id, body.toString()));
                 }
             }
         }
@@ -3447,9 +3422,9 @@ public final class Bridge {
 
         /** A call that changes something. @param body JSON, a form or nothing */
         private record Call(String service, HttpRequest.Builder request, String method, String body) { }
-        private Call atX(String method, String path, String body) { return new Call(X.SERVICE, app(path), method, body); }
+        private Call toX(String method, String path, String body) { return new Call(X.SERVICE, app(path), method, body); }
 
-        private Call atTwilio(String product, String path, Form form) {
+        private Call toTwilio(String product, String path, Form form) {
             return new Call(Twilio.SERVICE, twilio.request(product, path), "POST", form.encode());
         }
 
@@ -3528,7 +3503,8 @@ public final class Bridge {
                 Map.entry("", "docs.x.com may tell more"));
 
         private String advice(String what, Answer answer) {
-            String signs = what + " ~" + answer.service() + " " + answer.status() + " " + answer.code() + (Math.abs(ahead(answer)) > 240 ? " clock " : " ")
+            String clock = Math.abs(ahead(answer)) > 240 ? " clock " : " ";
+            String signs = what + " ~" + answer.service() + " " + answer.status() + " " + answer.code() + clock
                     + answer.body().path("type").asText() + " " + answer.body().path("reason").asText() + " " + answer.sentence();
             return ADVICE.stream().filter(row -> Pattern.compile(row.getKey()).matcher(signs).find()).findFirst().orElseThrow()
                     .getValue().replace("{PUBLIC_URL}", settings.publicUrl());
