@@ -2620,7 +2620,7 @@ public final class Bridge {
                         "the TaskRouter workflow's SID, WW and 32 hex digits (FLEX_API=conversations)"),
                 key("FLEX_TASK_CHANNEL", "chat", ANY, "the TaskRouter task channel's unique name"),
                 key("AUTO_REGISTER", "", "on|off",
-                        "on: the bridge itself keeps its webhook registered at X; the default where ngrok tells the address, else off"),
+                        "on: the bridge itself keeps its webhook registered at X, the default with ngrok's address; off: it minds nothing that X lacks"),
                 key("NGROK_API_URL", "http://127.0.0.1:4040", "https?://\\S+", "the local ngrok agent"),
                 key("DATA_DIR", "data", ".+", "folder of the journal; one bridge each"),
                 key("MAX_PENDING", "100000", "[1-9][0-9]{0,8}", "undelivered messages beyond which new ones are refused with 503"),

@@ -158,6 +158,8 @@ class FailuresAreRetriedTest {
             Instant next = back.minusSeconds(3).plusMillis(500L * (round + 1));
             until("the next round after " + written, () -> Instant.now().isAfter(next));
         }
+        rig.x.awaitDelivered(Duration.ofSeconds(30));
+        rig.flex.awaitDelivered(Duration.ofSeconds(30));
         assertEquals(customers * texts.size() * 2, health().path("pending").asInt(), "nothing got through, everything waits");
         // Twice an hour's longest pauses, because chance halves them: no lane hammers.
         int tries = 2 * 60 * customers;
