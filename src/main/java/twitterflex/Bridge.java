@@ -142,7 +142,8 @@ public final class Bridge {
             System.exit(1);
         } catch (RuntimeException bug) {
             // Not its message, in which a secret may stand.
-            System.err.println(command + " failed: a bug of the bridge (" + bug.getClass().getSimpleName() + " at " + bug.getStackTrace()[0] + ")");
+            System.err.println(command + " failed: a bug of the bridge (" + bug.getClass().getSimpleName()
+                    + " at " + bug.getStackTrace()[0] + ")");
             System.exit(1);
         }
     }
@@ -2670,7 +2671,8 @@ public final class Bridge {
             }
             for (String name : List.of("PUBLIC_URL", "TWITTER_API_URL", "NGROK_API_URL")) {
                 String url = get(name);
-                if (!url.isEmpty() && url.matches(key(name).shape()) && !usable(url)) problems.add(name + " is not right: it is no address");
+                boolean shaped = !url.isEmpty() && url.matches(key(name).shape());
+                if (shaped && !usable(url)) problems.add(name + " is not right: it is no address");
             }
             try {
                 new URI(twilioApiUrl().replace("{product}", "chat"));
@@ -2852,7 +2854,9 @@ public final class Bridge {
             if (!settings.publicUrl().isEmpty()) return settings;
             Client client = new Client(Duration.ofSeconds(2), new Metrics());
             URI tunnels = URI.create(settings.get("NGROK_API_URL").replaceAll("/+$", "") + "/api/tunnels");
-            if (settings.port() == 0) throw new Wrong(2, List.of("PUBLIC_URL is not set, and no tunnel can lead to PORT=0: set one of them"));
+            if (settings.port() == 0) {
+                throw new Wrong(2, List.of("PUBLIC_URL is not set, and no tunnel can lead to PORT=0: set one of them"));
+            }
             if (patience.toSeconds() > 5) LOG.log(INFO, () -> "PUBLIC_URL is not set: asking the ngrok agent at " + tunnels.getAuthority());
             long end = System.nanoTime() + patience.toNanos();
             while (true) {
@@ -3044,8 +3048,8 @@ public final class Bridge {
                 try {
                     Settings.write(dotEnv, name, value);
                 } catch (IOException readOnly) {
-                    throw new Wrong(1, List.of(".env cannot be written (" + reason(readOnly) + "): make this folder writable, or set " + name
-                            + " in the environment"));
+                    throw new Wrong(1, List.of(".env cannot be written (" + reason(readOnly) + "): make this folder writable, or set "
+                            + name + " in the environment"));
                 }
             }
         }
@@ -3128,8 +3132,10 @@ public final class Bridge {
             if (!good("Twilio account", atTwilio)) return;
             JsonNode flex = atTwilio.body();
             // An API key says nothing of the token that checks webhooks.
-            Answer account = settings.apiKey().isEmpty() ? atTwilio : client.call(Twilio.SERVICE, twilio.request("api", "/2010-04-01/Accounts/"
-                    + settings.accountSid() + ".json").setHeader("Authorization", Signatures.basic(settings.accountSid(), settings.authToken())));
+            String basic = Signatures.basic(settings.accountSid(), settings.authToken());
+            String path = "/2010-04-01/Accounts/" + settings.accountSid() + ".json";
+            Answer account = settings.apiKey().isEmpty() ? atTwilio
+                    : client.call(Twilio.SERVICE, twilio.request("api", path).setHeader("Authorization", basic));
             if (!good("Twilio account", account)) return;
             say("Twilio account", flex.path("account_sid").asText(settings.accountSid()).equals(settings.accountSid()),
                     "Flex answers for " + settings.accountSid(), "the API key is one of another account than TWILIO_ACCOUNT_SID");
@@ -3282,8 +3288,8 @@ public final class Bridge {
             State state = !answer.ok() ? State.UNKNOWN : answer.body().toString().equals(expected) ? State.FOUND : State.MISSING;
             say("public address", state, state == State.FOUND ? url : state == State.MISSING
                     ? "what answers at " + url + " signs with other secrets than these: start the bridge with this .env"
-                    : "the bridge does not answer at " + url + " (" + (answer.status() == 0 ? answer.trouble() : "status " + answer.status())
-                    + "): start it, and the tunnel or proxy that leads to port " + settings.port());
+                    : "the bridge does not answer at " + url + " (" + (answer.status() == 0 ? answer.trouble()
+                    : "status " + answer.status()) + "): start it, and the tunnel or proxy that leads to port " + settings.port());
             return state;
         }
 
@@ -3337,7 +3343,8 @@ public final class Bridge {
                 String path = "/2/account_activity/webhooks/" + webhook + "/subscriptions/all", what = "all of the account's activity";
                 Answer known = rehearsal != null && webhook.isEmpty() ? Answer.none("", "", "", false)
                         : client.call(X.SERVICE, X.signed(settings, "GET", path, Form.of()).GET());
-                if (!known.ok() && known.status() != 404 && known.status() != 400 && rehearsal == null && !good("X subscription", known)) return;
+                boolean told = known.ok() || known.status() == 404 || known.status() == 400 || rehearsal != null;
+                if (!told && !good("X subscription", known)) return;
                 if (known.body().at("/data/subscribed").asBoolean()) say("X subscription", State.FOUND, what);
                 else make("X subscription", Change.CREATE, State.CREATED, what,
                         new Call(X.SERVICE, X.signed(settings, "POST", path, Form.of()), "POST", "{}"));
@@ -3353,8 +3360,8 @@ public final class Bridge {
             }
             for (String event : List.of("dm.received", "oauth.revoke")) {
                 Optional<JsonNode> known = all.stream().filter(one -> one.path("event_type").asText().equals(event)
-                        && (one.at("/filter/user_id").asText().equals(user) || event.equals("oauth.revoke") && one.path("filter").isEmpty()))
-                        .findFirst();
+                        && (one.at("/filter/user_id").asText().equals(user)
+                        || event.equals("oauth.revoke") && one.path("filter").isEmpty())).findFirst();
                 ObjectNode body = object().put("webhook_id", webhook);
                 if (known.isEmpty()) {
                     body.put("event_type", event).put("tag", "twitter-flex-bridge").putObject("filter").put("user_id", user);
@@ -3368,7 +3375,8 @@ public final class Bridge {
                     say("X subscription", State.FOUND, event);
                 } else {
                     String id = known.get().path("subscription_id").asText(known.get().path("id").asText());
-                    String from = webhooks.valueStream().filter(one -> one.path("id").asText().equals(known.get().path("webhook_id").asText()))
+                    String other = known.get().path("webhook_id").asText();
+                    String from = webhooks.valueStream().filter(one -> one.path("id").asText().equals(other))
                             .map(one -> one.path("url").asText()).findFirst().orElse("");
                     make("X subscription", from.isEmpty() ? Change.CREATE : move(from), State.CHANGED, event + " comes to this address"
                             + (from.isEmpty() ? "" : ", no longer to " + from),
@@ -3451,7 +3459,8 @@ public final class Bridge {
             boolean same = answer.sentence().contains("DuplicateSubscriptionFailed");
             if (!same && !good(what, answer)) return Optional.empty();
             if (!answer.body().at("/data/valid").asBoolean(true)) {
-                say(what, State.MISSING, "X got no right answer from " + settings.publicUrl() + "/fromTwitter: is it reachable from outside?");
+                say(what, State.MISSING, "X got no right answer from " + settings.publicUrl() + "/fromTwitter: is it reachable from"
+                        + " outside?");
                 return Optional.empty();
             }
             say(what, same ? State.FOUND : done, words);
@@ -3492,9 +3501,9 @@ public final class Bridge {
                 Map.entry("WebhookLimitExceeded|Too many resources", "the app has all the webhooks it may have, remove one of them or take"
                         + " an app of its own for the bridge"),
                 Map.entry("SubscriptionLimitExceeded", "the app has all the subscriptions it may have, remove one of them"),
-                Map.entry("X subscription ~X 40[13] ", "X wants an OAuth 2.0 token of the support account for this: let it authorise the app"
-                        + " with the scopes dm.read, tweet.read and users.read, and put the token into TWITTER_USER_TOKEN; one that is there"
-                        + " may have expired"),
+                Map.entry("X subscription ~X 40[13] ", "X wants an OAuth 2.0 token of the support account for this: let it authorise the"
+                        + " app with the scopes dm.read, tweet.read and users.read, and put the token into TWITTER_USER_TOKEN; one that is"
+                        + " there may have expired"),
                 Map.entry("~X 401 ", "TWITTER_ACCESS_KEY and TWITTER_ACCESS_SECRET are of another app, or were revoked: make new ones at"
                         + " developer.x.com, your app, Keys and tokens"),
                 Map.entry("Crc", "X got no right answer from {PUBLIC_URL}/fromTwitter, is it reachable from outside, and are the secrets"
