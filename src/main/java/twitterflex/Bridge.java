@@ -862,8 +862,7 @@ public final class Bridge {
                 journal.failed(message.id(), refused.reason(), remark(attempt, known + whose + refused.reason()));
                 next(lane);
             } else if (outcome instanceof Outcome.Delivered delivered) {
-                LOG.log(INFO, () -> "delivered" + what + " as=" + delivered.id() + " ms="
-                        + began.age().toMillis());
+                LOG.log(INFO, () -> "delivered" + what + " as=" + delivered.id() + " ms=" + began.age().toMillis());
                 metrics.delivered(lane.side.name, System.nanoTime() - attempt.accepted);
                 journal.delivered(message.id(), delivered.id(), delivered.remark().isEmpty() ? List.of()
                         : remark(attempt, delivered.remark()));
@@ -2621,7 +2620,8 @@ public final class Bridge {
                         "the TaskRouter workflow's SID, WW and 32 hex digits (FLEX_API=conversations)"),
                 key("FLEX_TASK_CHANNEL", "chat", ANY, "the TaskRouter task channel's unique name"),
                 key("AUTO_REGISTER", "", "on|off",
-                        "on: the bridge itself keeps its webhook registered at X, the default with ngrok's address; off: it minds nothing that X lacks"),
+                        "on: the bridge itself keeps its webhook registered at X, the default with ngrok's address; off: it minds nothing"
+                        + " that X lacks"),
                 key("NGROK_API_URL", "http://127.0.0.1:4040", "https?://\\S+", "the local ngrok agent"),
                 key("DATA_DIR", "data", ".+", "folder of the journal; one bridge each"),
                 key("MAX_PENDING", "100000", "[1-9][0-9]{0,8}", "undelivered messages beyond which new ones are refused with 503"),
@@ -2880,70 +2880,72 @@ public final class Bridge {
     final class Watch {
         private final ScheduledExecutorService clock = new ScheduledThreadPoolExecutor(1, threads("watch"),
                 new ThreadPoolExecutor.DiscardPolicy());
-        private final AtomicBoolean sent = new AtomicBoolean();
+        private final Runnable look = surviving(this::look, "X's webhook could not be looked at");
+        private final AtomicBoolean asked = new AtomicBoolean();
         private Duration pause = tempo.longestPause();
+        private boolean told;
         private volatile List<String> troubles = List.of();
 
         /** The first look is at once where the bridge registers itself; else there is no hurry. */
         void start() {
             if (settings.autoRegister()) troubles = List.of("X has not been looked at yet");
+            else clock.execute(surviving(() -> tellConversations(true), UNTOLD));
             next(settings.autoRegister() ? Duration.ZERO : tempo.watch().dividedBy(30));
-            if (!settings.autoRegister()) clock.execute(surviving(this::tellConversations, "open conversations were not told the address"));
         }
 
         void stop() { clock.shutdownNow(); }
         List<String> troubles() { return troubles; }
 
         /** X has said something that may mean it sends no more. */
-        void lookNow() { if (sent.compareAndSet(false, true)) clock.execute(surviving(this::look, "X's webhook could not be looked at")); }
+        void lookNow() { if (asked.compareAndSet(false, true)) clock.execute(look); }
 
+        /** What is not well is looked at again soon, at first. */
         private void next(Duration after) {
-            clock.schedule(surviving(() -> {
-                // What is not well is looked at again soon, at first.
-                boolean well = look() || pause.compareTo(tempo.watch()) > 0;
-                next(well ? tempo.watch() : pause);
-                pause = well ? tempo.longestPause() : pause.multipliedBy(2);
-            }, "X's webhook could not be looked at"), after.toMillis(), TimeUnit.MILLISECONDS);
+            clock.schedule(() -> {
+                look.run();
+                boolean soon = !troubles.isEmpty() && pause.compareTo(tempo.watch()) < 0;
+                next(soon ? pause : tempo.watch());
+                pause = soon ? pause.multipliedBy(2) : tempo.longestPause();
+            }, after.toMillis(), TimeUnit.MILLISECONDS);
         }
 
-        /** @return whether all is well */
-        private boolean look() {
-            sent.set(false);
+        private void look() {
+            asked.set(false);
             List<Setup.Step> steps = new ArrayList<>();
             Setup setup = new Setup(settings, client, settings.autoRegister() ? EnumSet.of(Setup.Change.CREATE, Setup.Change.REVALIDATE,
                     Setup.Change.MOVE_OWN) : EnumSet.of(Setup.Change.REVALIDATE), steps::add);
             setup.former = journal.address();
             setup.x(false);
-            List<String> found = new ArrayList<>();
+            Set<String> found = new LinkedHashSet<>();
             for (Setup.Step step : steps) {
                 String line = step.name() + ": " + step.words();
-                if (step.state() == Setup.State.CREATED || step.state() == Setup.State.CHANGED) LOG.log(INFO, () -> line);
-                if (step.good()) continue;
                 // Who has switched it off registers by other means, and knows why the bridge sees nothing.
-                boolean trouble = !settings.get("AUTO_REGISTER").equals("off") || step.name().equals(Setup.ACCOUNT);
-                String brief = step.name() + " is not right: the log and the command check tell more";
-                if (trouble && (step.state() == Setup.State.MISSING || settings.autoRegister())) found.add(brief);
-                LOG.log(trouble && step.state() == Setup.State.MISSING ? ERROR : WARNING, () -> line);
+                boolean trouble = step.state() == Setup.State.MISSING
+                        && (!settings.get("AUTO_REGISTER").equals("off") || step.name().equals(Setup.ACCOUNT));
+                if (trouble) found.add(step.name() + " is not right: the log and the command check tell more");
+                if (step.state() != Setup.State.FOUND) LOG.log(step.good() ? INFO : trouble ? ERROR : WARNING, () -> line);
             }
             // While X does not answer, what was known of it holds.
             boolean answered = steps.stream().noneMatch(step -> step.state() == Setup.State.UNKNOWN);
-            if (answered || troubles.isEmpty()) troubles = found.stream().distinct().toList();
-            if (answered && found.isEmpty()) tellConversations();
-            return found.isEmpty();
+            if (answered) troubles = List.copyOf(found);
+            tellConversations(!settings.autoRegister() || answered && found.isEmpty());
         }
 
-        /** Agents' answers come to the address that a conversation was opened with. */
-        private void tellConversations() {
+        private static final String UNTOLD = "open conversations could not all be told the new address";
+
+        /** Agents' answers come to the address that a conversation was opened with. @param registered whether X knows the new one */
+        private void tellConversations(boolean registered) {
             String before = journal.address(), now = settings.publicUrl();
             if (before.equals(now)) return;
-            Optional<Answer> failed = before.isEmpty() ? Optional.empty() : flex.moved(before);
-            if (failed.isEmpty()) {
-                journal.moved(now);
-            } else {
-                LOG.log(WARNING, () -> "open conversations could not all be told the new address: " + failed.get().sentence());
-                clock.schedule(surviving(this::tellConversations, "open conversations were not told the address"),
-                        tempo.longestPause().toMillis(), TimeUnit.MILLISECONDS);
-            }
+            Optional<Answer> failed = told || before.isEmpty() ? Optional.empty() : flex.moved(before);
+            told = failed.isEmpty();
+            // Until X's webhook is moved too, it is known by the address before.
+            if (told && registered) journal.moved(now);
+            failed.ifPresent(answer -> {
+                LOG.log(WARNING, () -> UNTOLD + ": " + answer.sentence());
+                clock.schedule(surviving(() -> tellConversations(registered), UNTOLD), tempo.longestPause().toMillis(),
+                        TimeUnit.MILLISECONDS);
+            });
         }
     }
 
@@ -2994,8 +2996,8 @@ public final class Bridge {
             List<Step> steps = new ArrayList<>();
             Consumer<Step> report = step -> {
                 steps.add(step);
-                out.accept("%s %-8s %-16s %s".formatted(step.good() ? "✓" : "✗", step.good() ? step.state().name().toLowerCase(Locale.ROOT)
-                        : "to do", step.name(), step.words()));
+                String state = step.good() ? step.state().name().toLowerCase(Locale.ROOT) : "to do";
+                out.accept("%s %-8s %-16s %s".formatted(step.good() ? "✓" : "✗", state, step.name(), step.words()));
             };
             Setup setup = new Setup(settings, client(), apply ? EnumSet.allOf(Change.class) : EnumSet.noneOf(Change.class), report);
             setup.dotEnv = dotEnv;
