@@ -16,7 +16,7 @@ import java.util.stream.Stream;
 final class Command implements AutoCloseable {
 
     static final Path JAR = Path.of("target", "twitter-flex-bridge.jar").toAbsolutePath();
-    private static final Duration PATIENCE = Duration.ofSeconds(60);
+    private static final Duration PATIENCE = Duration.ofSeconds(120);
 
     private final Path out;
     private final Path err;

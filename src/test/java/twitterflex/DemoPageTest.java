@@ -324,7 +324,7 @@ class DemoPageTest {
         browser.until("$('details').open");
         assertTrue(browser.holds("$('signed').textContent.startsWith('POST&http%3A%2F%2F127.0.0.1%3A')"), "the base string of OAuth 1.0a");
         assertTrue(browser.holds("$('proof').textContent.includes('it holds') && $('proof').textContent.includes('token secret ••••')"));
-        assertTrue(browser.holds("$('proof').textContent.includes('final Outcome deliver(') && /lines "
+        assertTrue(browser.holds("$('proof').textContent.includes('Outcome deliver(') && /lines "
                 + "\\d+–\\d+/.test($('proof').textContent)"));
         browser.presses("Escape");
         SimulatedX.Keys keys = SimulatedX.sampleKeys();
