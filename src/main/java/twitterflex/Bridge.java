@@ -3142,10 +3142,12 @@ public final class Bridge {
             say("Twilio account", flex.path("account_sid").asText(settings.accountSid()).equals(settings.accountSid()),
                     "Flex answers for " + settings.accountSid(), "the API key is one of another account than TWILIO_ACCOUNT_SID");
             boolean ready = known("chat service", "FLEX_CHAT_SERVICE", flex.path("chat_service_instance_sid").asText());
-            if (ready && !settings.flexApi().equals("chat")) conversationsService();
             boolean chat = settings.flexApi().equals("chat");
-            if (chat && !settings.flexFlow().isEmpty()) flexFlow("");
-            if (chat && !settings.flexFlow().isEmpty()) return;
+            if (ready && !chat) conversationsService();
+            if (chat && !settings.flexFlow().isEmpty()) {
+                flexFlow("");
+                return;
+            }
             if (!known("workspace", "FLEX_WORKSPACE_SID", flex.path("taskrouter_workspace_sid").asText()) || !workflow()) return;
             Optional<String> channel = taskChannel();
             if (ready && chat && channel.isPresent()) flexFlow(channel.get());
