@@ -65,8 +65,14 @@ final class BridgeProcess {
     synchronized void kill() {
         Process victim = process;
         process = null;
-        if (victim != null) {
-            victim.destroyForcibly().onExit().join();
+        if (victim == null) {
+            return;
+        }
+        try {
+            // Not onExit().join(): that may need the very thread of the common pool that is ending this JVM.
+            victim.destroyForcibly().waitFor();
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
         }
     }
 
