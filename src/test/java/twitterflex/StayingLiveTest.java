@@ -42,6 +42,12 @@ class StayingLiveTest {
         return rig;
     }
 
+    /** The bridge is stopped, and what it has registered is gone: the test says what X knows at its next start. */
+    private static void stoppedAndForgotten(Rig rig) {
+        rig.bridge.stop();
+        rig.x.registrations().webhooks().forEach(webhook -> rig.x.registrations().forget(webhook.id()));
+    }
+
     private static String status(Rig rig) {
         try {
             return rig.health().path("status").asText() + " " + rig.health().path("reason").asText();
@@ -103,8 +109,7 @@ class StayingLiveTest {
     @Test
     void anotherBridgesWebhookIsNotTakenAwayUnasked() throws Exception {
         try (Rig rig = new Rig(Rig.Generation.CURRENT, Map.of("AUTO_REGISTER", "on"), WATCHFUL)) {
-            rig.bridge.stop();
-            rig.x.registrations().webhooks().forEach(webhook -> rig.x.registrations().forget(webhook.id()));
+            stoppedAndForgotten(rig);
             rig.x.registrations().webhook("https://desk.example.com/fromTwitter");
             rig.start();
             until("degraded", () -> status(rig).contains("X webhook"));
@@ -118,8 +123,7 @@ class StayingLiveTest {
         Bridge.Tempo tempo = new Bridge.Tempo(Duration.ofMillis(10), Duration.ofMillis(300), Duration.ofSeconds(4), Duration.ofMinutes(1),
                 Duration.ofSeconds(3), Duration.ofMinutes(30));
         try (Rig rig = new Rig(Rig.Generation.CURRENT, Map.of("AUTO_REGISTER", "on"), tempo)) {
-            rig.bridge.stop();
-            rig.x.registrations().webhooks().forEach(webhook -> rig.x.registrations().forget(webhook.id()));
+            stoppedAndForgotten(rig);
             rig.x.resetCalls();
             rig.x.faults().always("*", Fault.status(503));
             rig.start();
@@ -134,8 +138,7 @@ class StayingLiveTest {
     @Test
     void anotherProgramsSubscriptionIsNotTakenAwayUnasked() throws Exception {
         try (Rig rig = new Rig(Rig.Generation.CURRENT, Map.of("AUTO_REGISTER", "on"), WATCHFUL)) {
-            rig.bridge.stop();
-            rig.x.registrations().webhooks().forEach(webhook -> rig.x.registrations().forget(webhook.id()));
+            stoppedAndForgotten(rig);
             rig.x.registrations().limits(3, 1500, 3);
             String theirs = rig.x.registrations().webhook("https://crm.example.com/x-events");
             rig.x.registrations().subscription("dm.received", "crm", theirs);
