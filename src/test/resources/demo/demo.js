@@ -6,6 +6,7 @@ const $ = id => document.getElementById(id);
 let state = null;
 let person = sessionStorage.getItem('person');
 let chat = sessionStorage.getItem('chat');
+let toAnswer = ''; // the chat whose answer is typed next, as soon as its field is there
 const calls = new Map();
 const seen = new Map();
 let played = '';
@@ -270,6 +271,10 @@ function showDesk() {
   set($('chat-state'), open.open ? '' : 'This chat has ended. When the customer writes again, a new one opens.');
   $('accept').hidden = !open.open || open.accepted;
   $('reply').hidden = !open.open || !open.accepted;
+  if (toAnswer === open.sid && !$('reply').hidden) {
+    toAnswer = '';
+    $('answer').focus();
+  }
 }
 
 // The wire.
@@ -414,7 +419,8 @@ document.addEventListener('click', event => {
 });
 $('next').addEventListener('click', () => act('step'));
 $('accept').addEventListener('click', async () => {
-  if (await act('accept', {chat})) setTimeout(() => $('answer').focus(), 150);
+  toAnswer = chat;
+  if (!await act('accept', {chat})) toAnswer = '';
 });
 $('end').addEventListener('click', () => act('end', {chat}));
 $('details').addEventListener('click', event => { if (event.target === $('details')) $('details').close(); });
