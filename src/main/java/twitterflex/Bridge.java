@@ -188,12 +188,15 @@ public final class Bridge {
      * @param firstPause backoff begins here and doubles up to {@code longestPause}
      * @param call a whole exchange with a service, body included
      * @param patience after this an agent hears that a reply waits
-     * @param claim after this another bridge's half-opened conversation is taken over
+     * @param opening a conversation without a task is being opened until it is this old: 15 s for a slow call, 15 s until TaskRouter
+     *     lists the task, 15 s to spare
+     * @param quiet after this a known conversation is asked for its task again
      * @param watch from one look at X's webhook to the next
      */
-    record Tempo(Duration firstPause, Duration longestPause, Duration call, Duration patience, Duration claim, Duration watch) {
+    record Tempo(Duration firstPause, Duration longestPause, Duration call, Duration patience, Duration opening, Duration quiet,
+            Duration watch) {
         static final Tempo NORMAL = new Tempo(Duration.ofSeconds(1), Duration.ofMinutes(1), Duration.ofSeconds(15),
-                Duration.ofMinutes(1), Duration.ofSeconds(30), Duration.ofMinutes(30));
+                Duration.ofMinutes(1), Duration.ofSeconds(45), Duration.ofMinutes(10), Duration.ofMinutes(30));
     }
 
     // ------------------------------------------------------------------------------------------------------------------
@@ -262,10 +265,9 @@ public final class Bridge {
         }
         client = new Client(tempo.call(), metrics);
         Choices choices = new Choices(settings.twitterApi().equals("2"));
-        Twilio twilio = new Twilio(client, settings, choices);
-        flex = settings.flexApi().equals("chat") ? new FlexChat(twilio, settings, cache())
-                : new FlexConversations(twilio, settings, journal.bridge(), tempo, cache());
-        relay = new Relay(journal, flex, new X(client, settings, choices, journal::knows), tempo, metrics);
+        flex = new Flex(new Twilio(client, settings), settings, choices, tempo);
+        X x = new X(client, settings, choices, journal::knows);
+        relay = new Relay(journal, flex::deliver, reply -> flex.forItsCustomer(reply, x::deliver), tempo, metrics);
         watch = new Watch();
     }
 
@@ -484,7 +486,8 @@ public final class Bridge {
     }
 
     private Reply health() {
-        List<String> troubles = Stream.of(journal.trouble().stream(), relay.troubles().stream(), watch.troubles().stream())
+        List<String> troubles = Stream.of(journal.trouble().stream(), relay.troubles().stream(), flex.trouble().stream(),
+                watch.troubles().stream())
                 .flatMap(all -> all).toList();
         ObjectNode body = object().put("status", troubles.isEmpty() ? "ok" : "degraded");
         counts().forEach(body::put);
@@ -710,189 +713,211 @@ public final class Bridge {
         /** @param id what the other side calls it now; @param remark what the agent should know all the same, or empty */
         record Delivered(String id, String remark) implements Outcome { }
 
-        /** Refused for good, no repetition would help. @param gone because the conversation it was for is over */
-        record Refused(String reason, boolean gone) implements Outcome { }
+        /** Refused for good, no repetition would help. @param conversationClosed because the conversation it was for is over */
+        record Refused(String reason, boolean conversationClosed) implements Outcome { }
 
         /**
          * To be tried again.
          *
          * @param after what the service asked for; the backoff may make it longer
-         * @param everyone true if no other message to this service would fare better: its rate limit, our keys, our account
-         * @param unknown true if it may have been done all the same: look before repeating
+         * @param mayHaveArrived true if it may have been done all the same: look before repeating
          */
-        record Later(String reason, Duration after, boolean everyone, boolean unknown) implements Outcome { }
+        record RetryLater(String reason, Duration after, Scope scope, boolean mayHaveArrived) implements Outcome { }
+
+        /** Who would fare no better now: this message alone, this customer, or everybody who wants this service. */
+        enum Scope { MESSAGE, CUSTOMER, SERVICE }
 
         /** What a failed look-up means for the message that it was made for: trouble of its own, and nobody else's. */
-        default Outcome alone() { return this instanceof Later later ? new Later(later.reason(), later.after(), false, false) : this; }
+        default Outcome forThisMessageOnly() {
+            return this instanceof RetryLater later ? new RetryLater(later.reason(), later.after(), Scope.MESSAGE, false) : this;
+        }
     }
 
-    /** A message on its way, with what earlier tries have left behind. Used by one thread at a time. */
-    static final class Attempt {
+    /** A message under way, with what earlier tries have left behind. Used by one thread at a time. */
+    static final class Delivery {
         final Message message;
         final long order;
         final long accepted = System.nanoTime();
-        /** Since when the other side may have it without our knowing; null if it surely has not. */
-        Moment unknownSince;
+        /** Whether an earlier try may have delivered the next part without our knowing. */
+        boolean mayHaveArrived;
+        /** Whether that has to be looked up before the next try. */
+        boolean lookFirst;
         /** The conversation the last try was made in; empty before the first. */
         String conversation = "";
-        /** What X called the parts that have arrived. */
-        final Set<String> ids = new HashSet<>();
+        /** What the other side called the last part that has arrived. */
+        String lastId = "found";
         /** Parts of a long message that have arrived. */
         int parts;
         int tries;
+        /** What the last try met, while it waits for the next. */
+        volatile Optional<Outcome.RetryLater> trouble = Optional.empty();
 
-        Attempt(Message message, long order, boolean unknown) {
+        Delivery(Message message, long order, boolean mayHaveArrived) {
             this.message = message;
             this.order = order;
-            if (unknown) mayHaveArrived();
+            if (mayHaveArrived) doubt();
         }
 
-        /** Another process may have sent it, at any time since it was written by a clock that was not ours. */
-        void mayHaveArrived() {
-            Duration age = Duration.between(message.time(), Instant.now()).abs().plus(SKEW);
-            unknownSince = Moment.ago(age.compareTo(LONG_AGO) < 0 ? age : LONG_AGO);
+        void doubt() {
+            mayHaveArrived = true;
+            lookFirst = true;
         }
 
-        /** From when on it is looked for, by the clock of the service that is asked. */
-        Instant lookFrom(Answer page) { return page.date().minus(unknownSince.age()).minus(LATENCY); }
-
-        /** How far clocks may be apart: X takes no signature of one that is further off (its error 135). */
-        private static final Duration SKEW = Duration.ofMinutes(5);
-        /** Dates of answers are in whole seconds, and some time old when they are read. */
-        private static final Duration LATENCY = Duration.ofSeconds(5);
-        /** X shows no older messages; and a date that makes no sense must not stop the start. */
-        private static final Duration LONG_AGO = Duration.ofDays(30);
-    }
-
-    /** A point in time by both clocks: one stands still while the machine sleeps, the other may be set. */
-    record Moment(long nanos, Instant time) {
-        static Moment now() { return ago(Duration.ZERO); }
-        static Moment ago(Duration age) { return new Moment(System.nanoTime() - age.toNanos(), Instant.now().minus(age)); }
-
-        /** How long ago it is, by the clock that says more: to look back too far costs a page, not far enough a message. */
-        Duration age() {
-            Duration steady = Duration.ofNanos(System.nanoTime() - nanos), set = Duration.between(time, Instant.now());
-            return steady.compareTo(set) > 0 ? steady : set;
+        /** The next part is where it belongs. */
+        void arrived(String id) {
+            parts++;
+            lastId = id;
+            mayHaveArrived = false;
         }
+
+        /**
+         * From when on it is looked for on the other side: nothing arrives before it was written. Both times are the services' own, and
+         * a minute is more than their clocks are apart.
+         */
+        Instant lookFrom() { return message.time().minusSeconds(60); }
     }
 
     static final class Relay {
         /** Threads per service: what a service that hangs can hold at most, and how many customers are served side by side. */
         private static final int WORKERS = 16;
+        /** How many times longer than one message's longest backoff a pause grows that waits for somebody to mend something. */
+        private static final int PATIENT = 15;
+        /** How long a refusal that is our fault shows in the health. */
+        private static final Duration SHOWN = Duration.ofMinutes(10);
 
         private final Journal journal;
         private final Tempo tempo;
         private final Metrics metrics;
-        private final Side toFlex;
-        private final Side toX;
+        private final Destination toFlex;
+        private final Destination toX;
         private final ScheduledExecutorService clock = Executors.newSingleThreadScheduledExecutor(threads("clock"));
-        // The relay's lock guards the lanes, the sides' doors, and these.
+        // The relay's lock guards the lanes, the destinations, and these.
         private final Map<String, Lane> lanes = new HashMap<>();
+        private Optional<Refusal> ourFault = Optional.empty();
         private long order;
         private boolean stopping;
 
         /** One customer's messages in one direction, the oldest first. */
-        private record Lane(String key, Side side, ArrayDeque<Attempt> waiting) { }
+        private record Lane(String key, Destination destination, ArrayDeque<Delivery> waiting) {
+            Delivery head() { return waiting.element(); }
+        }
 
-        Relay(Journal journal, Flex flex, X x, Tempo tempo, Metrics metrics) {
+        private record Refusal(long nanos, String reason) { }
+
+        Relay(Journal journal, Function<Delivery, Outcome> toFlex, Function<Delivery, Outcome> toX, Tempo tempo, Metrics metrics) {
             this.journal = journal;
             this.tempo = tempo;
             this.metrics = metrics;
-            toFlex = new Side("Flex", attempt -> attempt.message.direction() == Direction.NOTE ? flex.note(attempt.message)
-                    : flex.deliver(attempt));
-            toX = new Side("X", attempt -> {
-                // A webhook without our parameter names no customer: the conversation itself is asked.
-                Outcome owner = attempt.message.customer().isEmpty() ? flex.customerOf(attempt.message.conversation())
-                        : new Outcome.Delivered(attempt.message.customer(), "");
-                return owner instanceof Outcome.Delivered customer ? x.deliver(attempt, customer.id()) : owner;
-            });
+            this.toFlex = new Destination("Flex", toFlex);
+            this.toX = new Destination("X", toX);
         }
 
         void start() {
             journal.start(this::add);
             long patience = tempo.patience().toMillis();
-            clock.scheduleWithFixedDelay(surviving(this::tellWhoWaits, "who waits could not be told"), patience, Math.max(1, patience / 12),
-                    TimeUnit.MILLISECONDS);
+            clock.scheduleWithFixedDelay(surviving(this::tellWhoWaits, "who waits could not be told"), patience,
+                    Math.max(1, patience / 12), TimeUnit.MILLISECONDS);
         }
 
         /** @return false if there is no room for them: nothing was kept */
         boolean accept(List<Message> messages) {
             try {
                 return journal.keep(messages).get(10, TimeUnit.SECONDS);
-            } catch (InterruptedException | ExecutionException | TimeoutException stopping) {
+            } catch (InterruptedException | ExecutionException | TimeoutException notKept) {
                 return false;
             }
         }
 
-        /** A rate limit that is over after its pause is none. */
+        /** Why messages do not get through; a rate limit that is over after its pause is normal operation. */
         synchronized List<String> troubles() {
-            return Stream.of(toFlex, toX).filter(side -> side.closed && side.pauses > 1).map(side -> side.name + " takes no messages")
-                    .toList();
+            List<String> troubles = new ArrayList<>();
+            for (Destination destination : List.of(toFlex, toX)) destination.trouble().ifPresent(troubles::add);
+            ourFault.filter(refusal -> System.nanoTime() - refusal.nanos() < SHOWN.toNanos())
+                    .ifPresent(refusal -> troubles.add("a message was refused: " + refusal.reason()));
+            return troubles;
         }
 
         /** Called by the journal, in its order, with what is on disk. */
-        private synchronized void add(Message message, boolean unknown) {
+        private synchronized void add(Message message, boolean mayHaveArrived) {
             Lane lane = lanes.computeIfAbsent(message.lane(),
                     key -> new Lane(key, message.direction() == Direction.TO_X ? toX : toFlex, new ArrayDeque<>()));
-            lane.waiting.add(new Attempt(message, order++, unknown));
-            if (lane.waiting.size() == 1) lane.side.ready(lane);
+            lane.waiting.add(new Delivery(message, order++, mayHaveArrived));
+            if (lane.waiting.size() == 1) lane.destination.ready(lane);
         }
 
         /** Tries a lane's first message once, and sees to what follows from that. */
-        private void work(Lane lane, Attempt attempt) {
-            Message message = attempt.message;
-            if (attempt.tries++ == 0) journal.attempting(message.id());
-            Moment began = Moment.now();
+        private void work(Lane lane, Delivery delivery) {
             Outcome outcome;
             try {
-                outcome = lane.side.service.apply(attempt);
-            } catch (RuntimeException bug) {
-                LOG.log(ERROR, "message " + message.id() + " could not be handled", bug);
-                outcome = new Outcome.Refused("the bridge could not handle it (" + bug.getClass().getSimpleName() + ")", false);
+                outcome = attempt(lane, delivery);
+            } catch (Error broken) {
+                // Out of memory, as a rule: this try is over, the message is not.
+                LOG.log(ERROR, "a delivery was cut short", broken);
+                outcome = new Outcome.RetryLater("cut short", Duration.ZERO, Outcome.Scope.MESSAGE, true);
             }
-            String what = " id=" + message.id() + " to=" + lane.side.name + " customer=" + message.customer() + " try=" + attempt.tries;
-            if (outcome instanceof Outcome.Later later) {
-                if (later.unknown() && attempt.unknownSince == null) attempt.unknownSince = began;
-                LOG.log(WARNING, () -> "waiting" + what + ": " + later.reason());
-                lane.side.again(lane, attempt.tries, later);
-            } else if (outcome instanceof Outcome.Refused refused) {
-                LOG.log(ERROR, () -> "refused" + what + ": " + refused.reason());
-                String known = attempt.unknownSince == null ? "Not delivered" : "It is not known whether this was delivered";
-                String whose = message.direction() == Direction.TO_X ? " to the customer: " : ", a message of the customer: ";
-                journal.failed(message.id(), refused.reason(), remark(attempt, known + whose + refused.reason()));
-                next(lane);
-            } else if (outcome instanceof Outcome.Delivered delivered) {
-                LOG.log(INFO, () -> "delivered" + what + " as=" + delivered.id() + " ms=" + began.age().toMillis());
-                metrics.delivered(lane.side.name, System.nanoTime() - attempt.accepted);
-                journal.delivered(message.id(), delivered.id(), delivered.remark().isEmpty() ? List.of()
-                        : remark(attempt, delivered.remark()));
-                next(lane);
+            if (outcome instanceof Outcome.RetryLater later && later.mayHaveArrived()) delivery.doubt();
+            synchronized (this) {
+                lane.destination.tried(lane, outcome);
             }
         }
 
+        private Outcome attempt(Lane lane, Delivery delivery) {
+            Message message = delivery.message;
+            // The way to X is looked up at a price, so that a try is marked first; Flex is looked at for free after every restart.
+            if (delivery.tries++ == 0 && message.direction() == Direction.TO_X) journal.attempting(message.id());
+            long began = System.nanoTime();
+            Outcome outcome;
+            boolean bug = false;
+            try {
+                outcome = lane.destination.service.apply(delivery);
+            } catch (RuntimeException broken) {
+                LOG.log(ERROR, "message " + message.id() + " could not be handled", broken);
+                outcome = new Outcome.Refused("the bridge could not handle it (" + broken.getClass().getSimpleName() + ")", false);
+                bug = true;
+            }
+            String what = " id=" + message.id() + " to=" + lane.destination.name + " customer=" + message.customer()
+                    + " try=" + delivery.tries;
+            if (outcome instanceof Outcome.RetryLater later) {
+                LOG.log(WARNING, () -> "waiting" + what + ": " + later.reason());
+            } else if (outcome instanceof Outcome.Refused refused) {
+                LOG.log(ERROR, () -> "refused" + what + ": " + refused.reason());
+                // What X refuses is for its author or reader to mend; what Flex refuses of a customer is for us.
+                if (bug || message.direction() == Direction.TO_FLEX) fault(refused.reason());
+                String known = delivery.mayHaveArrived ? "It is not known whether this was delivered" : "Not delivered";
+                String whose = message.direction() == Direction.TO_X ? " to the customer: " : ", a message of the customer: ";
+                journal.failed(message.id(), refused.reason(), remark(delivery, known + whose + refused.reason()));
+            } else if (outcome instanceof Outcome.Delivered delivered) {
+                long millis = (System.nanoTime() - began) / 1_000_000;
+                LOG.log(INFO, () -> "delivered" + what + " as=" + delivered.id() + " ms=" + millis);
+                metrics.delivered(lane.destination.name, System.nanoTime() - delivery.accepted);
+                journal.delivered(message.id(), delivered.id(), delivered.remark().isEmpty() ? List.of()
+                        : remark(delivery, delivered.remark()));
+            }
+            return outcome;
+        }
+
+        private synchronized void fault(String reason) { ourFault = Optional.of(new Refusal(System.nanoTime(), reason)); }
+
         /** What the agent is to know, in the conversation it is about, if there is one; notes have no notes. */
-        private static List<Message> remark(Attempt attempt, String text) {
-            Message message = attempt.message;
-            String conversation = message.conversation().isEmpty() ? attempt.conversation : message.conversation();
+        private static List<Message> remark(Delivery delivery, String text) {
+            Message message = delivery.message;
+            String conversation = message.conversation().isEmpty() ? delivery.conversation : message.conversation();
             return message.direction() == Direction.NOTE || conversation.isEmpty() ? List.of()
                     : List.of(message.note(message.id(), conversation, text));
         }
 
-        private synchronized void next(Lane lane) {
-            lane.side.works(lane);
-            lane.waiting.remove();
-            if (lane.waiting.isEmpty()) lanes.remove(lane.key);
-            else lane.side.ready(lane);
-        }
-
         /** Once per conversation, thanks to the note's id: the journal keeps no message twice. */
         private synchronized void tellWhoWaits() {
-            Instant since = Instant.now().minus(tempo.patience());
-            lanes.values().stream().filter(lane -> lane.side == toX).map(lane -> lane.waiting.element().message)
-                    .filter(message -> message.time().isBefore(since))
-                    .forEach(message -> journal.tell(message.note("waits-" + message.conversation(), message.conversation(),
-                            "X does not take messages at the moment: what you write waits here and will be sent in order.")));
+            for (Lane lane : lanes.values()) {
+                Message message = lane.head().message;
+                if (lane.destination == toX && waitsLong(lane)) {
+                    journal.tell(message.note("waits-" + message.conversation(), message.conversation(),
+                            "X does not take messages at the moment: what you write waits here and will be sent in order."));
+                }
+            }
         }
+
+        private boolean waitsLong(Lane lane) { return System.nanoTime() - lane.head().accepted > tempo.patience().toNanos(); }
 
         /** Lets what is being sent end within 6 s, and sends nothing more. */
         void stop() {
@@ -901,24 +926,28 @@ public final class Bridge {
             }
             clock.shutdownNow();
             Instant until = Instant.now().plusSeconds(6);
-            Stream.of(toFlex, toX).forEach(side -> side.workers.shutdown());
-            Stream.of(toFlex, toX).forEach(side -> await(side.workers, until));
+            Stream.of(toFlex, toX).forEach(destination -> destination.workers.shutdown());
+            Stream.of(toFlex, toX).forEach(destination -> await(destination.workers, until));
         }
 
         /**
-         * One service as the relay sees it. When it turns everybody away (rate limit, our keys, our account), its door closes and
-         * the lanes gather before it. After the pause one of them goes ahead as a probe; if it is let in, all follow, oldest first.
+         * One service behind a circuit breaker. Closed, 16 deliveries run at a time, oldest message first. When the service turns
+         * everybody away (rate limit, our keys, our account) it opens: nothing runs. After the pause it is half-open: one delivery is
+         * the probe, and if the service looks at that on its merits, all follow.
          */
-        private final class Side {
+        private final class Destination {
             final String name;
-            final Function<Attempt, Outcome> service;
+            final Function<Delivery, Outcome> service;
             final ThreadPoolExecutor workers;
-            private final PriorityQueue<Lane> held = new PriorityQueue<>(Comparator.comparingLong(lane -> lane.waiting.element().order));
-            private boolean closed;
+            private final PriorityQueue<Lane> ready = new PriorityQueue<>(Comparator.comparingLong(lane -> lane.head().order));
+            private int running;
+            /** Deliveries at a time: all workers, 0 while the breaker is open, 1 while it is half-open. */
+            private int limit = WORKERS;
             private int pauses;
-            private Lane probe;
+            private boolean longPause;
+            private String reason = "";
 
-            Side(String name, Function<Attempt, Outcome> service) {
+            Destination(String name, Function<Delivery, Outcome> service) {
                 this.name = name;
                 this.service = service;
                 workers = new ThreadPoolExecutor(WORKERS, WORKERS, 30, TimeUnit.SECONDS, new LinkedBlockingQueue<>(),
@@ -926,59 +955,78 @@ public final class Bridge {
                 workers.allowCoreThreadTimeOut(true);
             }
 
-            /** Sends a lane on its way, or before the door if that is closed by the time its turn has come. */
             void ready(Lane lane) {
-                if (stopping) return;
-                workers.execute(() -> {
-                    Attempt head;
-                    synchronized (Relay.this) {
-                        if (closed && lane != probe) held.add(lane);
-                        head = stopping || closed && lane != probe ? null : lane.waiting.element();
-                    }
-                    try {
-                        if (head != null) work(lane, head);
-                    } catch (Error broken) {
-                        // Out of memory, as a rule: this try is over, the message is not.
-                        LOG.log(ERROR, "a delivery was cut short", broken);
-                        again(lane, head.tries, new Outcome.Later("cut short", Duration.ZERO, false, true));
-                    }
-                });
+                ready.add(lane);
+                go();
             }
 
-            void again(Lane lane, int tries, Outcome.Later later) {
-                synchronized (Relay.this) {
-                    if (!later.everyone()) {
-                        works(lane);
-                        after(later.after(), tries, () -> ready(lane));
+            private void go() {
+                while (running < limit && !ready.isEmpty() && !stopping) {
+                    Lane lane = ready.remove();
+                    Delivery head = lane.head();
+                    try {
+                        workers.execute(() -> work(lane, head));
+                        running++;
+                    } catch (RejectedExecutionException | OutOfMemoryError noThread) {
+                        LOG.log(ERROR, () -> "no thread to be had for a delivery: " + Bridge.reason(noThread));
+                        after(Duration.ofSeconds(1), 1, false, () -> ready(lane));
                         return;
                     }
-                    held.add(lane);
-                    // One that was under way when the door closed changes nothing: the pause that runs will do.
-                    if (closed && lane != probe) return;
-                    if (!closed) LOG.log(WARNING, () -> name + " is paused for all customers: " + later.reason());
-                    pauses = closed ? pauses + 1 : 1;
-                    closed = true;
-                    probe = null;
-                    after(later.after(), pauses, () -> {
-                        probe = held.remove();
-                        ready(probe);
-                    });
                 }
             }
 
-            /** The service has looked at this lane's message on its merits: if it was the probe, the door opens. */
-            void works(Lane lane) {
-                if (lane != probe) return;
-                probe = null;
-                closed = false;
-                LOG.log(INFO, () -> name + " takes messages again");
-                while (!held.isEmpty()) ready(held.remove());
+            void tried(Lane lane, Outcome outcome) {
+                running--;
+                if (outcome instanceof Outcome.RetryLater later) {
+                    Delivery head = lane.head();
+                    head.trouble = Optional.of(later);
+                    if (later.scope() == Outcome.Scope.SERVICE) {
+                        if (limit > 0) pause(later);
+                        ready(lane);
+                        return;
+                    }
+                    boolean patient = later.scope() == Outcome.Scope.CUSTOMER;
+                    after(later.after(), head.tries, patient, () -> ready(lane));
+                } else {
+                    lane.waiting.remove();
+                    if (lane.waiting.isEmpty()) lanes.remove(lane.key);
+                    else ready.add(lane);
+                }
+                if (limit == 1) {
+                    LOG.log(INFO, () -> name + " takes messages again");
+                    limit = WORKERS;
+                    pauses = 0;
+                }
+                go();
+            }
+
+            private void pause(Outcome.RetryLater later) {
+                if (pauses++ == 0) LOG.log(WARNING, () -> name + " is paused for all customers: " + later.reason());
+                limit = 0;
+                reason = later.reason();
+                longPause = later.after().compareTo(tempo.patience()) > 0;
+                after(later.after(), pauses, true, () -> {
+                    limit = 1;
+                    go();
+                });
+            }
+
+            Optional<String> trouble() {
+                if (limit < WORKERS && (pauses > 1 || longPause)) return Optional.of(name + " takes no messages: " + reason);
+                return lanes.values().stream().filter(lane -> lane.destination == this && (waitsLong(lane) || misconfigured(lane)))
+                        .min(ready.comparator()).map(lane -> "messages to " + name + " wait: " + lane.head().trouble
+                                .map(Outcome.RetryLater::reason).orElse("their turn has not come yet"));
+            }
+
+            private boolean misconfigured(Lane lane) {
+                return lane.head().trouble.filter(later -> later.scope() == Outcome.Scope.CUSTOMER).isPresent();
             }
 
             /** Backoff, exponential with full jitter: many lanes that failed together do not come back together. */
-            private void after(Duration asked, int tries, Runnable then) {
+            private void after(Duration asked, int tries, boolean patient, Runnable then) {
                 if (stopping) return;
-                long ceiling = Math.min(tempo.longestPause().toMillis(), tempo.firstPause().toMillis() << Math.min(tries - 1, 20));
+                long longest = tempo.longestPause().toMillis() * (patient ? PATIENT : 1);
+                long ceiling = Math.min(longest, tempo.firstPause().toMillis() << Math.min(tries - 1, 20));
                 clock.schedule(() -> {
                     synchronized (Relay.this) {
                         then.run();
@@ -989,70 +1037,152 @@ public final class Bridge {
     }
 
     // ------------------------------------------------------------------------------------------------------------------
-    // 5. Flex: one small interface. Whatever it is asked can be asked again after a failure at any point.
+    // 5. Flex: a customer's live conversation is found or opened, and the message posted. Every step can be repeated after a failure
+    //    at any point. The state of record is at Twilio; what is remembered here saves calls.
 
-    interface Flex {
-        /** Posts a customer's message into his live conversation, which is opened if there is none. */
-        Outcome deliver(Attempt attempt);
+    /** The two generations of Flex: rows of one table. */
+    enum FlexApi {
+        /** Flex Conversations and Interactions, the current generation (Twilio, "Conversations API" and "Interactions API"). */
+        CONVERSATIONS("conversations", "/v1/Services/%s/Conversations/", "Author", "/author", "/unique_name", "twitter-([0-9]{1,19})-[0-9]{1,8}",
+                Form.of("Target", "webhook", "Configuration.Method", "post", "Configuration.Filters", "onMessageAdded",
+                        "Configuration.Filters", "onConversationStateUpdated")),
+        /** Programmable Chat with Flex Flows, the original's. Twilio calls it at its end (June 2026); accounts that have it use it. */
+        CHAT("chat", "/v2/Services/%s/Channels/", "From", "/from", "/friendly_name", "([0-9]{1,19})",
+                Form.of("Type", "webhook", "Configuration.Method", "POST", "Configuration.Filters", "onMessageSent",
+                        "Configuration.Filters", "onMediaMessageSent", "Configuration.Filters", "onChannelUpdated",
+                        "Configuration.RetryCount", "3"));
 
-        /** Tells the agents of a conversation something that does not go on to the customer. */
-        Outcome note(Message note);
+        final String product;
+        final String path;
+        /** The parameter that names a message's author, and the field of an answer that does. */
+        final String author;
+        /** The field of a conversation that tells the customer's id, and how. */
+        final String owner;
+        final Pattern customer;
+        final Form webhook;
+        final Promise conversation;
+        final Promise messages;
 
-        /** Whose conversation this is: delivered is the customer's id. */
-        Outcome customerOf(String conversation);
-
-        /** The agent has ended it: the customer's next message opens another. */
-        void ended(String customer, String conversation);
-
-        /** Gives the public URL to the open conversations that have the one before, where they can be listed. @return what to try again */
-        Optional<Answer> moved(String before);
-
-        /** Reads a customer's id from a field of what a service answered. */
-        static Outcome customerIn(Answer answer, Pattern pattern, String field) {
-            Matcher id = pattern.matcher(answer.body().path(field).asText());
-            return !answer.ok() ? answer.outcome().alone() : id.matches() ? new Outcome.Delivered(id.group(1), "")
-                    : new Outcome.Refused("this conversation does not tell which X user it belongs to", false);
+        FlexApi(String product, String path, String author, String authorField, String owner, String customer, Form webhook) {
+            this.product = product;
+            this.path = path;
+            this.author = author;
+            this.owner = owner;
+            this.customer = Pattern.compile(customer);
+            this.webhook = webhook;
+            conversation = Promise.fields("/sid", Promise.CONVERSATION, owner, "(?s).*", "/date_updated", Promise.TIME);
+            messages = Promise.list("messages", Promise.fields("/sid", Promise.MESSAGE, authorField, "(?s).+", "/date_created",
+                    Promise.TIME).and(Promise.json("/attributes")));
         }
     }
 
-    /**
-     * Flex Conversations and Interactions, the current generation (Twilio, "Conversations API" and "Interactions API").
-     *
-     * @param bridge the name by which this bridge claims a conversation that it opens
-     * @param live each customer's live conversation, complete with webhook and task; losing an entry costs a few calls
-     */
-    record FlexConversations(Twilio twilio, Settings settings, String bridge, Tempo tempo, Map<String, String> live) implements Flex {
-        /** One call for a message in a known conversation, six for the first message of a new customer. */
-        @Override public Outcome deliver(Attempt attempt) {
-            String customer = attempt.message.customer();
+    static final class Flex {
+        /** Bytes of a message's body, in UTF-8 (Twilio, "Conversations limits"). X's 10,000 characters can be 40,000 bytes. */
+        static final int MAX_BODY = 32 * 1024;
+        /** Conversation unique name exists; participant exists; its channel is being made; five webhooks, no more (Twilio, errors). */
+        private static final int TAKEN = 50353, ALREADY_IN = 50433, ALREADY_ASKED = 45353, NO_ROOM = 50361;
+
+        private static final Promise LISTED = Promise.list("conversations", Promise.fields("/conversation_sid", Promise.CONVERSATION,
+                "/conversation_state", Promise.STATE, "/conversation_unique_name", "(?s).*", "/conversation_date_updated", Promise.TIME));
+        private static final Promise NAMED = Promise.fields("/sid", Promise.CONVERSATION, "/state", Promise.STATE, "/date_updated",
+                Promise.TIME);
+        private static final Promise WEBHOOKS = Promise.list("webhooks", Promise.fields("/sid", Promise.WEBHOOK)
+                .and(hook -> hook.path("configuration").isObject()).and(Promise.fields("/configuration/url", "|https?://\\S+")));
+        private static final Promise TASKS = Promise.list("tasks", Promise.fields("/sid", Promise.TASK, "/assignment_status", "[a-z]+"));
+        /** States of a task that an agent has or can still get (TaskRouter, "Task lifecycle"). */
+        private static final Set<String> TAKEABLE = Set.of("pending", "reserved", "assigned", "wrapping");
+
+        private final Twilio twilio;
+        private final Settings settings;
+        private final Choices lists;
+        private final Tempo tempo;
+        private final FlexApi api;
+        /** Each customer's live conversation; losing an entry costs a few calls. */
+        private final Map<String, Known> openConversations = cache();
+        /** Conversations without room for our webhook, by customer: replies written there do not reach the bridge. */
+        private final Map<String, String> deaf = cache();
+
+        /** @param checked when it was last known to have a task, in {@link System#nanoTime} */
+        private record Known(String sid, long checked) { }
+
+        Flex(Twilio twilio, Settings settings, Choices lists, Tempo tempo) {
+            this.twilio = twilio;
+            this.settings = settings;
+            this.lists = lists;
+            this.tempo = tempo;
+            api = settings.flexApi().equals("chat") ? FlexApi.CHAT : FlexApi.CONVERSATIONS;
+        }
+
+        /** Posts a customer's message into their live conversation, which is opened if there is none; a note where it belongs. */
+        Outcome deliver(Delivery delivery) {
+            Message message = delivery.message;
+            if (message.direction() == Direction.NOTE) return post(delivery, Opening.known(message.conversation()));
             // Where an earlier try may have left it is looked at first, even if that conversation has been ended since.
-            String known = attempt.unknownSince != null && !attempt.conversation.isEmpty() ? attempt.conversation : live.get(customer);
-            if (known != null) {
-                Outcome posted = post(known, attempt, false);
-                if (!(posted instanceof Outcome.Refused refused && refused.gone())) return posted;
-                live.remove(customer, known);
+            if (delivery.lookFirst && !delivery.conversation.isEmpty()) {
+                Outcome posted = post(delivery, Opening.found(delivery.conversation));
+                if (!(posted instanceof Outcome.Refused refused && refused.conversationClosed())) return posted;
             }
-            Opening opening = open(attempt.message);
-            if (opening.trouble() != null) return opening.trouble();
-            live.put(customer, opening.sid());
-            // Another bridge may have been given the same message, before this one knew the conversation.
-            if (!opening.fresh() && attempt.unknownSince == null) attempt.mayHaveArrived();
-            Outcome posted = post(opening.sid(), attempt, opening.fresh());
-            return posted instanceof Outcome.Refused refused && refused.gone()
-                    ? Opening.later("it was closed while it was opened", Duration.ZERO).trouble() : posted;
+            return api == FlexApi.CHAT ? deliver(delivery, channel(message)) : deliverToConversation(delivery);
         }
 
-        private Outcome post(String sid, Attempt attempt, boolean fresh) {
-            attempt.conversation = sid;
-            return twilio.postParts("conversations", path(sid) + "/Messages", "Author", false, attempt, fresh);
+        private Outcome deliver(Delivery delivery, Opening opening) {
+            String customer = delivery.message.customer();
+            if (opening.failure().isPresent()) return opening.failure().get();
+            Outcome posted = post(delivery, opening);
+            if (posted instanceof Outcome.Refused refused && refused.conversationClosed()) {
+                return new Outcome.RetryLater("it was closed while it was opened", Duration.ZERO, Outcome.Scope.MESSAGE, false);
+            }
+            if (posted instanceof Outcome.Delivered && !opening.taskSeen()) {
+                Answer tasks = tasks(opening.sid());
+                if (!tasks.ok()) return notOpened(tasks);
+                if (!canBeTaken(tasks)) return new Outcome.RetryLater("it has been posted, but Flex has made no task of it yet",
+                        Duration.ZERO, Outcome.Scope.MESSAGE, false);
+            }
+            if (posted instanceof Outcome.Delivered) openConversations.put(customer, new Known(opening.sid(), System.nanoTime()));
+            return posted;
         }
 
-        /** A complete conversation, or why there is none yet. */
-        private record Opening(String sid, boolean fresh, Outcome trouble) {
-            static Opening failed(Answer answer) { return new Opening("", false, answer.outcome()); }
-            static Opening later(String why, Duration after) {
-                return new Opening("", false, new Outcome.Later("the conversation cannot be used yet: " + why, after, false, false));
+        /** One call for a message in a known conversation, seven for the first message of a new customer, five after a restart. */
+        private Outcome deliverToConversation(Delivery delivery) {
+            String customer = delivery.message.customer();
+            Known known = openConversations.getOrDefault(customer, new Known("", 0));
+            if (!known.sid().isEmpty() && System.nanoTime() - known.checked() > tempo.quiet().toNanos()) {
+                Answer tasks = tasks(known.sid());
+                if (!tasks.ok()) return notOpened(tasks);
+                known = new Known(canBeTaken(tasks) ? known.sid() : "", System.nanoTime());
+                openConversations.put(customer, known);
             }
+            if (!known.sid().isEmpty()) {
+                Outcome posted = post(delivery, Opening.known(known.sid()));
+                if (!(posted instanceof Outcome.Refused refused && refused.conversationClosed())) return posted;
+            }
+            openConversations.remove(customer);
+            return deliver(delivery, open(delivery.message));
+        }
+
+        /**
+         * A conversation to post into, or why there is none yet.
+         *
+         * @param looked whether nothing of this message can be in it that this process has not seen
+         * @param taskSeen whether it is known to be before an agent, so that the message will be read
+         * @param inactive whether an agent has left it, to come back when somebody writes
+         */
+        private record Opening(String sid, boolean looked, boolean taskSeen, boolean inactive, Optional<Outcome> failure) {
+            static Opening known(String sid) { return new Opening(sid, true, true, false, Optional.empty()); }
+            static Opening found(String sid) { return new Opening(sid, false, true, false, Optional.empty()); }
+            static Opening parked(String sid) { return new Opening(sid, false, true, true, Optional.empty()); }
+            static Opening opened(String sid, boolean fresh, boolean taskSeen) {
+                return new Opening(sid, fresh, taskSeen, false, Optional.empty());
+            }
+            static Opening failed(Answer answer) { return new Opening("", false, false, false, Optional.of(notOpened(answer))); }
+        }
+
+        /** A refused step of opening says nothing of the message, but something of our configuration: the customer waits. */
+        private static Outcome notOpened(Answer answer) {
+            return answer.outcome() instanceof Outcome.RetryLater later
+                    ? new Outcome.RetryLater(later.reason(), later.after(), later.scope(), false)
+                    : new Outcome.RetryLater("no conversation can be opened: " + answer.sentence(), Duration.ZERO,
+                            Outcome.Scope.CUSTOMER, false);
         }
 
         /**
@@ -1062,122 +1192,98 @@ public final class Bridge {
         private Opening open(Message message) {
             AtomicInteger free = new AtomicInteger();
             List<JsonNode> open = new ArrayList<>();
-            String his = service() + "/ParticipantConversations?Identity=" + identity(message.customer());
-            Answer listed = twilio.pages("conversations", his, "conversations", (page, known) -> {
-                if (!known.path("conversation_state").asText().equals("closed")) return !open.add(known);
-                Matcher name = NAME.matcher(known.path("conversation_unique_name").asText());
-                // Not their number: some may have been deleted.
-                if (name.matches()) free.accumulateAndGet(Integer.parseInt(name.group(2)) + 1, Math::max);
-                return true;
+            String theirs = service() + "/ParticipantConversations?Identity=" + identity(message.customer());
+            Answer listed = twilio.pages("conversations", theirs, "conversations", LISTED, page -> {
+                for (JsonNode known : page) {
+                    Matcher name = NAME.matcher(known.path("conversation_unique_name").asText());
+                    // Not their number: some may have been deleted.
+                    if (name.matches()) free.accumulateAndGet(Integer.parseInt(name.group(1)) + 1, Math::max);
+                    if (!known.path("conversation_state").asText().equals("closed")) open.add(known);
+                }
+                return open.isEmpty();
             });
             if (!listed.ok()) return Opening.failed(listed);
-            if (!open.isEmpty()) return complete(listed, open.get(0), message, false);
+            for (JsonNode known : open) {
+                Optional<Opening> live = resume(listed, known, "conversation_", message);
+                if (live.isPresent()) return live.get();
+            }
             // Names of closed conversations stay taken; one that was joined by nobody yet shows only here.
             for (int n = free.get(); n <= free.get() + 20; n++) {
                 Answer next = create(message, n);
-                if (next.ok()) return complete(next, next.body(), message, true);
-                Answer taken = next.code() == TAKEN ? twilio.get("conversations", path(name(message.customer(), n))) : next;
+                if (next.ok()) return complete(next.body().path("sid").asText(), message, true);
+                if (next.code() != TAKEN) return Opening.failed(next);
+                Answer taken = twilio.get(api.product, path(identity(message.customer()) + "-" + n), NAMED);
                 if (!taken.ok()) return Opening.failed(taken);
-                if (!taken.body().path("state").asText().equals("closed")) return complete(taken, taken.body(), message, false);
+                Optional<Opening> live = resume(taken, taken.body(), "", message);
+                if (live.isPresent()) return live.get();
             }
-            return Opening.later("no free name for a conversation", Duration.ZERO);
+            return new Opening("", false, false, false, Optional.of(new Outcome.RetryLater("no free name for a conversation",
+                    Duration.ZERO, Outcome.Scope.CUSTOMER, false)));
         }
 
-        /** Conversation unique name exists; participant exists (HTTP 409 both). */
-        private static final int TAKEN = 50353;
-        private static final int ALREADY_IN = 50433;
-
-        private static final Pattern NAME = Pattern.compile("twitter-([0-9]{1,19})-([0-9]{1,8})");
-
-        private static String name(String customer, int n) { return identity(customer) + "-" + n; }
+        private static final Pattern NAME = Pattern.compile("twitter-[0-9]{1,19}-([0-9]{1,8})");
 
         private Answer create(Message message, int n) {
-            return twilio.post("conversations", service() + "/Conversations", Form.of("UniqueName", name(message.customer(), n),
-                    "FriendlyName", message.title(), "Attributes", claim(object().put("customer", message.customer())).toString()));
+            return twilio.post("conversations", service() + "/Conversations", Promise.fields("/sid", Promise.CONVERSATION),
+                    Form.of("UniqueName", identity(message.customer()) + "-" + n, "FriendlyName", message.title(),
+                            "Attributes", object().put("customer", message.customer()).toString()));
         }
 
         /**
-         * Who is to complete this conversation, so that a bridge that dies half-way is followed by one other. How long ago that was
-         * written tells {@code date_updated}, by Twilio's clock, which is the same for all bridges.
-         */
-        private ObjectNode claim(ObjectNode attributes) {
-            return attributes.put("bridge", bridge).put("since", System.currentTimeMillis());
-        }
-
-        /** Too late to ask for a task: another bridge may be about to take over. */
-        private boolean late(Answer seen, Duration age) {
-            return age.plus(seen.asked().age()).compareTo(tempo.claim().dividedBy(2)) > 0;
-        }
-
-        private Duration settle() { return tempo.claim().dividedBy(6); }
-
-        /**
-         * Gives a conversation its participant, webhook and task, the task last: where there is one, the rest is there too. As long as
-         * there is none only the bridge that holds the claim goes on, from wherever it was cut off.
+         * What becomes of a conversation that is there already. It is live while an agent has left it and comes back (inactive, or put
+         * aside by a webhook of somebody's own), or while it has a task that an agent can take. One without such a task was touched a
+         * moment ago, and is being opened: every step is done again, as each can be done twice. Or it is older, and nobody will read
+         * it any more: its task timed out, was cancelled or never came. Then it is closed.
          *
-         * @param seen the answer in which {@code conversation} stood: as created, as fetched, or as listed by participant
+         * @param answer in which {@code conversation} stood, with its field names prefixed
+         * @return empty if it is over
          */
-        private Opening complete(Answer seen, JsonNode conversation, Message message, boolean fresh) {
-            // Listed by participant, the fields have longer names.
-            UnaryOperator<String> field = name -> conversation.path("conversation_" + name).asText(conversation.path(name).asText());
-            String sid = field.apply("sid");
-            ObjectNode attributes = lenient(field.apply("attributes")) instanceof ObjectNode found ? found : object();
-            Duration age = Duration.between(time(field.apply("date_updated")), seen.date());
-            if (!fresh && !attributes.has("interaction")) {
-                Optional<Opening> trouble = findTask(sid, attributes);
-                if (trouble.isPresent()) return trouble.get();
-            }
-            if (attributes.has("interaction")) {
-                Answer hooked = hook(sid, message.customer(), false);
-                return hooked.ok() ? new Opening(sid, false, null) : Opening.failed(hooked);
-            }
-            if (!fresh) {
-                boolean mine = attributes.path("bridge").asText().equals(bridge);
-                // A task that was asked for just before a crash may not be listed yet, and what another bridge does may take its time.
-                if (age.compareTo(mine ? settle() : tempo.claim()) < 0) {
-                    return Opening.later("it is half opened", mine ? settle() : Duration.ZERO);
-                }
-                if (!mine || late(seen, age)) {
-                    // Several may claim at once: the last one to write holds it, and reads so after a pause longer than a write takes.
-                    Answer claimed = twilio.post("conversations", path(sid), Form.of("Attributes", claim(attributes).toString()));
-                    return claimed.ok() ? Opening.later("it was left half opened and is taken over", settle()) : Opening.failed(claimed);
-                }
-            }
-            Answer joined = twilio.post("conversations", path(sid) + "/Participants", Form.of("Identity", identity(message.customer())));
-            if (!joined.ok() && joined.code() != ALREADY_IN) return Opening.failed(joined);
-            Answer hooked = hook(sid, message.customer(), fresh);
-            if (!hooked.ok()) return Opening.failed(hooked);
-            if (late(seen, age)) return Opening.later("opening it took too long", Duration.ZERO);
-            Answer asked = twilio.post("flex-api", "/v1/Interactions",
-                    Form.of("Channel", channel(sid).toString(), "Routing", routing(message).toString()));
-            if (asked.ok()) return new Opening(sid, fresh, null);
-            return asked.outcome() instanceof Outcome.Later late && late.unknown() ? Opening.later(late.reason(), settle())
-                    : Opening.failed(asked);
-        }
-
-        private Answer hook(String sid, String customer, boolean fresh) {
-            Form webhook = Form.of("Target", "webhook", "Configuration.Url", settings.fromFlexUrl(customer), "Configuration.Method", "post",
-                    "Configuration.Filters", "onMessageAdded", "Configuration.Filters", "onConversationStateUpdated");
-            return fresh ? twilio.post("conversations", path(sid) + "/Webhooks", webhook)
-                    : twilio.ensureWebhook("conversations", path(sid) + "/Webhooks", false, webhook);
-        }
-
-        /**
-         * Looks for a task, which Interactions do not list but TaskRouter does, and writes its ids into the conversation's attributes:
-         * the next to ask reads them there. Whoever opens a conversation does not write them, that call is saved until now.
-         */
-        private Optional<Opening> findTask(String sid, ObjectNode attributes) {
-            Answer tasks = twilio.get("taskrouter", "/v1/Workspaces/" + settings.workspace() + "/Tasks?EvaluateTaskAttributes="
-                    + Form.escape("conversationSid == \"" + sid + "\""));
+        private Optional<Opening> resume(Answer answer, JsonNode conversation, String prefix, Message message) {
+            String sid = conversation.path(prefix + "sid").asText();
+            String state = conversation.path(prefix + "state").asText();
+            if (state.equals("closed")) return Optional.empty();
+            Hook hook = hook(sid, message.customer(), false);
+            if (!hook.answer().ok()) return Optional.of(Opening.failed(hook.answer()));
+            if (state.equals("inactive") || hook.parked()) return Optional.of(Opening.parked(sid));
+            Answer tasks = tasks(sid);
             if (!tasks.ok()) return Optional.of(Opening.failed(tasks));
-            JsonNode task = tasks.body().at("/tasks/0");
-            if (task.isMissingNode()) return Optional.empty();
-            JsonNode known = lenient(task.path("attributes").asText());
-            attributes.put("interaction", known.path("flexInteractionSid").asText())
-                    .put("interaction_channel", known.path("flexInteractionChannelSid").asText())
-                    .put("task", task.path("sid").asText());
-            Answer noted = twilio.post("conversations", path(sid), Form.of("Attributes", attributes.toString()));
-            return noted.ok() ? Optional.empty() : Optional.of(Opening.failed(noted));
+            if (canBeTaken(tasks)) return Optional.of(Opening.found(sid));
+            Instant touched = time(conversation.path(prefix + "date_updated").asText());
+            if (Duration.between(touched, answer.date()).compareTo(tempo.opening()) < 0) {
+                return Optional.of(complete(sid, message, false));
+            }
+            LOG.log(WARNING, () -> "conversation " + sid + " has no task that an agent could take: it is closed, and another opened");
+            Answer closed = twilio.post(api.product, path(sid), Promise.ANYTHING, Form.of("State", "closed"));
+            boolean gone = closed.outcome() instanceof Outcome.Refused refused && refused.conversationClosed();
+            return closed.ok() || gone ? Optional.empty() : Optional.of(Opening.failed(closed));
+        }
+
+        /** Participant, webhook, task: Twilio lets none of them be there twice. */
+        private Opening complete(String sid, Message message, boolean fresh) {
+            Answer joined = twilio.post(api.product, path(sid) + "/Participants", Promise.fields("/sid", Promise.PARTICIPANT),
+                    Form.of("Identity", identity(message.customer())));
+            if (!joined.ok() && joined.code() != ALREADY_IN) return Opening.failed(joined);
+            if (fresh) {
+                lists.learn(message.customer(), JSON.missingNode());
+                Hook hook = hook(sid, message.customer(), true);
+                if (!hook.answer().ok()) return Opening.failed(hook.answer());
+            }
+            Answer asked = twilio.post("flex-api", "/v1/Interactions", Promise.fields("/sid", Promise.INTERACTION),
+                    Form.of("Channel", channel(sid).toString(), "Routing", routing(message).toString()));
+            if (!asked.ok() && asked.code() != ALREADY_ASKED) return Opening.failed(asked);
+            // Accepted is not done: only where the answer names its task is that known to be there.
+            boolean taskSeen = asked.body().at("/routing/properties/sid").asText().matches(Promise.TASK);
+            return Opening.opened(sid, fresh, taskSeen);
+        }
+
+        private Answer tasks(String sid) {
+            return twilio.get("taskrouter", "/v1/Workspaces/" + settings.workspace() + "/Tasks?EvaluateTaskAttributes="
+                    + Form.escape("conversationSid == \"" + sid + "\""), TASKS);
+        }
+
+        private static boolean canBeTaken(Answer tasks) {
+            return tasks.body().path("tasks").valueStream()
+                    .anyMatch(task -> TAKEABLE.contains(task.path("assignment_status").asText()));
         }
 
         private static ObjectNode channel(String sid) {
@@ -1197,115 +1303,220 @@ public final class Bridge {
             return routing;
         }
 
-        @Override public Outcome note(Message note) {
-            return twilio.post("conversations", path(note.conversation()) + "/Messages",
-                    Form.of("Author", NOTE_AUTHOR, "Body", note.text())).outcome();
+        /**
+         * Programmable Chat: two calls for a message in a known chat, four for the first of a chat. Creating the channel is asked for
+         * every time: it gives back the customer's channel while that is active, and a new one after the agent has ended it.
+         */
+        private Opening channel(Message message) {
+            String customer = message.customer();
+            Answer opened = twilio.post("flex-api", "/v1/Channels", Promise.fields("/sid", Promise.CONVERSATION),
+                    Form.of("FlexFlowSid", settings.flexFlow(), "Identity", identity(customer),
+                    "ChatUserFriendlyName", message.title(), "ChatFriendlyName", customer, "Target", "@" + message.handle()));
+            if (!opened.ok()) return Opening.failed(opened);
+            String sid = opened.body().path("sid").asText();
+            if (sid.equals(openConversations.getOrDefault(customer, new Known("", 0)).sid())) return Opening.known(sid);
+            boolean fresh = time(opened.body().path("date_created").asText()).isAfter(opened.date().minusSeconds(2));
+            if (fresh) lists.learn(customer, JSON.missingNode());
+            Hook hook = hook(sid, customer, fresh);
+            return hook.answer().ok() ? Opening.opened(sid, fresh, true) : Opening.failed(hook.answer());
         }
 
-        @Override public Outcome customerOf(String conversation) {
-            return Flex.customerIn(twilio.get("conversations", path(conversation)), NAME, "unique_name");
+        /** @param parked whether somebody else's webhook waits for the next message, as Twilio's template for parked chats has it */
+        private record Hook(Answer answer, boolean parked) { }
+
+        /**
+         * Makes sure that exactly one webhook of the bridge hangs on a conversation, at today's public URL. Two bridges may both see
+         * that there is none and both add one; so each lists them again after adding, and all but the first are removed.
+         *
+         * @param fresh whether there is surely none yet
+         */
+        private Hook hook(String sid, String customer, boolean fresh) {
+            String webhooks = path(sid) + "/Webhooks";
+            String url = settings.fromFlexUrl(customer);
+            Answer listed = fresh ? Answer.NONE : twilio.get(api.product, webhooks + "?PageSize=5", WEBHOOKS);
+            if (!fresh && !listed.ok()) return new Hook(listed, false);
+            List<JsonNode> ours = ours(listed, url);
+            if (ours.isEmpty()) {
+                Answer added = twilio.post(api.product, webhooks, Promise.fields("/sid", Promise.WEBHOOK),
+                        api.webhook.and(Form.of("Configuration.Url", url)));
+                if (added.code() == NO_ROOM && deaf.put(customer, sid) == null) LOG.log(ERROR, () -> DEAF + ": " + sid);
+                if (!added.ok()) return new Hook(added.code() == NO_ROOM ? listed : added, false);
+                listed = twilio.get(api.product, webhooks + "?PageSize=5", WEBHOOKS);
+                if (!listed.ok()) return new Hook(listed, false);
+                ours = ours(listed, url);
+            }
+            deaf.remove(customer);
+            for (JsonNode surplus : ours.subList(Math.min(1, ours.size()), ours.size())) {
+                Answer removed = twilio.delete(api.product, webhooks + "/" + surplus.path("sid").asText());
+                if (!removed.ok() && removed.status() != 404) return new Hook(removed, false);
+            }
+            boolean moved = !ours.isEmpty() && !ours.get(0).at("/configuration/url").asText().equals(url);
+            Answer last = !moved ? listed : twilio.post(api.product, webhooks + "/" + ours.get(0).path("sid").asText(),
+                    Promise.fields("/sid", Promise.WEBHOOK), Form.of("Configuration.Url", url));
+            boolean parked = listed.body().path("webhooks").valueStream().anyMatch(hook -> !isOurs(hook, url)
+                    && hook.at("/configuration/filters").toString().contains("onMessageAdded"));
+            return new Hook(last, parked);
         }
 
-        @Override public void ended(String customer, String conversation) { live.remove(customer, conversation); }
+        private static final String DEAF = "a conversation has no room for the bridge's webhook (Twilio takes five):"
+                + " what agents write there does not reach the customer";
 
-        /** What an agent writes would go to the old address, and Conversations tries only once. */
-        @Override public Optional<Answer> moved(String before) {
+        /** The one that is right already stays first; with equals the order of listing decides, the same for every bridge. */
+        private static List<JsonNode> ours(Answer listed, String url) {
+            List<JsonNode> ours = new ArrayList<>();
+            listed.body().path("webhooks").valueStream().filter(hook -> isOurs(hook, url)).forEach(ours::add);
+            ours.sort(Comparator.comparing(hook -> !hook.at("/configuration/url").asText().equals(url)));
+            return ours;
+        }
+
+        /** With our parameter, at whatever address, or without it as the original registered it. */
+        private static boolean isOurs(JsonNode hook, String url) {
+            String known = hook.at("/configuration/url").asText();
+            return known.endsWith(url.substring(url.indexOf("/fromFlex?"))) || known.endsWith("/fromFlex");
+        }
+
+        /**
+         * Posts a message, in parts if it is too long for one. Each is marked with the message's id: after a failure, or when this
+         * process meets a conversation for the first time, the marks tell which parts have arrived.
+         */
+        private Outcome post(Delivery delivery, Opening opening) {
+            Message message = delivery.message;
+            boolean note = message.direction() == Direction.NOTE;
+            String messages = path(opening.sid()) + "/Messages";
+            if (!opening.sid().equals(delivery.conversation)) delivery.parts = 0;
+            delivery.conversation = opening.sid();
+            if (delivery.lookFirst || !opening.looked() || !note && lists.mayBeAnswer(message)) {
+                Answer found = look(delivery, messages);
+                if (!found.ok()) return found.outcome();
+                delivery.lookFirst = false;
+            }
+            Choices.Read read = note ? new Choices.Read(message.text(), false) : lists.read(message);
+            String text = Stream.concat(Stream.of(read.text()), message.attachments().stream()).filter(line -> !line.isBlank())
+                    .collect(Collectors.joining("\n"));
+            List<String> parts = split(text.isEmpty() ? "(a message without text)" : text, MAX_BODY, Bridge::utf8Length);
+            while (delivery.parts < parts.size()) {
+                ObjectNode attributes = object().put("x_dm_id", message.id()).put("part", delivery.parts + 1);
+                if (!message.answer().isEmpty()) attributes.put("quick_reply_metadata", message.answer());
+                if (read.chosen()) attributes.put("chosen_by", message.text());
+                Form form = Form.of(api.author, note ? NOTE_AUTHOR : identity(message.customer()),
+                        "Body", parts.get(delivery.parts), "Attributes", attributes.toString());
+                // REST calls fire no webhooks by default. In Programmable Chat the flow hears of a chat by them, and so does whatever
+                // wakes a conversation that an agent has left.
+                Answer posted = twilio.post(api.product, messages, Promise.fields("/sid", Promise.MESSAGE), form,
+                        !note && (api == FlexApi.CHAT || opening.inactive()));
+                if (!posted.ok()) return posted.outcome();
+                delivery.arrived(posted.body().path("sid").asText());
+            }
+            if (read.chosen()) lists.answered(message.customer());
+            boolean unheard = !note && !opening.looked() && opening.sid().equals(deaf.get(message.customer()));
+            return new Outcome.Delivered(delivery.lastId, unheard ? "Replies written here cannot reach the customer: this conversation has five"
+                    + " webhooks, as many as Twilio takes, and none of them is the bridge's." : "");
+        }
+
+        /** Goes back through the conversation until a part of the message is found, or what is older than the message. */
+        private Answer look(Delivery delivery, String messages) {
+            Message message = delivery.message;
+            AtomicInteger pages = new AtomicInteger();
+            return twilio.pages(api.product, messages + "?Order=desc&PageSize=100", "messages", api.messages, page -> {
+                if (pages.getAndIncrement() == 0 && message.direction() != Direction.NOTE) lists.learn(message.customer(), page);
+                for (JsonNode posted : page) {
+                    JsonNode mark = lenient(posted.path("attributes").asText());
+                    if (mark.path("x_dm_id").asText().equals(message.id())) {
+                        delivery.parts = Math.max(delivery.parts, mark.path("part").asInt());
+                        delivery.mayHaveArrived = false;
+                        return false;
+                    }
+                    if (time(posted.path("date_created").asText()).isBefore(delivery.lookFrom())) return false;
+                }
+                return true;
+            });
+        }
+
+        /** A reply from a webhook without our parameter names no customer: the conversation itself is asked. */
+        Outcome forItsCustomer(Delivery delivery, BiFunction<Delivery, String, Outcome> deliver) {
+            if (!delivery.message.customer().isEmpty()) return deliver.apply(delivery, delivery.message.customer());
+            Answer answer = twilio.get(api.product, path(delivery.message.conversation()), api.conversation);
+            if (!answer.ok()) return answer.outcome().forThisMessageOnly();
+            Matcher id = api.customer.matcher(answer.body().at(api.owner).asText());
+            return id.matches() ? deliver.apply(delivery, id.group(1))
+                    : new Outcome.Refused("this conversation does not tell which X user it belongs to", false);
+        }
+
+        /** An agent has ended or left it: the customer's next message looks at it anew. */
+        void ended(String customer, String conversation) {
+            openConversations.computeIfPresent(customer, (id, known) -> known.sid().equals(conversation) ? null : known);
+            deaf.remove(customer, conversation);
+        }
+
+        Optional<String> trouble() { return deaf.isEmpty() ? Optional.empty() : Optional.of(DEAF + ": " + String.join(", ", deaf.values())); }
+
+        /** Gives the public URL to the open conversations that have the one before. @return what to try again */
+        Optional<Answer> moved(String before) {
+            // Programmable Chat: only at each customer's next message, as nothing lists the open channels but a walk through all.
+            if (api == FlexApi.CHAT) return Optional.empty();
             List<Answer> answers = new ArrayList<>();
             for (String state : List.of("active", "inactive")) {
-                answers.add(twilio.pages("conversations", service() + "/Conversations?PageSize=100&State=" + state, "conversations",
-                        (page, conversation) -> {
-                            Matcher name = NAME.matcher(conversation.path("unique_name").asText());
-                            if (name.matches()) answers.addAll(moved(before, conversation.path("sid").asText(), name.group(1)));
+                answers.add(twilio.pages(api.product, service() + "/Conversations?PageSize=100&State=" + state, "conversations",
+                        Promise.list("conversations", Promise.fields("/sid", Promise.CONVERSATION)), page -> {
+                            for (JsonNode conversation : page) {
+                                Matcher name = api.customer.matcher(conversation.at(api.owner).asText());
+                                if (name.matches()) answers.addAll(moved(before, conversation.path("sid").asText(), name.group(1)));
+                            }
                             return true;
                         }));
             }
-            return answers.stream().filter(answer -> answer.outcome() instanceof Outcome.Later).findFirst();
+            return answers.stream().filter(answer -> answer.outcome() instanceof Outcome.RetryLater).findFirst();
         }
 
         /** A conversation with a webhook elsewhere belongs to another bridge. */
         private List<Answer> moved(String before, String sid, String customer) {
-            Answer hooks = twilio.get("conversations", path(sid) + "/Webhooks?PageSize=5");
+            Answer hooks = twilio.get(api.product, path(sid) + "/Webhooks?PageSize=5", WEBHOOKS);
             boolean ours = hooks.body().path("webhooks").valueStream()
                     .anyMatch(hook -> hook.at("/configuration/url").asText().startsWith(before + "/fromFlex"));
             if (ours) LOG.log(INFO, () -> "conversation " + sid + " is told the new address");
-            return ours ? List.of(hooks, hook(sid, customer, false)) : List.of(hooks);
+            return ours ? List.of(hooks, hook(sid, customer, false).answer()) : List.of(hooks);
         }
 
         private String service() { return "/v1/Services/" + settings.chatService(); }
-        private String path(String conversation) { return service() + "/Conversations/" + Form.escape(conversation); }
-    }
-
-    /**
-     * Programmable Chat with Flex Flows, the original's API. Twilio calls it at its end (June 2026); accounts that have it use it.
-     *
-     * @param ready the channel of each customer whose webhook has been seen to; losing an entry costs two calls
-     */
-    record FlexChat(Twilio twilio, Settings settings, Map<String, String> ready) implements Flex {
-        /**
-         * Two calls for a message in a known chat, four for the first of a chat. Creating the channel is asked for every time: it
-         * gives back the customer's channel while that is active, and a new one after the agent has ended it.
-         */
-        @Override public Outcome deliver(Attempt attempt) {
-            Message message = attempt.message;
-            String customer = message.customer();
-            Answer opened = twilio.post("flex-api", "/v1/Channels",
-                    Form.of("FlexFlowSid", settings.flexFlow(), "Identity", identity(customer),
-                    "ChatUserFriendlyName", message.title(), "ChatFriendlyName", customer, "Target", "@" + message.handle()));
-            if (!opened.ok()) return opened.outcome();
-            String channel = opened.body().path("sid").asText();
-            if (!channel.equals(ready.get(customer))) {
-                Answer hooked = twilio.ensureWebhook("chat", path(channel) + "/Webhooks", opened.isNew(), Form.of("Type", "webhook",
-                        "Configuration.Url", settings.fromFlexUrl(customer), "Configuration.Method", "POST",
-                        "Configuration.Filters", "onMessageSent", "Configuration.Filters", "onMediaMessageSent",
-                        "Configuration.Filters", "onChannelUpdated", "Configuration.RetryCount", "3"));
-                if (!hooked.ok()) return hooked.outcome();
-                ready.put(customer, channel);
-            }
-            attempt.conversation = channel;
-            // With webhooks, or the flow's Studio hook does not run and no agent hears of the chat.
-            return twilio.postParts("chat", path(channel) + "/Messages", "From", true, attempt, false);
-        }
-
-        @Override public Outcome note(Message note) {
-            return twilio.post("chat", path(note.conversation()) + "/Messages", Form.of("From", NOTE_AUTHOR, "Body", note.text()))
-                    .outcome();
-        }
-
-        /** The original, and so do we, keeps the customer's id in the channel's friendly name. */
-        @Override public Outcome customerOf(String conversation) {
-            return Flex.customerIn(twilio.get("chat", path(conversation)), Pattern.compile("([0-9]{1,19})"), "friendly_name");
-        }
-
-        @Override public void ended(String customer, String conversation) { ready.remove(customer, conversation); }
-
-        /** Only at each customer's next message: nothing lists the open channels but a walk through all that ever were. */
-        @Override public Optional<Answer> moved(String before) { return Optional.empty(); }
-
-        private String path(String channel) { return "/v2/Services/" + settings.chatService() + "/Channels/" + Form.escape(channel); }
+        private String path(String conversation) { return api.path.formatted(settings.chatService()) + Form.escape(conversation); }
     }
 
     /** Twilio's REST APIs: Basic auth, forms in, JSON out, a host per product (Twilio, "Requests to the REST API"). */
-    record Twilio(Client client, Settings settings, Choices choices) {
+    record Twilio(Client client, Settings settings) {
         private static final String SERVICE = "Twilio";
-        /** Bytes of a message's body, in UTF-8 (Twilio, "Conversations limits"). X's 10,000 characters can be 40,000 bytes. */
-        static final int MAX_BODY = 32 * 1024;
+        /** Pages of one list: of a list without an end no more is believed. 200 pages are 10,000 conversations or 20,000 messages. */
+        private static final int MAX_PAGES = 200;
+        private static final Pattern QUERY = Pattern.compile("[^?]*(\\?(?:%[0-9A-Fa-f]{2}|[\\w.~&=+:/*'(),;@!$-])*)");
 
-        Answer get(String product, String path) { return client.call(SERVICE, request(product, path).GET()); }
-        Answer delete(String product, String path) { return client.call(SERVICE, request(product, path).DELETE()); }
-        Answer post(String product, String path, Form form) { return client.call(SERVICE, filled(request(product, path), form)); }
+        Answer get(String product, String path, Promise promise) { return client.call(SERVICE, request(product, path).GET(), promise); }
+        Answer get(String product, String path) { return get(product, path, Promise.ANYTHING); }
+        Answer delete(String product, String path) {
+            return client.call(SERVICE, request(product, path).DELETE(), Promise.ANYTHING);
+        }
+        Answer post(String product, String path, Promise promise, Form form) { return post(product, path, promise, form, false); }
 
-        /** Goes through a list page by page. @param item is given each page and element, and tells whether to go on */
-        Answer pages(String product, String path, String list, BiPredicate<Answer, JsonNode> item) {
-            Answer page = get(product, path);
-            while (page.ok()) {
-                for (JsonNode element : page.body().path(list)) {
-                    if (!item.test(page, element)) return page;
-                }
-                String next = page.body().at("/meta/next_page_url").asText("");
-                if (next.isEmpty()) return page;
-                page = get(product, next.replaceFirst("^https?://[^/]+(/" + product + ")?(?=/v)", ""));
+        /** @param webhooks whether webhooks are to fire for it, as they do not for REST calls by default */
+        Answer post(String product, String path, Promise promise, Form form, boolean webhooks) {
+            HttpRequest.Builder request = filled(request(product, path), form);
+            return client.call(SERVICE, webhooks ? request.header("X-Twilio-Webhook-Enabled", "true") : request, promise);
+        }
+
+        /**
+         * Goes through a list page by page. Of what an answer says about its next page only the query is taken: credentials go to the
+         * configured address and nowhere else.
+         *
+         * @param page is given each page's elements, and tells whether to go on
+         */
+        Answer pages(String product, String path, String list, Promise promise, Predicate<JsonNode> page) {
+            Answer answer = get(product, path, promise);
+            for (int pages = 1; answer.ok() && page.test(answer.body().path(list)); pages++) {
+                String next = answer.body().at("/meta/next_page_url").asText("");
+                if (next.isEmpty()) return answer;
+                Matcher query = QUERY.matcher(next);
+                if (!query.matches() || pages == MAX_PAGES) return answer.instead("its list has no end that makes sense");
+                answer = get(product, path.replaceFirst("\\?.*", "") + query.group(1), promise);
             }
-            return page;
+            return answer;
         }
 
         private HttpRequest.Builder request(String product, String path) {
@@ -1318,83 +1529,6 @@ public final class Bridge {
         private static HttpRequest.Builder filled(HttpRequest.Builder request, Form form) {
             return request.header("Content-Type", "application/x-www-form-urlencoded")
                     .POST(HttpRequest.BodyPublishers.ofString(form.encode()));
-        }
-
-        /**
-         * Posts what a customer wrote, in parts if it is too long for one message. Each is marked with the Direct Message's id: after
-         * a failure the marks tell which parts have arrived.
-         *
-         * @param messages the path of the conversation's messages
-         * @param author the name of the parameter for the author
-         * @param webhooks whether webhooks are to fire for it, as they do not for REST calls by default
-         * @param fresh whether the conversation was opened just now, so that nothing can be found in it
-         */
-        Outcome postParts(String product, String messages, String author, boolean webhooks, Attempt attempt, boolean fresh) {
-            Message message = attempt.message;
-            String newest = messages + "?Order=desc&PageSize=100";
-            if (attempt.unknownSince != null && !fresh) {
-                AtomicInteger last = new AtomicInteger();
-                Answer found = pages(product, newest, "messages", (page, posted) -> {
-                    JsonNode mark = lenient(posted.path("attributes").asText());
-                    if (mark.path("x_dm_id").asText().equals(message.id())) last.set(mark.path("part").asInt());
-                    return last.get() == 0 && time(posted.path("date_created").asText()).isAfter(attempt.lookFrom(page));
-                });
-                if (!found.ok()) return found.outcome();
-                attempt.parts = Math.max(attempt.parts, last.get());
-            }
-            attempt.unknownSince = null;
-            if (choices.mayBeAnswer(message)) {
-                Answer list = fresh ? Answer.none("", "", "", false) : get(product, newest);
-                if (!list.ok() && !fresh) return list.outcome();
-                choices.learn(message.customer(), list.body().path("messages"));
-            }
-            Choices.Read read = choices.read(message);
-            String text = Stream.concat(Stream.of(read.text()), message.attachments().stream()).filter(line -> !line.isBlank())
-                    .collect(Collectors.joining("\n"));
-            List<String> parts = split(text.isEmpty() ? "(a message without text)" : text, MAX_BODY, Bridge::utf8Length);
-            String sid = "found";
-            for (; attempt.parts < parts.size(); attempt.parts++) {
-                ObjectNode attributes = object().put("x_dm_id", message.id()).put("part", attempt.parts + 1);
-                if (!message.answer().isEmpty()) attributes.put("quick_reply_metadata", message.answer());
-                if (read.chosen()) attributes.put("chosen_by", message.text());
-                HttpRequest.Builder request = filled(request(product, messages), Form.of(author, identity(message.customer()),
-                        "Body", parts.get(attempt.parts), "Attributes", attributes.toString()));
-                Answer posted = client.call(SERVICE, webhooks ? request.header("X-Twilio-Webhook-Enabled", "true") : request);
-                if (!posted.ok()) return posted.outcome();
-                sid = posted.body().path("sid").asText();
-            }
-            if (read.chosen()) choices.answered(message.customer());
-            return new Outcome.Delivered(sid, "");
-        }
-
-        /**
-         * Makes sure that exactly one webhook of the bridge hangs on a conversation, at today's public URL.
-         *
-         * @param webhooks the path of the conversation's webhooks; @param form what to register
-         * @param missing whether there surely is none: of two bridges that see that at the same moment each adds one, and then looks
-         *     again which one stays
-         * @return the call that failed, or the last good one
-         */
-        Answer ensureWebhook(String product, String webhooks, boolean missing, Form form) {
-            Answer added = missing ? post(product, webhooks, form) : null;
-            Answer last = added == null || added.ok() ? get(product, webhooks + "?PageSize=5") : added;
-            String url = form.get("Configuration.Url");
-            String route = url.substring(url.indexOf("/fromFlex"));
-            List<JsonNode> ours = new ArrayList<>();
-            last.body().path("webhooks").forEach(webhook -> {
-                String known = webhook.at("/configuration/url").asText();
-                // With our parameter, or without it as the original registered it.
-                if (known.endsWith(route) || known.endsWith("/fromFlex")) ours.add(webhook);
-            });
-            // The one that is right already stays first; with equals the order of listing decides, the same for every bridge.
-            ours.sort(Comparator.comparing(webhook -> !webhook.at("/configuration/url").asText().equals(url)));
-            for (JsonNode surplus : ours.subList(Math.min(1, ours.size()), ours.size())) {
-                Answer removed = delete(product, webhooks + "/" + surplus.path("sid").asText());
-                if (!removed.ok() && removed.status() != 404) return removed;
-            }
-            if (last.ok() && ours.isEmpty()) return missing ? added : ensureWebhook(product, webhooks, true, form);
-            return last.ok() && !ours.get(0).at("/configuration/url").asText().equals(url)
-                    ? post(product, webhooks + "/" + ours.get(0).path("sid").asText(), Form.of("Configuration.Url", url)) : last;
         }
     }
 
@@ -1446,94 +1580,111 @@ public final class Bridge {
 
         private final Client client;
         private final Settings settings;
-        private final Choices choices;
+        private final Choices lists;
         private final Predicate<String> sentBefore;
-        private final Api api;
-        /** When the rate limit allows more, by the clock that never jumps; null if it does now. */
-        private volatile Long exhausted;
+        private final XApi api;
+        /** When the rate limit allows more, in {@link System#nanoTime}. */
+        private volatile long open = System.nanoTime();
 
-        X(Client client, Settings settings, Choices choices, Predicate<String> sentBefore) {
+        X(Client client, Settings settings, Choices lists, Predicate<String> sentBefore) {
             this.client = client;
             this.settings = settings;
-            this.choices = choices;
+            this.lists = lists;
             this.sentBefore = sentBefore;
-            api = settings.twitterApi().equals("1.1") ? new X11() : new X2();
+            api = settings.twitterApi().equals("1.1") ? XApi.V1_1 : XApi.V2;
         }
 
-        /** What the two APIs differ in. */
-        interface Api {
-            /** The text as this API can show it, with what of the list and buttons it can not. */
-            String text(Rich rich);
-
-            String path(String customer);
-            ObjectNode body(String customer, String text, Rich rich, boolean last);
-
-            /** The id of a Direct Message in the answer to its sending. */
-            String id(JsonNode answer);
-
-            /** Where the newest messages are listed, back in time. */
-            String newest(String customer);
-
-            /** @param cursor where the page before ended, or empty */
-            Form query(String cursor);
-            Stream<Sent> read(JsonNode page, String customer);
-            String cursor(JsonNode page);
-        }
+        /** X's ids grow with time: as numbers, which no long can hold without care. */
+        static final Comparator<String> BY_ID = Comparator.comparingInt(String::length).thenComparing(Comparator.naturalOrder());
 
         /** A message found at X. @param to whom we sent it, empty if we did not; @param text as it was before X shortened the links */
         record Sent(String id, String to, String text, Instant at) { }
 
         /** Sends what an agent wrote to a customer, and looks first if an earlier try may have done so. */
-        Outcome deliver(Attempt attempt, String customer) {
-            Message message = attempt.message;
+        Outcome deliver(Delivery delivery, String customer) {
+            Message message = delivery.message;
             if (!message.attachments().isEmpty()) return new Outcome.Refused("files are not carried to X yet", false);
             if (message.text().isBlank()) return new Outcome.Refused("a message without text cannot be sent", false);
-            Long until = exhausted;
-            if (until != null && until - System.nanoTime() > 0) {
-                return new Outcome.Later("X's rate limit is used up", Duration.ofNanos(until - System.nanoTime()), true, false);
+            long closed = open - System.nanoTime();
+            if (closed > 0) {
+                return new Outcome.RetryLater("X's rate limit is used up", Duration.ofNanos(closed), Outcome.Scope.SERVICE, false);
             }
             Rich rich = Rich.read(message.text());
-            List<String> parts = split(api.text(rich), MAX_TEXT, point -> 1);
-            String id = "found";
-            if (attempt.unknownSince != null) {
-                List<Sent> found = new ArrayList<>();
-                int pages = 0;
-                for (String cursor = ""; cursor != null && pages++ < MAX_PAGES;) {
-                    Answer page = client.call(SERVICE, signed(settings, "GET", api.newest(customer), api.query(cursor)).GET());
-                    if (!page.ok()) return page.outcome().alone();
-                    Instant from = attempt.lookFrom(page);
-                    List<Sent> read = api.read(page.body(), customer).toList();
-                    read.stream().filter(sent -> !sent.at().isBefore(from)).forEach(found::add);
-                    cursor = read.isEmpty() || read.get(read.size() - 1).at().isBefore(from) ? null : api.cursor(page.body());
-                }
-                // What arrived before is settled under its own id; each message found counts for one part.
-                found.removeIf(sent -> !sent.to().equals(customer) || sentBefore.test(sent.id()) || attempt.ids.contains(sent.id()));
-                found.sort(Comparator.comparing(Sent::at));
-                for (; attempt.parts < parts.size(); attempt.parts++) {
-                    String part = bare(parts.get(attempt.parts));
-                    Optional<Sent> same = found.stream().filter(sent -> bare(sent.text()).equals(part)).findFirst();
-                    if (same.isEmpty()) break;
-                    id = same.get().id();
-                    found.remove(same.get());
-                }
-                attempt.unknownSince = null;
+            List<String> parts = split(api == XApi.V2 ? rich.plain() : rich.text(), MAX_TEXT, point -> 1);
+            if (delivery.lookFirst) {
+                Answer looked = look(delivery, customer, parts);
+                if (!looked.ok()) return looked.outcome().forThisMessageOnly();
+                delivery.lookFirst = false;
             }
-            for (; attempt.parts < parts.size(); attempt.parts++) {
-                ObjectNode body = api.body(customer, parts.get(attempt.parts), rich, attempt.parts == parts.size() - 1);
-                Answer sent = client.call(SERVICE, signed(settings, "POST", api.path(customer), Form.of())
-                        .header("Content-Type", "application/json").POST(HttpRequest.BodyPublishers.ofString(body.toString())));
-                boolean last = sent.headers().firstValue("x-rate-limit-remaining").orElse("").equals("0");
-                exhausted = last ? (Long) (System.nanoTime() + sent.untilReset().toNanos()) : null;
-                if (!sent.ok()) return sent.outcome();
-                id = api.id(sent.body());
-                attempt.ids.add(id);
+            while (delivery.parts < parts.size()) {
+                boolean last = delivery.parts == parts.size() - 1;
+                ObjectNode body = api == XApi.V2 ? object().put("text", parts.get(delivery.parts))
+                        : event(customer, parts.get(delivery.parts), last ? rich : Rich.read(""));
+                Answer sent = client.call(SERVICE, signed(settings, "POST", api.send.formatted(customer), Form.of())
+                        .header("Content-Type", "application/json").POST(HttpRequest.BodyPublishers.ofString(body.toString())),
+                        Promise.fields(api.id, Promise.NUMBER));
+                open = System.nanoTime() + sent.untilReset().toNanos();
+                // Said already, by a try whose answer was lost and whose message is not listed yet.
+                boolean repeated = delivery.mayHaveArrived && sent.saidAlready();
+                if (!sent.ok() && !repeated) return sent.outcome();
+                delivery.arrived(repeated ? delivery.lastId : sent.body().at(api.id).asText());
             }
-            choices.sent(customer, rich);
-            return new Outcome.Delivered(id, rich.complaint());
+            lists.sent(customer, rich);
+            return new Outcome.Delivered(delivery.lastId, rich.complaint());
+        }
+
+        /** Counts as arrived the parts that X lists. */
+        private Answer look(Delivery delivery, String customer, List<String> parts) {
+            List<Sent> found = new ArrayList<>();
+            Answer page = Answer.NONE;
+            String cursor = "";
+            for (int pages = 0; pages < MAX_PAGES; pages++) {
+                page = client.call(SERVICE, signed(settings, "GET", api.list.formatted(customer), api.query(cursor)).GET(),
+                        api.listed(customer));
+                if (!page.ok()) return page;
+                List<Sent> read = api.read(page.body(), customer);
+                read.stream().filter(sent -> !sent.at().isBefore(delivery.lookFrom())).forEach(found::add);
+                cursor = page.body().at(api.nextPage).asText("");
+                if (cursor.isEmpty() || read.stream().anyMatch(sent -> sent.at().isBefore(delivery.lookFrom()))) break;
+            }
+            // What arrived before is settled under its own id; each message found counts for one part.
+            found.removeIf(sent -> !sent.to().equals(customer) || sentBefore.test(sent.id())
+                    || delivery.parts > 0 && BY_ID.compare(sent.id(), delivery.lastId) <= 0);
+            found.sort(Comparator.comparing(Sent::id, BY_ID));
+            while (delivery.parts < parts.size()) {
+                String part = bare(parts.get(delivery.parts));
+                Optional<Sent> same = found.stream().filter(sent -> bare(sent.text()).equals(part)).findFirst();
+                if (same.isEmpty()) break;
+                found.remove(same.get());
+                delivery.arrived(same.get().id());
+            }
+            return page;
         }
 
         /** What X leaves of a text when it shortens its links: "www.example.com" comes back as "http://www.example.com/". */
         private static String bare(String text) { return text.strip().replaceAll("(?i)https?://", "").replaceAll("/(?=\\s|$)", ""); }
+
+        /** The message of API 1.1, with its quick replies and buttons. */
+        private static ObjectNode event(String customer, String text, Rich rich) {
+            ObjectNode event = object();
+            ObjectNode create = event.putObject("event").put("type", "message_create").putObject("message_create");
+            create.putObject("target").put("recipient_id", customer);
+            ObjectNode data = create.putObject("message_data").put("text", text);
+            if (!rich.options().isEmpty()) {
+                ArrayNode list = data.putObject("quick_reply").put("type", "options").putArray("options");
+                for (Rich.Option option : rich.options()) {
+                    // The metadata comes back with the customer's answer.
+                    ObjectNode shown = list.addObject().put("label", option.label()).put("metadata", "option_" + list.size());
+                    if (!option.description().isEmpty()) shown.put("description", option.description());
+                }
+            }
+            if (!rich.buttons().isEmpty()) {
+                ArrayNode list = data.putArray("ctas");
+                rich.buttons().forEach(button -> list.addObject().put("type", "web_url").put("label", button.label())
+                        .put("url", button.url()));
+            }
+            return event;
+        }
 
         /** The query is part of the signature, a JSON body is not (RFC 5849, 3.4.1.3.1). */
         static HttpRequest.Builder signed(Settings settings, String method, String path, Form query) {
@@ -1545,75 +1696,70 @@ public final class Bridge {
         }
     }
 
-    /** Today's API: text only, so lists become numbered and buttons plain links (X API v2, "Manage Direct Messages"). */
-    record X2() implements X.Api {
-        @Override public String text(Rich rich) { return rich.plain(); }
-        @Override public String path(String customer) { return "/2/dm_conversations/with/" + customer + "/messages"; }
+    /** The two Direct Message APIs of X: rows of one table. {@code %s} is the customer's id. */
+    enum XApi {
+        /** Today's: text only, so lists become numbered and buttons plain links (X API v2, "Manage Direct Messages"). */
+        V2("/2/dm_conversations/with/%s/messages", "/data/dm_event_id", "/2/dm_conversations/with/%s/dm_events", "data",
+                Form.of("max_results", "100", "event_types", "MessageCreate", "expansions", "sender_id",
+                        "dm_event.fields", "created_at,entities,event_type,id,text"), "pagination_token", "/meta/next_token",
+                Promise.fields("/id", Promise.NUMBER, "/sender_id", Promise.NUMBER, "/created_at", Promise.TIME)),
+        /**
+         * The original's, the only one with quick replies and buttons (X API v1.1, "direct_messages/events/new"). Its list is that of
+         * all customers together: 50 may be the work of seconds.
+         */
+        V1_1("/1.1/direct_messages/events/new.json", "/event/id", "/1.1/direct_messages/events/list.json", "events",
+                Form.of("count", "50"), "cursor", "/next_cursor",
+                Promise.fields("/id", Promise.NUMBER, "/message_create/sender_id", Promise.NUMBER,
+                        "/message_create/target/recipient_id", Promise.NUMBER, "/created_timestamp", Promise.NUMBER));
 
-        @Override public ObjectNode body(String customer, String text, Rich rich, boolean last) {
-            return object().put("text", text);
+        final String send;
+        /** The field of the answer with the Direct Message's id. */
+        final String id;
+        final String list;
+        final String events;
+        final Form query;
+        final String cursor;
+        final String nextPage;
+        final Promise event;
+
+        XApi(String send, String id, String list, String events, Form query, String cursor, String nextPage, Promise event) {
+            this.send = send;
+            this.id = id;
+            this.list = list;
+            this.events = events;
+            this.query = query;
+            this.cursor = cursor;
+            this.nextPage = nextPage;
+            this.event = event;
         }
 
-        @Override public String id(JsonNode answer) { return answer.at("/data/dm_event_id").asText(); }
-        @Override public String newest(String customer) { return "/2/dm_conversations/with/" + customer + "/dm_events"; }
+        Form query(String from) { return from.isEmpty() ? query : query.and(Form.of(cursor, from)); }
 
-        @Override public Form query(String cursor) {
-            return Form.of("max_results", "100", "event_types", "MessageCreate", "expansions", "sender_id",
-                    "dm_event.fields", "created_at,entities,event_type,id,text")
-                    .and(cursor.isEmpty() ? Form.of() : Form.of("pagination_token", cursor));
+        /** A page of events: what we sent ourselves has a text, and an empty page says that it is meant. */
+        Promise listed(String customer) {
+            return page -> {
+                JsonNode listed = page.path(events);
+                int said = page.at("/meta/result_count").asInt(listed.isMissingNode() ? -1 : 0);
+                if (listed.isEmpty()) return (listed.isArray() || listed.isMissingNode()) && said == 0;
+                return listed.isArray() && listed.valueStream().allMatch(one -> event.keptBy(one)
+                        && (sent(one, customer).to().isEmpty() || !sent(one, customer).text().isBlank()))
+                        && Promise.fields(nextPage, "|[!-~]+").keptBy(page);
+            };
         }
 
-        @Override public Stream<X.Sent> read(JsonNode page, String customer) {
-            return page.path("data").valueStream().map(event -> new X.Sent(event.path("id").asText(),
-                    event.path("sender_id").asText().equals(customer) ? "" : customer,
-                    FromX.text(event), time(event.path("created_at").asText())));
+        List<X.Sent> read(JsonNode page, String customer) {
+            return page.path(events).valueStream().map(one -> sent(one, customer)).toList();
         }
 
-        @Override public String cursor(JsonNode page) { return page.at("/meta/next_token").asText(null); }
-    }
-
-    /** The original's Direct Message API, the only one with quick replies and buttons (X API v1.1, "direct_messages/events/new"). */
-    record X11() implements X.Api {
-        @Override public String text(Rich rich) { return rich.text(); }
-        @Override public String path(String customer) { return "/1.1/direct_messages/events/new.json"; }
-
-        @Override public ObjectNode body(String customer, String text, Rich rich, boolean last) {
-            ObjectNode event = object();
-            ObjectNode create = event.putObject("event").put("type", "message_create").putObject("message_create");
-            create.putObject("target").put("recipient_id", customer);
-            ObjectNode data = create.putObject("message_data").put("text", text);
-            if (last && !rich.options().isEmpty()) {
-                ArrayNode list = data.putObject("quick_reply").put("type", "options").putArray("options");
-                for (Rich.Option option : rich.options()) {
-                    // The metadata comes back with the customer's answer.
-                    ObjectNode shown = list.addObject().put("label", option.label()).put("metadata", "option_" + list.size());
-                    if (!option.description().isEmpty()) shown.put("description", option.description());
-                }
+        private X.Sent sent(JsonNode event, String customer) {
+            if (this == V2) {
+                boolean theirs = event.path("sender_id").asText().equals(customer);
+                return new X.Sent(event.path("id").asText(), theirs ? "" : customer, FromX.text(event),
+                        time(event.path("created_at").asText()));
             }
-            if (last && !rich.buttons().isEmpty()) {
-                ArrayNode list = data.putArray("ctas");
-                rich.buttons().forEach(button -> list.addObject().put("type", "web_url").put("label", button.label())
-                        .put("url", button.url()));
-            }
-            return event;
+            return new X.Sent(event.path("id").asText(), event.at("/message_create/target/recipient_id").asText(),
+                    FromX.text(event.at("/message_create/message_data")), Instant.ofEpochMilli(event.path("created_timestamp").asLong()));
         }
-
-        @Override public String id(JsonNode answer) { return answer.at("/event/id").asText(); }
-
-        /** Of all customers together: these 50 may be the work of seconds. */
-        @Override public String newest(String customer) { return "/1.1/direct_messages/events/list.json"; }
-
-        @Override public Form query(String cursor) {
-            return Form.of("count", "50").and(cursor.isEmpty() ? Form.of() : Form.of("cursor", cursor));
-        }
-
-        @Override public Stream<X.Sent> read(JsonNode page, String customer) {
-            return page.path("events").valueStream().map(event -> new X.Sent(event.path("id").asText(),
-                    event.at("/message_create/target/recipient_id").asText(), FromX.text(event.at("/message_create/message_data")),
-                    Instant.ofEpochMilli(event.path("created_timestamp").asLong())));
-        }
-
-        @Override public String cursor(JsonNode page) { return page.path("next_cursor").asText(null); }
     }
 
     /**
@@ -1942,11 +2088,15 @@ public final class Bridge {
     // 8. Calling out: one request, one answer, whatever happens in between.
 
     static final class Client {
-        private final Duration timeout;
-        /** Made at the first call: loading the trust store takes longer than all the rest of the start. */
-        private HttpClient http;
+        /** Some front ends turn away what does not say who it is. */
+        private static final String USER_AGENT = "twitter-flex-bridge/1.0 (Java)";
+        /** Bytes of an answer: the largest page of messages has some 3.5 MiB. */
+        private static final int MAX_ANSWER = 4 << 20;
 
+        private final Duration timeout;
         private final Metrics metrics;
+        /** Made at the first call: loading the trust store takes longer than all the rest of the start. */
+        Optional<HttpClient> http = Optional.empty();
 
         Client(Duration timeout, Metrics metrics) {
             this.timeout = timeout;
@@ -1954,29 +2104,41 @@ public final class Bridge {
         }
 
         private synchronized HttpClient http() {
-            if (http == null) http = HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).connectTimeout(timeout).build();
-            return http;
+            if (http.isEmpty()) {
+                http = Optional.of(HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).connectTimeout(timeout).build());
+            }
+            return http.get();
         }
 
-        /** Sends a request once. The time-out covers the answer's body too, as {@link HttpRequest#timeout} before JDK 26 does not. */
-        Answer call(String service, HttpRequest.Builder builder) {
-            Answer answer = call(service, builder.build());
+        Answer call(String service, HttpRequest.Builder builder) { return call(service, builder, Promise.ANYTHING); }
+
+        /**
+         * Sends a request once. The time-out covers the answer's body too, as {@link HttpRequest#timeout} before JDK 26 does not.
+         *
+         * @param promise what a good answer holds
+         */
+        Answer call(String service, HttpRequest.Builder builder, Promise promise) {
+            Answer answer = call(service, builder.setHeader("User-Agent", USER_AGENT).build(), promise);
             if (!answer.ok()) metrics.error(service, answer.status());
             return answer;
         }
 
-        private Answer call(String service, HttpRequest request) {
+        private Answer call(String service, HttpRequest request, Promise promise) {
             String where = request.method() + " " + request.uri().getHost() + request.uri().getPath();
-            Moment asked = Moment.now();
-            CompletableFuture<HttpResponse<byte[]>> exchange = http().sendAsync(request, HttpResponse.BodyHandlers.ofByteArray());
+            Instant asked = Instant.now();
+            ByteArrayOutputStream body = new ByteArrayOutputStream();
+            CompletableFuture<HttpResponse<Void>> exchange = send(request, body);
             try {
-                HttpResponse<byte[]> response = exchange.get(timeout.toMillis(), TimeUnit.MILLISECONDS);
+                HttpResponse<Void> response = exchange.get(timeout.toMillis(), TimeUnit.MILLISECONDS);
                 LOG.log(DEBUG, () -> where + " -> " + response.statusCode());
-                JsonNode body = lenient(new String(response.body(), UTF_8));
-                return new Answer(service, where, response.statusCode(), response.headers(), body, "", true, asked);
+                JsonNode json = lenient(body.toString(UTF_8));
+                boolean kept = response.statusCode() / 100 == 2 && promise.keptBy(json);
+                return new Answer(service, where, response.statusCode(), response.headers(), json, "", true, kept, asked);
             } catch (ExecutionException failed) {
-                boolean sent = !(failed.getCause() instanceof ConnectException || failed.getCause() instanceof HttpConnectTimeoutException);
-                return Answer.none(service, where, reason(failed.getCause()), sent);
+                Throwable cause = failed.getCause();
+                boolean sent = !(cause instanceof ConnectException || cause instanceof HttpConnectTimeoutException);
+                if (CLOSED.matcher(String.valueOf(cause)).find()) forget();
+                return Answer.none(service, where, reason(cause), sent);
             } catch (TimeoutException slow) {
                 exchange.cancel(true);
                 return Answer.none(service, where, "no answer within " + timeout.toMillis() + " ms", true);
@@ -1984,6 +2146,62 @@ public final class Bridge {
                 exchange.cancel(true);
                 return Answer.none(service, where, "the bridge stops", true);
             }
+        }
+
+        /** A client that has lost its selector or its threads fails every call, for ever: the next call makes a new one. */
+        private static final Pattern CLOSED = Pattern.compile("selector manager closed");
+
+        private synchronized void forget() { http = Optional.empty(); }
+
+        private CompletableFuture<HttpResponse<Void>> send(HttpRequest request, ByteArrayOutputStream body) {
+            try {
+                return http().sendAsync(request, HttpResponse.BodyHandlers.ofByteArrayConsumer(
+                        piece -> piece.ifPresent(bytes -> append(body, bytes))));
+            } catch (RejectedExecutionException | UncheckedIOException broken) {
+                forget();
+                return CompletableFuture.failedFuture(new ConnectException("no call can be made: " + reason(broken)));
+            }
+        }
+
+        private static void append(ByteArrayOutputStream body, byte[] bytes) {
+            if (body.size() + bytes.length > MAX_ANSWER) throw new IllegalStateException("an answer of over 4 MiB");
+            body.writeBytes(bytes);
+        }
+    }
+
+    /** What a good answer to a call holds. One without it is no answer: a proxy's page, half a body, another API. */
+    interface Promise {
+        boolean keptBy(JsonNode body);
+
+        Promise ANYTHING = body -> true;
+        /** Patterns of values: SIDs of Twilio, ids of X, times in ISO 8601, states of a conversation. */
+        String CONVERSATION = "CH[0-9a-f]{32}", MESSAGE = "IM[0-9a-f]{32}", PARTICIPANT = "MB[0-9a-f]{32}", WEBHOOK = "WH[0-9a-f]{32}",
+                TASK = "WT[0-9a-f]{32}", INTERACTION = "KD[0-9a-f]{32}", NUMBER = "[0-9]{1,19}",
+                TIME = "\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d(\\.\\d+)?Z", STATE = "initializing|active|inactive|closed";
+
+        default Promise and(Promise other) { return body -> keptBy(body) && other.keptBy(body); }
+
+        /** Texts, by JSON pointer, of these patterns; where a pattern takes the empty text, there may be none. */
+        static Promise fields(String... pointersAndPatterns) {
+            return body -> {
+                for (int i = 0; i < pointersAndPatterns.length; i += 2) {
+                    JsonNode value = body.at(pointersAndPatterns[i]);
+                    boolean none = value.isMissingNode() || value.isNull();
+                    if (!none && !value.isTextual() || !value.asText("").matches(pointersAndPatterns[i + 1])) return false;
+                }
+                return true;
+            };
+        }
+
+        /** A text that is JSON itself. */
+        static Promise json(String pointer) {
+            return body -> body.at(pointer).isTextual() && !lenient(body.at(pointer).asText()).isMissingNode();
+        }
+
+        /** Twilio's lists: an array under this name, each of whose elements keeps the promise, and where the next page is. */
+        static Promise list(String name, Promise element) {
+            return body -> body.path(name).isArray() && body.path("meta").has("next_page_url")
+                    && fields("/meta/next_page_url", "|\\S+").keptBy(body) && body.path(name).valueStream().allMatch(element::keptBy);
         }
     }
 
@@ -2033,74 +2251,119 @@ public final class Bridge {
     }
 
     /**
-     * What came back from a service.
+     * What came back from a service, and what it means: the one place that decides it, for both services and every call.
      *
      * @param status 0 if nothing came
      * @param body missing if it is not JSON, as from a proxy in between
-     * @param trouble why nothing came
+     * @param trouble why nothing came, or why it is not what it should be
      * @param sent whether the request may have been read although nothing came
-     * @param asked when the request was sent
+     * @param ok whether it was done, and the answer holds what the call promises
+     * @param asked when the request was sent, by our clock
      */
     record Answer(String service, String where, int status, HttpHeaders headers, JsonNode body, String trouble, boolean sent,
-            Moment asked) {
+            boolean ok, Instant asked) {
+        static final Answer NONE = none("", "", "nothing was asked", false);
+
         static Answer none(String service, String where, String trouble, boolean sent) {
             return new Answer(service, where, 0, HttpHeaders.of(Map.of(), (name, value) -> true), JSON.missingNode(), trouble, sent,
-                    Moment.now());
+                    false, Instant.now());
         }
 
-        boolean ok() { return status / 100 == 2; }
+        /** The same, found to be useless after all. */
+        Answer instead(String why) { return new Answer(service, where, status, headers, body, why, sent, false, asked); }
 
         /** When it was answered, by the service's own clock: ours may be wrong, and may jump. */
         Instant date() { return headers.firstValue("date").flatMap(Answer::httpDate).orElseGet(Instant::now); }
 
-        /** Whether what came back was made in the last seconds. */
-        boolean isNew() { return time(body.path("date_created").asText()).isAfter(date().minusSeconds(2)); }
-
-        /** Codes that say something about our account or app, not about the message (X API, "Response codes"; Twilio, 20005). */
-        private static final Set<Integer> OURS = Set.of(32, 64, 89, 93, 135, 215, 220, 261, 326, 416, 453, 20005);
-
+        /**
+         * Codes that speak of the app, the account, its keys, plan, limits, the day's share or the address, whatever their status
+         * (X API, "Response codes"; Twilio, "Error and warning dictionary").
+         */
+        private static final Set<Integer> ACCOUNT_CODES = Set.of(32, 34, 64, 87, 88, 89, 92, 93, 99, 135, 185, 215, 220, 226, 251, 261,
+                326, 344, 416, 453, 10001, 20003, 20005, 20006, 20008, 20429, 45010, 45719, 45780);
+        /** The same in API 2 of X, which has problem types instead (RFC 7807). */
+        private static final Pattern ACCOUNT_PROBLEMS = Pattern.compile(".*/(client-forbidden|oauth1-permissions"
+                + "|unsupported-authentication|usage-capped|credits|noncompliant-rules|client-disconnected)");
+        /** Wrong keys, no credit, a proxy's log-in, an endpoint that is gone, too many requests: nobody fares better. */
+        private static final Set<Integer> ACCOUNT_STATUSES = Set.of(401, 402, 405, 407, 410, 429);
+        /** What has been said already: "there was an error sending your message", with that reason, and "status is a duplicate". */
+        private static final Set<Integer> SAID_ALREADY = Set.of(151, 187);
         /** A closed conversation takes no more messages (Twilio, error 50377). */
         private static final int CLOSED = 50377;
 
-        /** What this means for the message: 429, wrong keys and account trouble hold everyone; 408 and 5xx pass; other 4xx are final. */
+        /** What this means for the message, or whatever was asked for. */
         Outcome outcome() {
-            if (ok()) return new Outcome.Delivered(body.path("sid").asText(), "");
-            boolean ours = OURS.contains(code()) || body.path("type").asText()
-                    .matches(".*/(client-forbidden|oauth1-permissions|unsupported-authentication)");
-            boolean everyone = status == 429 || status == 401 || status == 402 || (status == 403 || status == 400) && ours;
-            boolean unknown = status == 0 ? sent : status == 408 || status >= 500 && status != 503;
-            if (status < 400 || status == 408 || status >= 500 || everyone) {
-                return new Outcome.Later(sentence(), pause(), everyone, unknown);
+            if (ok) return new Outcome.Delivered(body.path("sid").asText(), "");
+            boolean unknown = status == 0 ? sent : status / 100 == 2 || status == 408 || status >= 500;
+            boolean account = status >= 300 && !unknown && (status < 400 || ACCOUNT_STATUSES.contains(status) || !isInItsOwnWords()
+                    || ACCOUNT_CODES.contains(code()) || ACCOUNT_PROBLEMS.matcher(body.path("type").asText()).matches());
+            if (unknown || account || status == 0) {
+                return new Outcome.RetryLater(sentence(), pause(), account ? Outcome.Scope.SERVICE : Outcome.Scope.MESSAGE, unknown);
             }
             return new Outcome.Refused(sentence(), status == 404 || code() == CLOSED);
         }
 
+        boolean saidAlready() { return SAID_ALREADY.contains(code()) || sentence().contains("already said that"); }
+
         int code() { return body.path("code").asInt(body.at("/errors/0/code").asInt()); }
 
-        /** The service's own code and words, in one line. */
+        /** Whether this is how the service itself refuses something, and not what stands between us and the service. */
+        private boolean isInItsOwnWords() {
+            return code() != 0 || body.at("/errors/0/message").isTextual() || body.path("title").isTextual()
+                    || body.path("request").isTextual() && body.path("error").isTextual();
+        }
+
+        /** The service's own code and words, in one line; or what there is instead of them. */
         String sentence() {
             if (status == 0) return where + ": " + trouble;
+            String host = where.substring(where.indexOf(' ') + 1).replaceAll("/.*", "");
+            if (status / 100 == 3) {
+                String to = headers.firstValue("location").orElse("nowhere");
+                return brief(host + " answers with a redirect (" + status + ") to " + to + ": set " + (service.equals("X")
+                        ? "TWITTER_API_URL" : "TWILIO_API_URL") + " to the address that answers itself");
+            }
+            if (!trouble.isEmpty()) return host + " answered " + status + ", but " + trouble;
+            if (status / 100 == 2 || status / 100 == 4 && !isInItsOwnWords()) {
+                return brief("something stands between the bridge and " + service + " and answers instead (" + host + " answered " + status
+                        + ", " + headers.firstValue("content-type").orElse("no type") + headers.firstValue("server")
+                        .map(server -> ", server " + server).orElse("") + "): look at the proxy, the firewall and " + service + "'s status");
+            }
             String words = Stream.of("/message", "/errors/0/message", "/detail", "/title", "/error").map(path -> body.at(path).asText(""))
                     .filter(text -> !text.isEmpty()).findFirst().orElse("no reason given");
-            String brief = words.substring(0, Math.min(words.length(), 200)).replaceAll("[\\s\\p{Cntrl}]+", " ");
-            String host = where.substring(where.indexOf(' ') + 1).replaceAll("/.*", "");
-            return brief + " (" + host + " answered " + status + (code() == 0 ? "" : ", code " + code()) + ")";
+            return brief(words) + " (" + host + " answered " + status + (code() == 0 ? "" : ", code " + code()) + ")";
         }
+
+        private static String brief(String words) {
+            return words.substring(0, Math.min(words.length(), 300)).replaceAll("[\\s\\p{Cntrl}]+", " ");
+        }
+
+        /** How long a service may make us wait, and how long if its share for the day is used up: what it says is believed so far. */
+        private static final Duration HOUR = Duration.ofHours(1), DAY = Duration.ofDays(1);
 
         /** {@code Retry-After}, in seconds or as a date (RFC 9110, 10.2.3), or what X says instead. */
         Duration pause() {
-            return headers.firstValue("retry-after").flatMap(this::seconds).map(Answer::bounded)
-                    .orElse(status == 429 ? untilReset() : Duration.ZERO);
+            Duration asked = headers.firstValue("retry-after").flatMap(this::seconds).orElse(Duration.ZERO);
+            return Stream.of(bounded(asked, HOUR), untilReset()).max(Comparator.naturalOrder()).get();
         }
 
-        /** X's {@code x-rate-limit-reset}, in seconds since 1970. */
+        /** Until the limit that is used up begins anew (X API, "Rate limits": seconds since 1970); zero if none is. */
         Duration untilReset() {
-            return headers.firstValue("x-rate-limit-reset").filter(time -> time.matches("[0-9]{1,12}"))
-                    .map(time -> bounded(Duration.between(date(), Instant.ofEpochSecond(Long.parseLong(time))))).orElse(Duration.ZERO);
+            Duration window = untilReset("x-rate-limit", HOUR, status == 429);
+            Duration user = untilReset("x-user-limit-24hour", DAY, false);
+            Duration app = untilReset("x-app-limit-24hour", DAY, false);
+            return Stream.of(window, user, app).max(Comparator.naturalOrder()).get();
         }
 
-        private static Duration bounded(Duration pause) {
-            return pause.isNegative() ? Duration.ZERO : pause.compareTo(Duration.ofDays(1)) > 0 ? Duration.ofDays(1) : pause;
+        private Duration untilReset(String limit, Duration longest, boolean usedUp) {
+            boolean spent = usedUp || headers.firstValue(limit + "-remaining").orElse("").equals("0");
+            return headers.firstValue(limit + "-reset").filter(time -> spent && time.matches("[0-9]{1,12}"))
+                    .map(time -> bounded(Duration.between(date(), Instant.ofEpochSecond(Long.parseLong(time))), longest))
+                    .orElse(Duration.ZERO);
+        }
+
+        private static Duration bounded(Duration pause, Duration longest) {
+            if (pause.isNegative()) return Duration.ZERO;
+            return pause.compareTo(longest) > 0 ? longest : pause;
         }
 
         private Optional<Duration> seconds(String value) {
@@ -2243,7 +2506,9 @@ public final class Bridge {
         /** @param accepted takes over each message that is on disk, and whether a try that was cut short may have delivered it */
         void start(BiConsumer<Message, Boolean> accepted) {
             this.accepted = accepted;
-            pending.values().forEach(kept -> accepted.accept(kept.message(), kept.attempted()));
+            // What was for Flex may have arrived although nothing says so: there a look is free, and a mark before each try is not.
+            pending.values().forEach(kept -> accepted.accept(kept.message(),
+                    kept.attempted() || kept.message().direction() != Direction.TO_X));
             writer.start();
         }
 
@@ -2980,7 +3245,7 @@ public final class Bridge {
             this.client = client;
             this.allowed = allowed;
             this.report = report;
-            twilio = new Twilio(client, settings, new Choices(false));
+            twilio = new Twilio(client, settings);
         }
 
         private static Client client() { return new Client(Duration.ofSeconds(15), new Metrics()); }
@@ -3126,7 +3391,7 @@ public final class Bridge {
         }
 
         /** Seconds that this machine's clock is ahead of a service's. */
-        private static long ahead(Answer answer) { return Duration.between(answer.date(), answer.asked().time()).toSeconds(); }
+        private static long ahead(Answer answer) { return Duration.between(answer.date(), answer.asked()).toSeconds(); }
 
         void twilio() {
             if (settings.accountSid().isEmpty() || settings.authToken().isEmpty()) return;
@@ -3251,7 +3516,10 @@ public final class Bridge {
         /** All of a list; empty if it could not be had, which is told. */
         private Optional<List<JsonNode>> list(String what, String product, String path, String list) {
             List<JsonNode> all = new ArrayList<>();
-            Answer listed = twilio.pages(product, path + "?PageSize=50", list, (page, one) -> all.add(one));
+            Answer listed = twilio.pages(product, path + "?PageSize=50", list, Promise.list(list, Promise.ANYTHING), page -> {
+                page.forEach(all::add);
+                return true;
+            });
             return good(what, listed) ? Optional.of(all) : Optional.empty();
         }
 

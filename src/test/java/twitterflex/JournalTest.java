@@ -39,7 +39,7 @@ class JournalTest {
     }
 
     private static Bridge.Message message(String id) {
-        return new Bridge.Message(Bridge.Direction.TO_FLEX, id, "1", "ann", "Ann", "the text of " + id, List.of(), "", "", Instant.now());
+        return new Bridge.Message(Bridge.Direction.TO_X, id, "1", "ann", "Ann", "the text of " + id, List.of(), "", "", Instant.now());
     }
 
     private Path path() {

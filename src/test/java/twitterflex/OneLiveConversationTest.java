@@ -45,7 +45,7 @@ class OneLiveConversationTest {
     @ParameterizedTest
     @EnumSource
     void twoBridgesSideBySideShareEveryConversation(Rig.Generation generation) throws Exception {
-        Bridge.Tempo tempo = new Bridge.Tempo(Duration.ofMillis(20), Duration.ofMillis(300), Duration.ofSeconds(15), Duration.ofMinutes(1), Duration.ofSeconds(30), Duration.ofHours(1));
+        Bridge.Tempo tempo = new Bridge.Tempo(Duration.ofMillis(20), Duration.ofMillis(300), Duration.ofSeconds(15), Duration.ofMinutes(1), Duration.ofSeconds(45), Duration.ofHours(1), Duration.ofHours(1));
         int customers = 200;
         Path data = Files.createTempDirectory("bridge-test");
         int port = Ports.free();
@@ -314,7 +314,6 @@ class OneLiveConversationTest {
             rig.customer("37").writes("again");
             rig.quiet();
             assertOneOfEach(rig, rig.customer("37"));
-            assertTrue(rig.chat(rig.customer("37")).attributes().has("bridge"), "the claim is still in its attributes");
         }
     }
 }

@@ -40,7 +40,7 @@ final class Rig implements AutoCloseable {
 
     /** A hundredth of the real pauses; calls end after four seconds. */
     static final Bridge.Tempo QUICK = new Bridge.Tempo(Duration.ofMillis(10), Duration.ofMillis(300), Duration.ofSeconds(4),
-            Duration.ofSeconds(1), Duration.ofSeconds(3), Duration.ofHours(1));
+            Duration.ofSeconds(1), Duration.ofSeconds(5), Duration.ofHours(1), Duration.ofHours(1));
 
     static final HttpClient HTTP = HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).build();
 

@@ -96,34 +96,33 @@ final class BridgeSource {
         }
         names.addAll(call.to().equals(Wire.X) ? toX(call) : toFlex(call));
         if (call.status() == 0 || call.status() == 429 || call.status() >= 500) {
-            names.addAll(List.of("Answer.outcome", "Relay.work", "Relay.Side.again", "Relay.Side.after"));
+            names.addAll(List.of("Answer.outcome", "Relay.work", "Relay.Destination.tried", "Relay.Destination.after"));
         }
         return names;
     }
 
     private static List<String> toX(Wire.Call call) {
-        String api = call.target().startsWith("/1.1/") ? "X11" : "X2";
-        return call.method().equals("GET") ? List.of("X.deliver", api + ".newest", "X.signed", "Signatures.oauthBase")
-                : List.of("X.deliver", api + ".body", "X.signed", "Signatures.oauth", "Signatures.oauthBase");
+        boolean classic = call.target().startsWith("/1.1/");
+        return call.method().equals("GET") ? List.of("X.look", "XApi", "X.signed", "Signatures.oauthBase")
+                : List.of("X.deliver", classic ? "X.event" : "XApi", "X.signed", "Signatures.oauth", "Signatures.oauthBase");
     }
 
     private static List<String> toFlex(Wire.Call call) {
         boolean chat = call.target().startsWith("/chat/") || call.target().startsWith("/flex-api/v1/Channels");
-        String flex = chat ? "FlexChat" : "FlexConversations";
         Stream<String> what;
         if (call.target().contains("/Messages")) {
-            what = Stream.of(".deliver", "Twilio.postParts");
+            what = call.method().equals("GET") ? Stream.of("deliver", "look") : Stream.of("deliver", "post");
         } else if (call.target().contains("/Webhooks")) {
-            what = Stream.of(chat ? ".deliver" : ".complete", "Twilio.ensureWebhook");
+            what = Stream.of("hook");
         } else if (chat) {
-            what = Stream.of(".deliver");
+            what = Stream.of("channel");
         } else if (call.target().contains("/Interactions")) {
-            what = Stream.of(".complete", ".routing", ".channel");
+            what = Stream.of("complete", "routing");
         } else if (call.target().contains("/Tasks")) {
-            what = Stream.of(".findTask");
+            what = Stream.of("tasks", "canBeTaken");
         } else {
-            what = call.target().contains("/Participants") ? Stream.of(".complete") : Stream.of(".open", ".create");
+            what = call.target().contains("/Participants") ? Stream.of("complete") : Stream.of("open", "create");
         }
-        return Stream.concat(what.map(name -> name.startsWith(".") ? flex + name : name), Stream.of("Signatures.basic")).toList();
+        return Stream.concat(what.map(name -> "Flex." + name), Stream.of("Signatures.basic")).toList();
     }
 }

@@ -83,6 +83,11 @@ final class Interactions {
         if (!attributes.has("customers")) {
             attributes.set("customers", Json.object());
         }
+        if (flex.hasLiveTask(chat)) {
+            // Accepted as all are, and then dropped: error 45353, "duplicate create Channel request".
+            return Json.object("sid", sid, "channel", Json.object("sid", channelSid, "type", type, "participants", List.of()),
+                    "routing", Json.object("properties", Json.object()));
+        }
         SimulatedFlex.Task task = flex.addTask(chat, attributes);
         ObjectNode interaction = Json.object("sid", sid, "channel", Json.object("sid", channelSid, "type", type, "participants", List.of()),
                 "routing", Json.object("properties", Json.object("sid", task.sid(), "account_sid", account.accountSid(),

@@ -378,10 +378,15 @@ public final class SimulatedFlex extends SimulatedService {
         byIdentity.values().forEach(list -> list.remove(chat));
     }
 
+    boolean hasLiveTask(Chat chat) {
+        Task task = tasks.get(chat.task);
+        return task != null && Set.of("pending", "reserved", "assigned", "wrapping").contains(task.status());
+    }
+
     /** A task of its own for the chat; two open ones for one chat are what must never happen. */
     Task addTask(Chat chat, ObjectNode attributes) {
         Task task = new Task(sid("WT"), chat.sid(), attributes.toString(), "pending");
-        if (!chat.task.isEmpty()) {
+        if (hasLiveTask(chat)) {
             violation("A second task for " + chat.sid() + ": " + task.sid());
         }
         chat.task = task.sid();
