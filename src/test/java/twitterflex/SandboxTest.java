@@ -27,11 +27,13 @@ import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
 import java.util.UUID;
+import java.util.concurrent.atomic.AtomicLong;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import twitterflex.sandbox.Bystander;
 import twitterflex.sandbox.Chat;
 import twitterflex.sandbox.Customer;
 import twitterflex.sandbox.Fault;
@@ -217,6 +219,40 @@ class SandboxTest {
                 .path("3001969357").path("data").path("username").asText());
     }
 
+    @Test
+    void aMessageShowsInLookUpsLateAndNormalised() {
+        x.lag(2);
+        askX("POST", SEND_2, "{\"text\":\"cafe\u0301\\r\\nnoir\"}", keys, 0);
+        String list = "/2/dm_conversations/with/3001969357/dm_events";
+        assertEquals(0, askX("GET", list, "", keys, 0).json().path("data").size());
+        assertEquals(0, askX("GET", list, "", keys, 0).json().path("data").size());
+        assertEquals("caf\u00e9\nnoir", askX("GET", list, "", keys, 0).json().at("/data/0/text").asText());
+    }
+
+    @Test
+    void whatWasSaidAlreadyIsRefusedInTheWordsOfEachApi() {
+        x.refuseRepetition(Duration.ofMinutes(1));
+        assertEquals(201, askX("POST", SEND_2, "{\"text\":\"a\"}", keys, 0).status());
+        assertRefused(403, 151, askX("POST", SEND_1, message("\"text\":\"a\""), keys, 0));
+        Answer problem = askX("POST", SEND_2, "{\"text\":\"a\"}", keys, 0);
+        assertEquals(403, problem.status());
+        assertTrue(problem.json().path("detail").asText().contains("You already said that"), () -> problem.json().toString());
+        assertEquals(201, askX("POST", SEND_2, "{\"text\":\"b\"}", keys, 0).status());
+        assertEquals(List.of(), x.violations());
+    }
+
+    @Test
+    void theLimitOfADayIsToldInHeadersOfItsOwn() {
+        x.limitDay(1, Duration.ofHours(24));
+        long day = Instant.now().plus(Duration.ofHours(24)).getEpochSecond();
+        assertEquals(201, askX("POST", SEND_2, "{\"text\":\"a\"}", keys, 0).status());
+        assertEquals(429, askX("POST", SEND_2, "{\"text\":\"b\"}", keys, 0).status());
+        for (SimulatedX.Exchange exchange : x.exchanges()) {
+            assertEquals("0", exchange.responseHeaders().get("x-user-limit-24hour-remaining"));
+            assertTrue(Long.parseLong(exchange.responseHeaders().get("x-user-limit-24hour-reset")) - day <= 10);
+        }
+    }
+
     // Flex.
 
     @Test
@@ -328,7 +364,62 @@ class SandboxTest {
         assertEquals(List.of(), flex.lostWebhooks());
     }
 
+    @Test
+    void whatIsTakenAwayFromTheAccountIsMissed() {
+        flex.provisioning().withoutTaskChannel("chat");
+        assertRefused(400, 20001, askFlex("POST", "/flex-api/v1/Interactions", interaction(conversation("twitter-1-1"))));
+        flex.provisioning().taskChannel("chat");
+        flex.provisioning().withoutWorkflows();
+        assertRefused(400, 20001, askFlex("POST", "/flex-api/v1/Interactions", interaction(conversation("twitter-1-2"))));
+        flex.provisioning().workflow(account.workflow(), "Assign to Anyone");
+        assertEquals(200, askFlex("POST", "/flex-api/v1/Interactions", interaction(conversation("twitter-1-3"))).status());
+        flex.provisioning().flexFlowEnabled(account.flexFlow(), false);
+        assertRefused(400, 20001, askFlex("POST", "/flex-api/v1/Channels", channel()));
+        assertEquals(List.of(), flex.violations());
+    }
+
+    @Test
+    void webhooksOfOthersLeaveNoRoom() {
+        flex.webhooksOfOthers(5);
+        String sid = conversation("twitter-1-1");
+        assertRefused(400, 50361, askFlex("POST", "/conversations/v1/Conversations/" + sid + "/Webhooks", "Target=webhook"
+                + "&Configuration.Filters=onMessageAdded&Configuration.Method=post&Configuration.Url=" + bridgeUrl()));
+        assertEquals(List.of(), flex.violations());
+    }
+
     // Faults.
+
+    @Test
+    void anAnswerCanBeAnotherThanTheWorkDeserves() {
+        String conversations = "POST /v1/Conversations";
+        flex.faults().next(conversations, Fault.done(Fault.status(503)), Fault.changed(answer -> answer.path("sid")),
+                Fault.changed(answer -> "[1]"));
+        assertEquals(503, askFlex("POST", "/conversations/v1/Conversations", "").status());
+        assertTrue(askFlex("POST", "/conversations/v1/Conversations", "").json().asText().startsWith("CH"));
+        assertEquals(1, askFlex("POST", "/conversations/v1/Conversations", "").json().path(0).asInt());
+        assertEquals(3, flex.chats().size());
+        AtomicLong taken = new AtomicLong();
+        flex.faults().next(conversations, Fault.large(3_000_000, taken));
+        assertTrue(askFlex("POST", "/conversations/v1/Conversations", "").json().size() > 100_000);
+        assertTrue(taken.get() >= 3_000_000);
+    }
+
+    @Test
+    void theHeaderDateCanBeOffWhileTheClockIsRight() {
+        x.dates(Duration.ofDays(365 * 7_000));
+        assertEquals(201, askX("POST", SEND_2, "{\"text\":\"a\"}", keys, 0).status());
+        String date = client.sendAsync(HttpRequest.newBuilder(URI.create(x.url())).build(), HttpResponse.BodyHandlers.discarding()).join()
+                .headers().firstValue("Date").orElse("");
+        assertTrue(date.matches(".* 90\\d\\d .* GMT"), date);
+    }
+
+    @Test
+    void aBystanderNotesWhoCallsIt() throws IOException {
+        try (Bystander bystander = new Bystander()) {
+            ask("POST", "http://127.0.0.1:" + bystander.port() + "/a?b", "c", Map.of("Authorization", "Basic d"));
+            assertEquals(List.of("POST /a?b with Basic d"), bystander.calls());
+        }
+    }
 
     @Test
     void faultsStrikeAsAsked() {

@@ -77,7 +77,7 @@ final class Conversations extends Generation {
         require(!form.first("State").equals("closed"), 50384, "Initial state can't be 'closed'");
         Chat chat = new Chat(flex, flex.sid("CH"), true);
         change(chat, form);
-        flex.chats.put(chat.sid(), chat);
+        flex.begin(chat);
         return reply(201, shown(chat));
     }
 

@@ -17,7 +17,7 @@ import twitterflex.sandbox.SimulatedService.Request;
 /** X's limits on what may be sent and asked, and the errors with which it refuses the rest. */
 final class DirectMessageRules {
 
-    private static final Set<Integer> ORDINARY = Set.of(50, 88, 349); // refusals that a correct client may meet
+    private static final Set<Integer> ORDINARY = Set.of(50, 88, 151, 349); // refusals that a correct client may meet
 
     private DirectMessageRules() { }
 

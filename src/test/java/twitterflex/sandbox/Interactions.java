@@ -3,6 +3,7 @@ package twitterflex.sandbox;
 import static twitterflex.sandbox.SimulatedFlex.missing;
 import static twitterflex.sandbox.SimulatedFlex.reply;
 import static twitterflex.sandbox.SimulatedFlex.require;
+import static twitterflex.sandbox.SimulatedFlex.requireSetUp;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
@@ -69,9 +70,11 @@ final class Interactions {
     private ObjectNode routed(Chat chat, String type, String initiator, JsonNode properties) {
         SimulatedFlex.Account account = flex.account;
         require(properties.path("workspace_sid").asText().equals(account.workspace()), 20001, "Unknown workspace_sid");
-        require(flex.provisioning().hasWorkflow(properties.path("workflow_sid").asText()), 20001, "Unknown workflow_sid");
+        String workflow = properties.path("workflow_sid").asText();
+        require(flex.provisioning().hasWorkflow(workflow) || workflow.equals(account.workflow()), 20001, "Another's workflow_sid");
+        requireSetUp(flex.provisioning().hasWorkflow(workflow), "Unknown workflow_sid");
         String taskChannel = properties.path("task_channel_unique_name").asText();
-        require(flex.provisioning().hasTaskChannel(taskChannel), 20001, "Unknown task_channel_unique_name");
+        requireSetUp(flex.provisioning().hasTaskChannel(taskChannel), "Unknown task_channel_unique_name");
         JsonNode given = properties.path("attributes");
         require(given.isMissingNode() || given.isObject(), 20001, "Routing.properties.attributes must be an object");
         String sid = flex.sid("KD");

@@ -5,6 +5,7 @@ import static twitterflex.sandbox.SimulatedFlex.milliseconds;
 import static twitterflex.sandbox.SimulatedFlex.missing;
 import static twitterflex.sandbox.SimulatedFlex.reply;
 import static twitterflex.sandbox.SimulatedFlex.require;
+import static twitterflex.sandbox.SimulatedFlex.requireSetUp;
 import static twitterflex.sandbox.SimulatedFlex.time;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
@@ -59,6 +60,7 @@ final class ProgrammableChat extends Generation {
         if (!flex.provisioning().hasFlexFlow(form.first("FlexFlowSid"))) {
             throw missing("/FlexFlows/" + form.first("FlexFlowSid"));
         }
+        requireSetUp(flex.provisioning().enabled(form.first("FlexFlowSid")), "The Flex Flow is not enabled");
         require(!form.has("TaskSid"), 20001, "TaskSid is only for flows whose integration type is task; this one's is studio");
         attributes(form.first("PreEngagementData", "{}"), LONGEST_CHAT_ATTRIBUTES);
         attributes(form.first("TaskAttributes", "{}"), LONGEST_CHAT_ATTRIBUTES);
@@ -69,7 +71,7 @@ final class ProgrammableChat extends Generation {
             made.attributes = Json.object("from", form.first("Target", identity), "channel_type", "custom", "status", "ACTIVE",
                     "long_lived", form.first("LongLived").equals("true"),
                     "pre_engagement_data", Json.parse(form.first("PreEngagementData", "{}"))).toString();
-            flex.chats.put(made.sid(), made);
+            flex.begin(made);
             flex.join(made, new Chat.Participant(flex.sid("US"), identity, form.first("TaskAttributes", "{}"), Instant.now()));
             return made;
         });

@@ -136,6 +136,13 @@ public final class Provisioning {
         }
     }
 
+    /** Flex Flows that are not enabled take no customers. */
+    public void flexFlowEnabled(String sid, boolean enabled) {
+        synchronized (flex) {
+            flexFlows.get(sid).put("enabled", enabled);
+        }
+    }
+
     /** Which service {@code /v1/Conversations} means; for Flex it must be the account's chat service, as it is at first. */
     public void defaultConversationsService(String sid) {
         synchronized (flex) {
@@ -193,6 +200,10 @@ public final class Provisioning {
 
     boolean hasFlexFlow(String sid) {
         return flexFlows.containsKey(sid);
+    }
+
+    boolean enabled(String flexFlow) {
+        return flexFlows.get(flexFlow).path("enabled").asBoolean();
     }
 
     // The operations.

@@ -7,12 +7,19 @@ import java.util.Map;
 /** So many requests per window, as X counts them and tells them in its headers. */
 final class RateLimit {
 
+    private final String name;
     private final int allowed;
     private final Duration window;
     private int used;
     private Instant reset = Instant.EPOCH;
 
     RateLimit(int allowed, Duration window) {
+        this("x-rate-limit", allowed, window);
+    }
+
+    /** {@code name} begins its headers. */
+    RateLimit(String name, int allowed, Duration window) {
+        this.name = name;
         this.allowed = allowed;
         this.window = window;
     }
@@ -28,7 +35,7 @@ final class RateLimit {
     }
 
     Map<String, String> headers() {
-        return Map.of("x-rate-limit-limit", String.valueOf(allowed), "x-rate-limit-remaining", String.valueOf(Math.max(0, allowed - used)),
-                "x-rate-limit-reset", String.valueOf(reset.plusMillis(999).getEpochSecond()));
+        return Map.of(name + "-limit", String.valueOf(allowed), name + "-remaining", String.valueOf(Math.max(0, allowed - used)),
+                name + "-reset", String.valueOf(reset.plusMillis(999).getEpochSecond()));
     }
 }

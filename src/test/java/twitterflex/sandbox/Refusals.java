@@ -4,7 +4,7 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.util.List;
 import java.util.Map;
 
-/** Answers of X to an app that may not do what it asks, to be given to {@link Faults}; bodies as documented or as seen. */
+/** Answers of the services to what they do not do, to be given to {@link Faults}; bodies as documented or as seen. */
 public final class Refusals {
 
     /** Pay-per-use without credits. */
@@ -36,13 +36,41 @@ public final class Refusals {
                         "status", 429).toString());
     }
 
+    /** X's incident of September 2025: for eight hours every send was answered as if the address did not exist. */
+    public static final Fault INCIDENT = code(404, 34, "Sorry, that page does not exist.");
+
+    /** The account has sent all that it may send in a day. */
+    public static final Fault DAILY_LIMIT = code(403, 344, "You have reached your daily limit for sending messages.");
+
+    /** A limit of the month: no header tells when it ends. */
+    public static final Fault MONTHLY_CAP = problem(429, Json.object("title", "UsageCapExceeded", "detail",
+            "Usage cap exceeded: Monthly product cap", "account_id", 1, "product_name", "standard-basic", "period", "Monthly",
+            "scope", "Product", "type", "https://api.twitter.com/2/problems/usage-capped"));
+
+    /** Cloudflare, which X stands behind, does not like the client. */
+    public static final Fault CLOUDFLARE = Fault.status(403, Map.of("Content-Type", "text/html; charset=UTF-8", "server", "cloudflare"),
+            "<html><head><title>Access denied</title></head><body>error code: 1010</body></html>");
+
     private Refusals() { }
+
+    /** X's refusal of API 2: a problem (RFC 7807) of this type, the last part of its address, or {@code about:blank}. */
+    public static Fault problem(int status, String type, String title, String detail) {
+        String address = type.equals("about:blank") ? type : "https://api.twitter.com/2/problems/" + type;
+        return problem(status, Json.object("title", title, "detail", detail, "type", address));
+    }
+
+    /** Twilio's refusal. */
+    public static Fault twilio(int status, int code, String message) {
+        return Fault.status(status, Map.of(), Json.object("code", code, "message", message,
+                "more_info", "https://www.twilio.com/docs/errors/" + code, "status", status).toString());
+    }
 
     private static Fault problem(int status, ObjectNode body) {
         return Fault.status(status, Map.of("Content-Type", "application/problem+json"), body.put("status", status).toString());
     }
 
-    private static Fault code(int status, int code, String message) {
+    /** X's refusal by number, as API 1.1 does and now and then API 2. */
+    public static Fault code(int status, int code, String message) {
         return Fault.status(status, Map.of(), Json.object("errors", List.of(Json.object("code", code, "message", message))).toString());
     }
 }

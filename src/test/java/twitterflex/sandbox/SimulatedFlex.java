@@ -42,7 +42,7 @@ public final class SimulatedFlex extends SimulatedService {
     static final String AGENT = "ada_2Elovelace";
     private static final TwilioOperations DOCUMENTS = new TwilioOperations();
     private static final Duration WEBHOOK_TIMEOUT = Duration.ofSeconds(5);
-    private static final Set<Integer> ORDINARY = Set.of(20404, 20429, 45354, 50353, 50377, 50433); // a correct client may meet them
+    private static final Set<Integer> ORDINARY = Set.of(20404, 20429, 45354, 50321, 50353, 50361, 50377, 50433); // a correct client may meet them
 
     final Account account;
     final Map<String, Chat> chats = new LinkedHashMap<>();
@@ -56,6 +56,7 @@ public final class SimulatedFlex extends SimulatedService {
     private final List<WebhookDelivery> deliveries = new ArrayList<>();
     private RateLimit limit = new RateLimit(Integer.MAX_VALUE, Duration.ofSeconds(1));
     private int largestPage = Integer.MAX_VALUE;
+    private int webhooksOfOthers;
     private List<Duration> retryDelays = List.of(Duration.ofSeconds(1));
     private String publicUrl = "";
     private String actualBase = "";
@@ -88,6 +89,11 @@ public final class SimulatedFlex extends SimulatedService {
     /** No list answers with more items per page than this. */
     public synchronized void pageSize(int pageSize) {
         largestPage = pageSize;
+    }
+
+    /** Every chat has so many webhooks of others from the start; five are all that it can have. */
+    public synchronized void webhooksOfOthers(int webhooks) {
+        webhooksOfOthers = webhooks;
     }
 
     /** The status of a created Interaction: documented 200, seen 201. */
@@ -317,6 +323,13 @@ public final class SimulatedFlex extends SimulatedService {
         return new Refused(error(status, code, message), status + ", " + code + ": " + message, !ORDINARY.contains(code));
     }
 
+    /** The same for what the account is set up with: a correct client may meet it when somebody has taken a part away. */
+    static void requireSetUp(boolean holds, String message) {
+        if (!holds) {
+            throw new Refused(error(400, 20001, message), message, false);
+        }
+    }
+
     static Refused missing(String what) {
         return refused(404, 20404, "The requested resource " + what + " was not found");
     }
@@ -366,6 +379,15 @@ public final class SimulatedFlex extends SimulatedService {
 
     static String milliseconds(Instant at) {
         return at.truncatedTo(ChronoUnit.SECONDS).plusMillis(at.toEpochMilli() % 1000).toString();
+    }
+
+    /** A new chat. */
+    void begin(Chat chat) {
+        chats.put(chat.sid(), chat);
+        for (int i = 0; i < webhooksOfOthers; i++) {
+            String sid = sid("WH");
+            chat.webhooks.put(sid, new Chat.Webhook(sid, "https://elsewhere.example/hook", "", List.of(), 0, Instant.now()));
+        }
     }
 
     void join(Chat chat, Chat.Participant participant) {

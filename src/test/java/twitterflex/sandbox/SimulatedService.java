@@ -39,8 +39,7 @@ public abstract class SimulatedService implements AutoCloseable {
     private static final int BACKLOG = 1024;
     private static final int LARGEST_BODY = 1 << 20;
     private static final int EXCHANGES_KEPT = 20_000;
-    private static final Reply DROPPED = new Reply(0, Map.of(), "");
-    private static final String WEB_PAGE = "<!DOCTYPE html><html><body><h1>Something is between you and the service</h1></body></html>";
+    private static final byte[] LARGE = "[\"much ado about nothing\"],\n".repeat(2_500).getBytes(StandardCharsets.UTF_8);
 
     /** One request and what became of it; status 0: the connection was closed without an answer. */
     public record Exchange(Instant at, String method, String target, String operation, Map<String, String> requestHeaders,
@@ -65,6 +64,7 @@ public abstract class SimulatedService implements AutoCloseable {
         }
     }
 
+    /** Status 0: no answer, the connection is closed. */
     record Reply(int status, Map<String, String> headers, String body) { }
 
     /** Ends a request the real service would not carry out; a violation is one that no correct client makes. */
@@ -99,6 +99,7 @@ public abstract class SimulatedService implements AutoCloseable {
     private final List<String> violations = new CopyOnWriteArrayList<>();
     private final List<Consumer<Exchange>> listeners = new CopyOnWriteArrayList<>();
     private volatile Duration ahead = Duration.ZERO;
+    private volatile Duration datesAhead = Duration.ZERO;
     private WrongClock wrongClock;
 
     /** Binds the port (0: any free one); the subclass calls {@link #start()} when it is ready to answer. */
@@ -182,19 +183,26 @@ public abstract class SimulatedService implements AutoCloseable {
 
     /**
      * Sets this service's clock that much ahead (negative: behind) of the true time, for good: in the header Date and in what it
-     * makes of a time-stamp. From then on {@link Fault#stallBody} does not stall.
+     * makes of a time-stamp. From then on {@link Fault#stallBody} does not stall, and {@link Fault#large}
+     * is not large.
      */
     public final synchronized void clock(Duration ahead) {
         this.ahead = ahead;
         if (wrongClock == null) {
             server.stop(0);
-            wrongClock = new WrongClock(port, threads, this::now, (method, target, headers, body) -> {
+            wrongClock = new WrongClock(port, threads, () -> now().plus(datesAhead), (method, target, headers, body) -> {
                 Instant at = Instant.now();
                 URI uri = URI.create(target);
                 Request request = request(method, uri.getRawPath(), Optional.ofNullable(uri.getRawQuery()).orElse(""), headers, body);
                 return carriedOut(at, request, struckBy(request));
             });
         }
+    }
+
+    /** The same for the header Date alone, as a proxy with a wrong clock would have it. */
+    public final void dates(Duration ahead) {
+        datesAhead = ahead;
+        clock(this.ahead);
     }
 
     final Posted ask(HttpRequest.Builder request) {
@@ -230,7 +238,9 @@ public abstract class SimulatedService implements AutoCloseable {
             Request request = read(http);
             Fault fault = struckBy(request);
             Reply reply = carriedOut(at, request, fault);
-            if (reply != DROPPED) { // an exchange closed unanswered closes its connection
+            if (fault instanceof Fault.Large large) {
+                flood(http, large);
+            } else if (reply.status() > 0) { // an exchange closed unanswered closes its connection
                 send(http, reply, fault instanceof Fault.StallBody stall ? stall.time() : Duration.ZERO);
             }
         } catch (InterruptedException e) {
@@ -271,15 +281,9 @@ public abstract class SimulatedService implements AutoCloseable {
     }
 
     private Reply suffer(Fault fault, Request request) throws InterruptedException {
-        if (fault instanceof Fault.DropBefore) {
-            return DROPPED;
-        }
-        if (fault instanceof Fault.Status status) {
-            return new Reply(status.status(), status.headers(), status.body());
-        }
-        Reply page = fault instanceof Fault.NotJson wrong ? new Reply(wrong.status(), Map.of("Content-Type", "text/html"), WEB_PAGE) : null;
-        if (page != null && page.status() >= 400) {
-            return page;
+        Reply instead = fault instanceof Fault.Answers answers ? new Reply(answers.status(), answers.headers(), answers.body()) : null;
+        if (instead != null && !((Fault.Answers) fault).done()) {
+            return instead;
         }
         if (fault instanceof Fault.Delay delay) {
             Thread.sleep(delay.time().toMillis());
@@ -290,8 +294,9 @@ public abstract class SimulatedService implements AutoCloseable {
         Reply reply = judged(request);
         Map<String, String> headers = new TreeMap<>(standingHeaders(request));
         headers.putAll(reply.headers());
-        reply = new Reply(reply.status(), headers, reply.body());
-        return fault instanceof Fault.DropAfter ? DROPPED : page != null ? page : reply;
+        String body = fault instanceof Fault.Changes changes
+                ? String.valueOf(changes.change().apply(Json.parse(reply.body()))) : reply.body();
+        return instead != null ? instead : new Reply(reply.status(), headers, body);
     }
 
     private Reply judged(Request request) {
@@ -319,6 +324,17 @@ public abstract class SimulatedService implements AutoCloseable {
             }
         }
         listeners.forEach(listener -> listener.accept(exchange));
+    }
+
+    private static void flood(HttpExchange http, Fault.Large large) throws IOException {
+        http.getResponseHeaders().set("Content-Type", "application/json; charset=utf-8");
+        http.sendResponseHeaders(200, 0);
+        http.getResponseBody().write('[');
+        for (long left = large.bytes(); left > 0; left -= LARGE.length) {
+            http.getResponseBody().write(LARGE);
+            large.taken().addAndGet(LARGE.length);
+        }
+        http.getResponseBody().write("0]".getBytes(StandardCharsets.UTF_8));
     }
 
     private void send(HttpExchange http, Reply reply, Duration stall) throws IOException, InterruptedException {

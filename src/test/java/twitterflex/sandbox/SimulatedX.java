@@ -17,6 +17,7 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.net.URI;
 import java.net.http.HttpRequest;
 import java.nio.charset.StandardCharsets;
+import java.text.Normalizer;
 import java.time.Duration;
 import java.time.Instant;
 import java.time.temporal.ChronoUnit;
@@ -48,7 +49,8 @@ public final class SimulatedX extends SimulatedService {
     /** The two shapes of webhook: Account Activity (to end on 1 January 2027) and the X Activity API. */
     public enum Envelope { ACCOUNT_ACTIVITY, X_ACTIVITY }
 
-    private record DirectMessage(String id, String sender, String other, Instant at, ObjectNode event) {
+    /** {@code lists}: how many lists had been asked for when it was written. */
+    private record DirectMessage(String id, String sender, String other, Instant at, ObjectNode event, int lists) {
         JsonNode data() {
             return event.path("message_create").path("message_data");
         }
@@ -72,6 +74,7 @@ public final class SimulatedX extends SimulatedService {
     private final Set<String> delivered = new HashSet<>();
     private final RateLimit unlimited = new RateLimit(Integer.MAX_VALUE, Duration.ofMinutes(15));
     private RateLimit sends = unlimited;
+    private RateLimit sendsOfADay = unlimited;
     private RateLimit lists1 = new RateLimit(15, Duration.ofMinutes(15));
     private RateLimit lists2 = unlimited;
     private Envelope envelope = Envelope.ACCOUNT_ACTIVITY;
@@ -80,6 +83,9 @@ public final class SimulatedX extends SimulatedService {
     private String accessLevel = ALL_ACCESS;
     private final Map<String, String> actualBases = new LinkedHashMap<>();
     private List<Duration> retryDelays = List.of(Duration.ofSeconds(3), Duration.ofSeconds(27), Duration.ofSeconds(242));
+    private Duration repetition = Duration.ZERO;
+    private int lists;
+    private int lag;
     private long lastId;
     private long links;
 
@@ -147,6 +153,21 @@ public final class SimulatedX extends SimulatedService {
     public synchronized void limitReads(int reads, Duration window) {
         lists1 = new RateLimit(reads, window);
         lists2 = new RateLimit(reads, window);
+    }
+
+    /** So many sends per window, told in the headers {@code x-user-limit-24hour-…}; X's window is a day. */
+    public synchronized void limitDay(int sends, Duration window) {
+        sendsOfADay = new RateLimit("x-user-limit-24hour", sends, window);
+    }
+
+    /** A message is left out of so many lists that are asked for after it was written; 0 at first. */
+    public synchronized void lag(int lists) {
+        lag = lists;
+    }
+
+    /** A text that the same customer was sent within this time is refused: "already said", code 151; at first none is. */
+    public synchronized void refuseRepetition(Duration within) {
+        repetition = within;
     }
 
     // Acting as X towards the bridge.
@@ -226,7 +247,7 @@ public final class SimulatedX extends SimulatedService {
             create.put("source_app_id", APP_ID);
         }
         DirectMessage message = new DirectMessage(id, sender, customer, at, Json.object("type", "message_create", "id", id,
-                "created_timestamp", String.valueOf(at.toEpochMilli()), "message_create", create));
+                "created_timestamp", String.valueOf(at.toEpochMilli()), "message_create", create), lists);
         history.add(message);
         return message;
     }
@@ -391,16 +412,17 @@ public final class SimulatedX extends SimulatedService {
 
     @Override
     synchronized Map<String, String> standingHeaders(Request request) {
-        RateLimit limit = limitOf(request);
-        return limit == unlimited ? Map.of() : limit.headers();
+        Map<String, String> headers = new LinkedHashMap<>();
+        limitsOf(request).stream().filter(limit -> limit != unlimited).forEach(limit -> headers.putAll(limit.headers()));
+        return headers;
     }
 
-    private RateLimit limitOf(Request request) {
+    private List<RateLimit> limitsOf(Request request) {
         return switch (request.operation()) {
-            case SEND_1, SEND_2 -> sends;
-            case LIST_1 -> lists1;
-            case LIST_2 -> lists2;
-            default -> unlimited;
+            case SEND_1, SEND_2 -> List.of(sends, sendsOfADay);
+            case LIST_1 -> List.of(lists1);
+            case LIST_2 -> List.of(lists2);
+            default -> List.of();
         };
     }
 
@@ -440,7 +462,7 @@ public final class SimulatedX extends SimulatedService {
         if (!me) {
             mayReadDirectMessages(request);
         }
-        if (!limitOf(request).spend()) {
+        if (!limitsOf(request).stream().allMatch(RateLimit::spend)) {
             throw refused(request, 429, 88, "Rate limit exceeded");
         }
         return switch (request.operation()) {
@@ -476,6 +498,7 @@ public final class SimulatedX extends SimulatedService {
         if (customer.blocks()) {
             throw refused(request, 403, 349, "You cannot send messages to this user.");
         }
+        refuseRepetition(request, customer, text);
         DirectMessage message = arrive(customer, text, options, buttons, data);
         return new Reply(200, Map.of(), Json.object("event", message.event()).toString());
     }
@@ -493,9 +516,17 @@ public final class SimulatedX extends SimulatedService {
         if (customer.blocks()) {
             throw refused(request, 403, 349, "You do not have permission to DM one or more participants.");
         }
+        refuseRepetition(request, customer, text);
         DirectMessage message = arrive(customer, text, List.of(), List.of(), Json.object());
         return new Reply(201, Map.of(), Json.object("data", Json.object("dm_conversation_id", conversation(customer.id()),
                 "dm_event_id", message.id())).toString());
+    }
+
+    private void refuseRepetition(Request request, Customer customer, String text) {
+        Instant since = Instant.now().minus(repetition);
+        if (customer.inbox().stream().anyMatch(message -> message.at().isAfter(since) && message.text().equals(text))) {
+            throw refused(request, 403, 151, "There was an error sending your message: Whoops! You already said that.");
+        }
     }
 
     private String conversation(String customer) {
@@ -505,7 +536,7 @@ public final class SimulatedX extends SimulatedService {
 
     private DirectMessage arrive(Customer customer, String text, List<Customer.QuickReplyOption> options, List<Customer.Button> buttons,
             JsonNode sent) {
-        ObjectNode data = messageData(text, List.of());
+        ObjectNode data = messageData(Normalizer.normalize(text.replace("\r\n", "\n"), Normalizer.Form.NFC), List.of());
         if (sent.has("quick_reply")) {
             data.set("quick_reply", sent.path("quick_reply"));
         }
@@ -568,14 +599,15 @@ public final class SimulatedX extends SimulatedService {
                 "participant_ids", List.of(keys.ownId(), message.other()), "entities", Json.object("urls", Json.array(urls)));
     }
 
-    /** Newest first, at most 30 days old, only those before the cursor's. */
+    /** Newest first, at most 30 days old, only those before the cursor's, and none that is not shown yet. */
     private List<DirectMessage> newest(Predicate<DirectMessage> asked, String cursor, int count) {
+        lists++;
         List<DirectMessage> page = new ArrayList<>();
         Instant oldest = Instant.now().minus(Duration.ofDays(30));
         for (int i = history.size() - 1; i >= 0 && page.size() < count; i--) {
             DirectMessage message = history.get(i);
             boolean before = cursor.isEmpty() || message.id().compareTo(cursor) < 0;
-            if (before && asked.test(message) && message.at().isAfter(oldest)) {
+            if (before && asked.test(message) && message.at().isAfter(oldest) && message.lists() + lag < lists) {
                 page.add(message);
             }
         }
