@@ -675,7 +675,7 @@ public final class Bridge {
             String conversation = form.get("ConversationSid").isEmpty() ? form.get("ChannelSid") : form.get("ConversationSid");
             boolean over = switch (form.get("EventType")) {
                 case "onChannelUpdated" -> lenient(form.get("Attributes")).path("status").asText().equals("INACTIVE");
-                case "onConversationStateUpdated" -> form.get("StateTo").equals("closed");
+                case "onConversationStateUpdated" -> form.get("StateTo").matches("closed|inactive");
                 default -> false;
             };
             boolean written = Set.of("onMessageSent", "onMediaMessageSent", "onMessageAdded").contains(form.get("EventType"));

@@ -146,8 +146,8 @@ class FromFlexTest {
     }
 
     @ParameterizedTest(name = "from {0} to {1}: ended {2}")
-    @CsvSource({"active, closed, true", "inactive, closed, true", "active, inactive, false", "inactive, active, false"})
-    void aConversationThatIsClosedHasEnded(String from, String to, boolean ended) {
+    @CsvSource({"active, closed, true", "inactive, closed, true", "active, inactive, true", "inactive, active, false"})
+    void aConversationThatIsClosedOrLeftHasEndedUntilItIsLookedAtAnew(String from, String to, boolean ended) {
         Form form = Form.of("EventType", "onConversationStateUpdated", "ChatServiceSid", "IS38067ec392f1486bb6e4de4610f26fb3",
                 "ConversationSid", "CH8dccb45b337e4c6fbf5a3499dabd2f86", "StateFrom", from, "StateTo", to, "Reason", "API");
         FromFlex event = FromFlex.read(form, CUSTOMER);

@@ -13,6 +13,7 @@ import java.net.http.HttpResponse;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.time.Instant;
 import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
@@ -24,7 +25,9 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.ValueSource;
 import twitterflex.sandbox.Chat;
 import twitterflex.sandbox.Customer;
 import twitterflex.sandbox.Fault;
@@ -314,6 +317,108 @@ class OneLiveConversationTest {
             rig.customer("37").writes("again");
             rig.quiet();
             assertOneOfEach(rig, rig.customer("37"));
+        }
+    }
+
+    /** What is compressed: a conversation is being opened for 300 ms at most, and a known one is asked for its task at every message. */
+    private static final Bridge.Tempo WARY = new Bridge.Tempo(Duration.ofMillis(10), Duration.ofMillis(100), Duration.ofSeconds(4),
+            Duration.ofSeconds(60), Duration.ofMillis(300), Duration.ZERO, Duration.ofHours(1));
+
+    /** The last message the customer wrote stands in an open conversation with a task that an agent can take. */
+    private static boolean before(Rig rig, Customer customer, String text) {
+        return rig.flex.openChat("twitter-" + customer.id()).filter(chat -> chat.messages().stream().anyMatch(message -> message.body().equals(text))
+                && rig.flex.tasks().stream().anyMatch(task -> task.chatSid().equals(chat.sid())
+                        && List.of("pending", "reserved", "assigned", "wrapping").contains(task.status()))).isPresent();
+    }
+
+    private static Chat old(Rig rig, Customer customer) {
+        customer.writes("first");
+        rig.quiet();
+        Chat chat = rig.chat(customer);
+        Instant opened = Instant.now();
+        until("it is no longer being opened", () -> Instant.now().isAfter(opened.plusMillis(1_500)));
+        return chat;
+    }
+
+    @ParameterizedTest
+    @CsvSource({"canceled, false", "canceled, true", "forgotten, false", "forgotten, true"})
+    void aMessageAfterItsTaskHasEndedUnseenReachesAConversationWithATaskThatCanBeTaken(String end, boolean restarted) throws Exception {
+        try (Rig rig = new Rig(Rig.Generation.CURRENT, Map.of(), WARY)) {
+            Customer ann = rig.customer("60");
+            Chat chat = old(rig, ann);
+            rig.flex.taskCanceled(chat);
+            if (end.equals("forgotten")) {
+                rig.flex.taskForgotten(chat);
+            }
+            if (restarted) {
+                rig.bridge.stop();
+                rig.start();
+            }
+            ann.writes("is anybody there?");
+            until("it is before an agent", () -> before(rig, ann, "is anybody there?"));
+            rig.quiet();
+            assertEquals(1, rig.flex.chats("twitter-60").stream().filter(Chat::open).count(), "open conversations");
+            assertEquals(List.of("first", "is anybody there?"), rig.written(ann));
+            assertEquals(List.of(), rig.flex.violations());
+        }
+    }
+
+    @Test
+    void anInteractionThatIsAcceptedAndComesToNothingLeadsToAnotherConversationWithTheSameMessage() throws Exception {
+        try (Rig rig = new Rig(Rig.Generation.CURRENT, Map.of(), WARY)) {
+            rig.flex.interactionsThatComeToNothing(2);
+            Customer ann = rig.customer("61");
+            ann.writes("hello?");
+            until("it is before an agent", () -> before(rig, ann, "hello?"));
+            rig.quiet();
+            assertEquals(1, rig.flex.chats("twitter-61").stream().filter(Chat::open).count(), "open conversations");
+            assertEquals(1, rig.flex.tasks().size());
+            assertEquals(List.of(), rig.flex.violations());
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(booleans = {false, true})
+    void aMessageToAConversationThatTheAgentHasLeftWakesIt(boolean restarted) throws Exception {
+        try (Rig rig = new Rig(Rig.Generation.CURRENT, Map.of(), WARY)) {
+            Customer ann = rig.customer("62");
+            Chat chat = old(rig, ann);
+            rig.flex.agentLeaves(chat);
+            rig.quiet();
+            if (restarted) {
+                rig.bridge.stop();
+                rig.start();
+            }
+            ann.writes("one more thing");
+            until("it is before an agent", () -> before(rig, ann, "one more thing"));
+            rig.quiet();
+            assertEquals(List.of(chat), rig.flex.chats("twitter-62"), "no second conversation is opened");
+            assertEquals(List.of(), rig.flex.violations());
+            rig.flex.agentWrites(chat, "welcome back");
+            until("the answer", () -> received(ann).equals(List.of("welcome back")));
+        }
+    }
+
+    @Test
+    void twoBridgesThatCompleteAHalfOpenedConversationAtOnceMakeOneTask() throws Exception {
+        Path data = Files.createTempDirectory("bridge-test");
+        try (Rig rig = new Rig(Rig.Generation.CURRENT)) {
+            Bridge second = rig.another(Map.of("PORT", "0", "DATA_DIR", data.toString()));
+            Customer ann = rig.customer("63");
+            CountDownLatch both = new CountDownLatch(2);
+            rig.flex.faults().next("POST /v1/Interactions", Fault.status(500), Fault.hold(both), Fault.hold(both));
+            assertEquals(200, post(rig, rig.url(), rig.x.event(ann, "first")));
+            until("it is half open", () -> rig.flex.calls("POST /v1/Interactions") >= 1);
+            assertEquals(200, post(rig, second.address(), rig.x.event(ann, "second")));
+            until("both ask", () -> rig.flex.calls("POST /v1/Interactions") == 3);
+            both.countDown();
+            both.countDown();
+            until("both messages", () -> rig.written(ann).size() == 2);
+            rig.quiet();
+            assertOneOfEach(rig, ann);
+            second.stop();
+        } finally {
+            Rig.delete(data);
         }
     }
 }

@@ -135,6 +135,12 @@ final class Conversations extends Generation {
     }
 
     private Reply write(Request request, Chat chat, Form form) {
+        if (chat.state.equals("inactive")) {
+            // What wakes it is told by a webhook of Flex's own, and so only if webhooks are enabled.
+            require(webhooksEnabled(request), 20001, "Nobody hears of a message into an inactive conversation without webhooks");
+            chat.state = "active";
+            flex.addTask(chat, Json.object("conversationSid", chat.sid()));
+        }
         post(request, chat, form, form.first("Author", "system"));
         return reply(201, shown(chat, chat.posted.size() - 1));
     }
@@ -158,8 +164,16 @@ final class Conversations extends Generation {
 
     @Override
     void end(Chat chat) {
+        becomes(chat, "closed");
+    }
+
+    void leave(Chat chat) {
+        becomes(chat, "inactive");
+    }
+
+    private void becomes(Chat chat, String state) {
         String before = chat.state;
-        chat.state = "closed";
+        chat.state = state;
         chat.updated = Instant.now();
         flex.fire(chat, "onConversationStateUpdated", stateUpdated(chat, before), false);
     }

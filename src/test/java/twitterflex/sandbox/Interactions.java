@@ -26,9 +26,14 @@ final class Interactions {
     private final SimulatedFlex flex;
     private final Map<String, ObjectNode> interactions = new LinkedHashMap<>();
     private int status = 200;
+    private int futile;
 
     Interactions(SimulatedFlex flex) {
         this.flex = flex;
+    }
+
+    void comeToNothing(int count) {
+        futile = count;
     }
 
     void status(int status) {
@@ -86,8 +91,8 @@ final class Interactions {
         if (!attributes.has("customers")) {
             attributes.set("customers", Json.object());
         }
-        if (flex.hasLiveTask(chat)) {
-            // Accepted as all are, and then dropped: error 45353, "duplicate create Channel request".
+        if (flex.hasLiveTask(chat) || futile-- > 0) {
+            // Accepted as all are, and then dropped, a second one with error 45353, "duplicate create Channel request".
             return Json.object("sid", sid, "channel", Json.object("sid", channelSid, "type", type, "participants", List.of()),
                     "routing", Json.object("properties", Json.object()));
         }

@@ -167,6 +167,27 @@ public final class SimulatedFlex extends SimulatedService {
         generation(chat).end(chat);
     }
 
+    /** The task times out after 24 hours, or a supervisor cancels it; the conversation stays as it is, active, and nobody is told. */
+    public synchronized void taskCanceled(Chat chat) {
+        taskBecomes(chat, "canceled");
+    }
+
+    /** TaskRouter deletes the task, as it does some minutes after its end: no list has it any more. */
+    public synchronized void taskForgotten(Chat chat) {
+        tasks.remove(chat.task);
+    }
+
+    /** The agent chooses Leave: the task is completed, and the conversation waits, inactive, for the customer's next message. */
+    public synchronized void agentLeaves(Chat chat) {
+        taskBecomes(chat, "completed");
+        conversations.leave(chat);
+    }
+
+    /** Of the next Interactions so many are accepted, and then come to nothing: no task is ever made. */
+    public synchronized void interactionsThatComeToNothing(int count) {
+        interactions.comeToNothing(count);
+    }
+
     private void agentJoins(Chat chat) {
         if (!chat.open() || chat.task.isEmpty()) {
             String reason = chat.open() ? "it is no task yet." : "it is closed.";
