@@ -2442,7 +2442,7 @@ public final class Bridge {
         private final Map<String, Kept> pending = new LinkedHashMap<>();
         private final Map<String, Kept> refused = new LinkedHashMap<>();
         private final Map<String, Long> settled = new LinkedHashMap<>();
-        private String bridge = UUID.randomUUID().toString(), address = "";
+        private String address = "";
         private long received, delivered, duplicates, settledSince;
         // The writer's own.
         private final LinkedBlockingQueue<Entry> queue = new LinkedBlockingQueue<>();
@@ -2512,25 +2512,29 @@ public final class Bridge {
             writer.start();
         }
 
-        /** The name this folder gives its bridge, the same after every restart. */
-        String bridge() { return bridge; }
-
         /** The public URL under which conversations were opened last; empty if none is known. */
         synchronized String address() { return address; }
-        void moved(String to) { submit(true, List.of(), object().put("address", to)); }
+        void moved(String to) { submit(true, List.of(), line("address", to)); }
 
         /** @return true once all of them are on disk, be it from an earlier time; false if there is no room */
         CompletableFuture<Boolean> keep(List<Message> messages) { return submit(false, messages); }
 
         /** Marks that a message is about to be sent: after a crash it is looked for before it is repeated. */
-        void attempting(String id) { submit(true, List.of(), object().put("attempt", id)).join(); }
+        void attempting(String id) { submit(true, List.of(), line("attempt", id)).join(); }
 
         void delivered(String id, String as, List<Message> notes) {
-            submit(true, notes, object().put("delivered", id).put("as", as).put("at", System.currentTimeMillis()));
+            submit(true, notes, line("delivered", id).put("as", as));
         }
 
         void failed(String id, String reason, List<Message> notes) {
-            submit(true, notes, object().put("failed", id).put("reason", reason).put("at", System.currentTimeMillis()));
+            submit(true, notes, line("failed", id).put("reason", reason));
+        }
+
+        /** What happened, and to which message; all lines have this shape. */
+        private static ObjectNode line(String event, String id) { return line(Instant.now(), event, id); }
+
+        private static ObjectNode line(Instant at, String event, String id) {
+            return object().put("at", at.toEpochMilli()).put("do", event).put("id", id);
         }
 
         /** Keeps a note of the bridge's own, whatever the limits. */
@@ -2588,6 +2592,9 @@ public final class Bridge {
             }
         }
 
+        /** What must be on disk before anything follows from it. */
+        private static final Set<String> SYNCED = Set.of("accept", "attempt");
+
         private void write(List<Entry> batch) throws IOException {
             Set<String> fresh = new HashSet<>();
             List<ObjectNode> lines = new ArrayList<>();
@@ -2599,12 +2606,12 @@ public final class Bridge {
                     continue;
                 }
                 if (!entry.settles()) duplicates += entry.messages().size() - news.size();
-                news.forEach(message -> lines.add(line(message, Instant.now())));
+                news.forEach(message -> lines.add(line("accept", message.id()).set("message", message.toJson())));
                 lines.addAll(entry.lines());
             }
-            // What is merely settled is not synced at once: if a power cut undoes that, the message is looked up, not repeated.
-            boolean sync = lines.stream().anyMatch(line -> line.has("message") || line.has("attempt"));
-            if (lines.isEmpty() && !trouble.isEmpty()) lines.add(object().put("checked", System.currentTimeMillis()));
+            // Settlements need no sync: if a power cut loses one, the message is looked up before it is sent again.
+            boolean sync = lines.stream().anyMatch(line -> SYNCED.contains(line.path("do").asText()));
+            if (lines.isEmpty() && !trouble.isEmpty()) lines.add(line("check", ""));
             if (!lines.isEmpty()) append(lines, sync);
             if (!trouble.isEmpty()) LOG.log(INFO, () -> "the journal can be written again");
             trouble = "";
@@ -2686,41 +2693,72 @@ public final class Bridge {
         }
 
         /** Makes memory follow a line. @return the message that is to be delivered because of it, if there is one */
-        private synchronized Optional<Kept> apply(JsonNode line) {
+        private synchronized Optional<Kept> apply(JsonNode written) {
+            JsonNode line = modern(written);
             Instant at = Instant.ofEpochMilli(line.path("at").asLong());
-            Kept due = null, done = null;
-            if (line.has("message")) {
-                due = new Kept(Message.fromJson(line.path("message")), at, false, "");
-                received += counted(List.of(due));
-            } else if (line.has("attempt")) {
-                pending.computeIfPresent(line.path("attempt").asText(), (id, kept) -> new Kept(kept.message(), kept.at(), true, ""));
-            } else if (line.has("delivered") && (done = pending.remove(line.path("delivered").asText())) != null) {
-                delivered += counted(List.of(done));
-                remember(done.message().id(), at.toEpochMilli());
-                // By its new id a message found at X is known to be an earlier one.
-                if (done.message().direction() == Direction.TO_X) remember(line.path("as").asText(), at.toEpochMilli());
-            } else if (line.has("failed") && (done = pending.remove(line.path("failed").asText())) != null) {
-                settledSince++;
-                if (done.message().direction() != Direction.NOTE) refused.put(done.message()
-                        .id(), new Kept(done.message(), at, false, line.path("reason").asText()));
-                if (refused.size() > MOST_REFUSED) {
-                    String oldest = refused.keySet().iterator().next();
-                    refused.remove(oldest);
-                    LOG.log(WARNING, () -> "the refused message " + oldest + " is forgotten: more than " + MOST_REFUSED + " are kept");
+            String id = line.path("id").asText();
+            switch (line.path("do").asText()) {
+                case "accept" -> {
+                    Message message = Message.fromJson(line.path("message"));
+                    if (message.direction() != Direction.NOTE) received++;
+                    return due(new Kept(message, at, false, ""));
                 }
-            } else if (line.has("retry") && (done = refused.remove(line.path("retry").asText())) != null) {
+                case "attempt" -> pending.computeIfPresent(id, (same, kept) -> new Kept(kept.message(), kept.at(), true, ""));
+                case "delivered" -> take(pending, id).ifPresent(kept -> delivered(kept.message(), line.path("as").asText(), at));
+                case "failed" -> take(pending, id).ifPresent(kept -> failed(kept.message(), line.path("reason").asText(), at));
                 // Some of its parts may have arrived.
-                due = new Kept(done.message(), at, true, "");
-            } else if (line.has("seen")) {
-                line.path("seen").properties().forEach(id -> remember(id.getKey(), id.getValue().asLong()));
-            } else if (line.has("bridge")) {
-                bridge = line.path("bridge").asText();
-                received = line.path("received").asLong();
-                delivered = line.path("delivered").asLong();
+                case "retry" -> {
+                    Optional<Kept> back = take(refused, id);
+                    return back.isEmpty() ? back : due(new Kept(back.get().message(), at, true, ""));
+                }
+                case "seen" -> line.path("ids").properties().forEach(one -> remember(one.getKey(), one.getValue().asLong()));
+                case "address" -> address = id;
+                case "head" -> {
+                    address = id;
+                    received = line.path("received").asLong();
+                    delivered = line.path("delivered").asLong();
+                }
+                default -> { /* A line of a later version, or one that only tried the disk. */ }
             }
-            if (line.has("address")) address = line.path("address").asText();
-            if (due != null) pending.put(due.message().id(), due);
-            return Optional.ofNullable(due);
+            return Optional.empty();
+        }
+
+        /** A line as the version before wrote it, told apart by the field that names the event. */
+        private static JsonNode modern(JsonNode line) {
+            if (line.has("do")) return line;
+            ObjectNode modern = line.deepCopy();
+            for (String event : List.of("attempt", "delivered", "failed", "retry", "address")) {
+                if (line.has(event)) modern.put("do", event).put("id", line.path(event).asText());
+            }
+            if (line.has("message")) modern.put("do", "accept");
+            if (line.has("seen")) modern.put("do", "seen").set("ids", line.path("seen"));
+            // Its first line has the address too, and how many were delivered.
+            if (line.has("bridge")) modern.put("do", "head").put("id", line.path("address").asText());
+            return modern;
+        }
+
+        private Optional<Kept> due(Kept kept) {
+            pending.put(kept.message().id(), kept);
+            return Optional.of(kept);
+        }
+
+        private static Optional<Kept> take(Map<String, Kept> from, String id) { return Optional.ofNullable(from.remove(id)); }
+
+        private void delivered(Message message, String as, Instant at) {
+            if (message.direction() != Direction.NOTE) delivered++;
+            remember(message.id(), at.toEpochMilli());
+            // By its new id a message found at X is known to be an earlier one.
+            if (message.direction() == Direction.TO_X) remember(as, at.toEpochMilli());
+        }
+
+        private void failed(Message message, String reason, Instant at) {
+            settledSince++;
+            if (message.direction() == Direction.NOTE) return;
+            refused.put(message.id(), new Kept(message, at, false, reason));
+            if (refused.size() <= MOST_REFUSED) return;
+            String oldest = refused.keySet().iterator().next();
+            refused.remove(oldest);
+            LOG.log(WARNING, () -> "the refused message " + oldest + " is forgotten: more than " + MOST_REFUSED + " are kept");
         }
 
         private void remember(String id, long at) {
@@ -2736,31 +2774,28 @@ public final class Bridge {
         /** Whether this id has been seen: of a message that was accepted, or one that X gave to a message of ours. */
         synchronized boolean knows(String id) { return pending.containsKey(id) || refused.containsKey(id) || settled.containsKey(id); }
 
-        private static ObjectNode line(Message message, Instant at) {
-            return object().put("at", at.toEpochMilli()).set("message", message.toJson());
-        }
-
         /** The fewest lines that say the same. */
         private synchronized void snapshot(OutputStream out) throws IOException {
-            write(out, object().put("bridge", bridge).put("address", address).put("delivered", delivered)
+            write(out, line("head", address).put("delivered", delivered)
                     .put("received", received - counted(pending.values()) - counted(refused.values())));
             ObjectNode ids = object();
             for (Map.Entry<String, Long> id : settled.entrySet()) {
                 ids.put(id.getKey(), id.getValue());
                 if (ids.size() == 1000) {
-                    write(out, object().set("seen", ids));
+                    write(out, line("seen", "").set("ids", ids));
                     ids = object();
                 }
             }
-            write(out, object().set("seen", ids));
+            write(out, line("seen", "").set("ids", ids));
             for (Kept kept : refused.values()) {
-                write(out, line(kept.message(), kept.at()));
-                write(out, object().put("failed", kept.message().id()).put("reason", kept.reason())
-                        .put("at", kept.at().toEpochMilli()));
+                String id = kept.message().id();
+                write(out, line(kept.at(), "accept", id).set("message", kept.message().toJson()));
+                write(out, line(kept.at(), "failed", id).put("reason", kept.reason()));
             }
             for (Kept kept : pending.values()) {
-                write(out, line(kept.message(), kept.at()));
-                if (kept.attempted()) write(out, object().put("attempt", kept.message().id()));
+                String id = kept.message().id();
+                write(out, line(kept.at(), "accept", id).set("message", kept.message().toJson()));
+                if (kept.attempted()) write(out, line(kept.at(), "attempt", id));
             }
         }
 
@@ -2800,7 +2835,7 @@ public final class Bridge {
                 if (ids.isEmpty()) return Optional.empty();
                 Files.delete(asked);
                 List<ObjectNode> lines = refused.keySet().stream().filter(id -> ids.contains("all") || ids.contains(id))
-                        .map(id -> object().put("retry", id).put("at", System.currentTimeMillis())).toList();
+                        .map(id -> line("retry", id)).toList();
                 LOG.log(INFO, () -> lines.size() + " refused messages are put back");
                 return Optional.of(new Entry(List.of(), lines, true, new CompletableFuture<>()));
             } catch (IOException failed) {

@@ -259,7 +259,7 @@ class OneLiveConversationTest {
             until("the webhook at the new address", () -> rig.chat(ann).webhookUrls().equals(List.of(rig.url() + "/fromFlex?customer=38")));
             rig.flex.agentWrites(rig.chat(ann), "I can reach you");
             until("the answer", () -> received(ann).equals(List.of("I can reach you")));
-            until("it is known that all were told", () -> journal(rig).contains("{\"address\":\"" + rig.url() + "\"}"));
+            until("it is known that all were told", () -> journal(rig).contains("\"do\":\"address\",\"id\":\"" + rig.url() + "\""));
             rig.flex.resetCalls();
             rig.bridge.stop();
             rig.start();
