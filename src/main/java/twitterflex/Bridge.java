@@ -627,7 +627,7 @@ public final class Bridge {
             return data.has("attachment") ? plain.stripTrailing() : plain;
         }
 
-        /** The kind of an attachment and where it is: of a video, the best quality. */
+        /** The kind of an attachment, also of one unknown today, and where it is: of a video, the best quality. */
         private static List<String> attachments(JsonNode data) {
             JsonNode attachment = data.path("attachment");
             if (attachment.isMissingNode() || attachment.isNull()) return List.of();
@@ -637,7 +637,22 @@ public final class Bridge {
                     .max(Comparator.comparingLong(variant -> variant.path("bitrate").asLong()))
                     .map(variant -> variant.path("url")).orElse(media.path("media_url_https"));
             String kind = media.path("type").asText(attachment.path("type").asText("attachment"));
-            return List.of(("[" + kind + "] " + best.asText(media.path("expanded_url").asText())).strip());
+            String where = media.path("expanded_url").asText(location(attachment.path("location")));
+            return List.of(("[" + kind + "] " + best.asText(where)).strip());
+        }
+
+        /** A place's name, and a point as maps take it, latitude first: X has it second ("Attaching location"). */
+        private static String location(JsonNode location) {
+            JsonNode place = location.at("/shared_place/place");
+            JsonNode shared = location.at("/shared_coordinate/coordinates/coordinates");
+            JsonNode point = shared.isMissingNode() ? place.path("centroid") : shared;
+            String name = place.path("full_name").asText(place.path("name").asText(place.path("id").asText()));
+            double latitude = point.path(1).asDouble(Double.NaN);
+            double longitude = point.path(0).asDouble(Double.NaN);
+            if (!(Math.abs(latitude) <= 90 && Math.abs(longitude) <= 180)) return name;
+            // Six decimals are 11 cm.
+            String map = "%1$s %2$.6f, %3$.6f https://www.google.com/maps/search/?api=1&query=%2$.6f,%3$.6f";
+            return String.format(Locale.ROOT, map, name, latitude, longitude).strip();
         }
     }
 

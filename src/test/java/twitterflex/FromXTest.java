@@ -223,7 +223,15 @@ class FromXTest {
             a video, in its best quality | {"type":"media","media":{"type":"video","media_url_https":"https://pbs.twimg.com/preview.jpg","video_info":{"variants":[{"content_type":"application/x-mpegURL","url":"https://video.twimg.com/a.m3u8"},{"bitrate":320000,"content_type":"video/mp4","url":"https://video.twimg.com/small.mp4"},{"bitrate":832000,"content_type":"video/mp4","url":"https://video.twimg.com/large.mp4"},{"bitrate":640000,"content_type":"video/mp4","url":"https://video.twimg.com/medium.mp4"}]}}} | [video] https://video.twimg.com/large.mp4
             a GIF without a bitrate      | {"type":"media","media":{"type":"animated_gif","media_url_https":"https://pbs.twimg.com/preview.jpg","video_info":{"variants":[{"bitrate":0,"content_type":"video/mp4","url":"https://video.twimg.com/dm_gif/1/a.mp4"}]}}} | [animated_gif] https://video.twimg.com/dm_gif/1/a.mp4
             a video without variants     | {"type":"media","media":{"type":"video","media_url_https":"https://pbs.twimg.com/preview.jpg"}} | [video] https://pbs.twimg.com/preview.jpg
-            a place                      | {"type":"location","location":{"type":"shared_coordinate"}} | [location]
+            a point                      | {"type":"location","location":{"type":"shared_coordinate","shared_coordinate":{"coordinates":{"type":"Point","coordinates":[-122.443893,37.771718]}}}} | [location] 37.771718, -122.443893 https://www.google.com/maps/search/?api=1&query=37.771718,-122.443893
+            a point near the equator     | {"type":"location","location":{"type":"shared_coordinate","shared_coordinate":{"coordinates":{"type":"Point","coordinates":[1e-5,0]}}}} | [location] 0.000000, 0.000010 https://www.google.com/maps/search/?api=1&query=0.000000,0.000010
+            a place                      | {"type":"location","location":{"type":"shared_place","shared_place":{"place":{"id":"5a110d312052166f","name":"San Francisco","full_name":"San Francisco, CA","centroid":[-122.4461,37.7596]}}}} | [location] San Francisco, CA 37.759600, -122.446100 https://www.google.com/maps/search/?api=1&query=37.759600,-122.446100
+            a place that has only a name | {"type":"location","location":{"type":"shared_place","shared_place":{"place":{"id":"123456","name":"Ferry Building"}}}} | [location] Ferry Building
+            a place that has only an id  | {"type":"location","location":{"type":"shared_place","shared_place":{"place":{"id":"123456"}}}} | [location] 123456
+            no point on earth            | {"type":"location","location":{"type":"shared_coordinate","shared_coordinate":{"coordinates":{"coordinates":[37.771718,-122.443893]}}}} | [location]
+            half a point                 | {"type":"location","location":{"shared_coordinate":{"coordinates":{"coordinates":[1e999]}}}} | [location]
+            a point that is words        | {"type":"location","location":{"shared_coordinate":{"coordinates":{"coordinates":["here",null]}}}} | [location]
+            a location of no known kind  | {"type":"location","location":{"type":"shared_orbit","shared_orbit":{}}} | [location]
             a kind unknown today         | {"type":"hologram","hologram":{}} | [hologram]
             nothing one can know         | {} | [attachment]
             """)
