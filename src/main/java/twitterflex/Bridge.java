@@ -19,6 +19,7 @@ import java.nio.file.*;
 import java.nio.file.attribute.*;
 import java.security.GeneralSecurityException;
 import java.security.MessageDigest;
+import java.text.Normalizer;
 import java.time.*;
 import java.time.format.*;
 import java.util.*;
@@ -1778,13 +1779,14 @@ public final class Bridge {
     }
 
     /**
-     * The numbered lists that stand in for quick replies: a customer's {@code 2}, or a label in any case, is read as the label. The
-     * last list is the agent's own message in the conversation, so it is found there after a restart, or if another bridge sent it.
+     * The numbered lists that stand in for quick replies: a customer's {@code 2}, or a label in any case, is read as
+     * the label, as long as the list is the last thing they were sent. It is the agent's own message in the
+     * conversation, so it is found there after a restart, or if another bridge sent it.
      */
     static final class Choices {
-        /** The labels each customer may choose from; none if he has chosen. Losing an entry costs a call. */
+        /** The labels each customer may choose from: none after prose, or a choice. Losing an entry costs a call. */
         private final Map<String, List<String>> last = cache();
-        private static final Pattern NUMBER = Pattern.compile("[1-9][0-9]?");
+        private static final Pattern NUMBER = Pattern.compile("#?(\\p{Nd}{1,2})[.)]?");
         private final boolean numbered;
 
         /** @param numbered false where X shows real quick replies, and nothing is to be read */
@@ -1793,25 +1795,47 @@ public final class Bridge {
         }
 
         record Read(String text, boolean chosen) { }
-        void sent(String customer, Rich rich) { if (numbered && !rich.options().isEmpty()) last.put(customer, labels(rich)); }
+        void sent(String customer, Rich rich) { if (numbered) last.put(customer, labels(rich)); }
         void answered(String customer) { last.put(customer, List.of()); }
 
         /** Whether the conversation has to be looked at before this can be read. */
         boolean mayBeAnswer(Message message) {
-            String typed = message.text().strip();
-            return numbered && !typed.isEmpty() && typed.length() <= 2 * Rich.MAX_LABEL
-                    && (NUMBER.matcher(typed).matches() || last.get(message.customer()) == null);
+            String typed = typed(message);
+            return !typed.isEmpty() && (NUMBER.matcher(typed).matches() || last.get(message.customer()) == null);
         }
 
         /** @param newest the conversation's messages, the newest first */
         void learn(String customer, JsonNode newest) { last.put(customer, find(newest, customer)); }
 
         Read read(Message message) {
-            String typed = message.text().strip();
-            List<String> labels = numbered ? last.getOrDefault(message.customer(), List.of()) : List.of();
-            int index = NUMBER.matcher(typed).matches() ? Integer.parseInt(typed) - 1
-                    : labels.stream().map(label -> label.toLowerCase(Locale.ROOT)).toList().indexOf(typed.toLowerCase(Locale.ROOT));
-            return index >= 0 && index < labels.size() ? new Read(labels.get(index), true) : new Read(message.text(), false);
+            List<String> labels = last.getOrDefault(message.customer(), List.of());
+            List<String> known = labels.stream().map(Choices::folded).toList();
+            String typed = typed(message);
+            Matcher number = NUMBER.matcher(typed);
+            int index = known.indexOf(typed);
+            if (index < 0 && number.matches()) index = position(Integer.parseInt(number.group(1)), known);
+            return index < 0 ? new Read(message.text(), false) : new Read(labels.get(index), true);
+        }
+
+        /** What may be an answer, else empty. A character of a label may be typed as several: letter and accents. */
+        private String typed(Message message) {
+            String text = message.text().strip();
+            return numbered && text.length() <= 4 * Rich.MAX_LABEL ? folded(text) : "";
+        }
+
+        /** @return -1 also if another label has the number in it: of "1 box, 2 boxes, 4 boxes, 6 boxes" 4 is not one */
+        private static int position(int number, List<String> known) {
+            Pattern word = Pattern.compile("\\b" + number + "\\b");
+            int index = number > known.size() ? -1 : number - 1;
+            IntStream others = IntStream.range(0, known.size()).filter(other -> other != index);
+            return others.anyMatch(other -> word.matcher(known.get(other)).find()) ? -1 : index;
+        }
+
+        /** As labels are compared: in any case (ß is SS, İ is i), however composed, and without what nobody sees. */
+        private static String folded(String text) {
+            String plain = Normalizer.normalize(text, Normalizer.Form.NFKC);
+            String seen = plain.replaceAll("\\p{Cf}", "").replaceAll("\\s+", " ").strip();
+            return seen.toUpperCase(Locale.ROOT).toLowerCase(Locale.ROOT).replace("i\u0307", "i");
         }
 
         private static List<String> find(JsonNode newest, String customer) {
@@ -1819,9 +1843,8 @@ public final class Bridge {
                 String author = message.path("author").asText(message.path("from").asText());
                 if (author.equals(identity(customer))) {
                     if (lenient(message.path("attributes").asText()).has("chosen_by")) return List.of();
-                } else if (!author.equals(NOTE_AUTHOR)) {
-                    List<String> labels = labels(Rich.read(message.path("body").asText()));
-                    if (!labels.isEmpty()) return labels;
+                } else if (!author.equals(NOTE_AUTHOR) && !message.path("body").asText("").isBlank()) {
+                    return labels(Rich.read(message.path("body").asText()));
                 }
             }
             return List.of();
@@ -1910,7 +1933,7 @@ public final class Bridge {
             for (Option option : options) {
                 tooLong(option.label(), MAX_LABEL, "label", wrong);
                 tooLong(option.description(), MAX_DESCRIPTION, "description", wrong);
-                if (option.label().isEmpty() || SCHEME.matcher(option.label()).find()) {
+                if (Choices.folded(option.label()).isEmpty() || SCHEME.matcher(option.label()).find()) {
                     wrong.add("an option's label is empty or has a link in it");
                 }
             }

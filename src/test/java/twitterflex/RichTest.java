@@ -218,6 +218,7 @@ class RichTest {
                 Arguments.of("a label of 37 emoji", "Pick: Options " + "📦".repeat(37) + ", Other", "36"),
                 Arguments.of("a description of 73", "Pick: Options Red - " + "d".repeat(73) + ", Green - fresh", "72"),
                 Arguments.of("a description for some only", "Pick: Options Red - warm, Green", "description"),
+                Arguments.of("a label nobody sees", "Pick: Options \u00a0, \u200b, Green", "empty"),
                 Arguments.of("a label with a link", "Pick: Options See https://example.com, Other", "link"),
                 Arguments.of("4 buttons", "See Link A, https://a.example Link B, https://b.example Link C, https://c.example Link D, https://d.example", "3"),
                 Arguments.of("a button's label of 37", "See Link " + "L".repeat(37) + ", https://example.com", "36"),
