@@ -1872,13 +1872,19 @@ public final class Bridge {
         private static final Pattern LIST = Pattern.compile("(?U)\\bOptions(?:[ \\t]*:|(?=\\s))\\s*");
         private static final Pattern BLANK_LINE = Pattern.compile("\\n[ \\t]*\\n");
         private static final Pattern SCHEME = Pattern.compile("https?://", Pattern.CASE_INSENSITIVE);
+        /** Marks that may follow an address; those that close what it has opened are a part of it. */
+        private static final String OPENING = "([{<“‘«「（\"'", CLOSING = ")]}>”’»」）\"'";
+        private static final String ENDING = OPENING + CLOSING + ".,;:!?…。，、；：！？";
 
         static Rich read(String typed) {
             List<Button> buttons = new ArrayList<>();
-            // What a button stood on becomes a blank line: it ends a list, and what comes after is text again.
-            String rest = BUTTON.matcher(typed.replace("\r\n", "\n")).replaceAll(found -> {
-                buttons.add(new Button(found.group(1).strip(), found.group(2)));
-                return "\n\n";
+            // What a button stood on becomes a blank line: it ends a list, and what comes after is text again. The marks
+            // behind its address wait after a \r, the only one there is.
+            String rest = BUTTON.matcher(typed.replaceAll("\r\n?", "\n")).replaceAll(found -> {
+                String run = found.group(2);
+                int end = addressEnd(run);
+                buttons.add(new Button(found.group(1).strip(), run.substring(0, end)));
+                return "\n\n\r" + run.substring(end).replaceAll("[,;:]", "");
             });
             List<Option> options = List.of();
             String text = rest;
@@ -1897,8 +1903,24 @@ public final class Bridge {
             if (!complaint.isEmpty() || options.isEmpty() && buttons.isEmpty()) {
                 return new Rich(typed, List.of(), List.of(), complaint);
             }
-            String tidy = text.strip().replaceAll("(?<![ \\t])[ \\t]*+\\n(?:[ \\t]*+\\n)++[ \\t]*+", "\n\n");
+            // They end the sentence before the button if there is one.
+            String ended = text.replaceAll("(?<=[^\\s.,;:!?…])\\s*\\r(\\S+)", "$1").replaceAll("\\r\\S*", "");
+            String tidy = ended.strip().replaceAll("(?<![ \\t])[ \\t]*+\\n(?:[ \\t]*+\\n)++[ \\t]*+", "\n\n");
             return new Rich(tidy.isEmpty() ? labels(options, buttons) : tidy, options, List.copyOf(buttons), "");
+        }
+
+        private static int addressEnd(String run) {
+            int[] open = new int[OPENING.length()];
+            int end = 0;
+            for (int i = 0; i < run.length(); i++) {
+                char mark = run.charAt(i);
+                int opening = OPENING.indexOf(mark), closing = CLOSING.indexOf(mark);
+                boolean closes = closing >= 0 && open[closing] > 0;
+                if (closes) open[closing]--;
+                else if (opening >= 0) open[opening]++;
+                if (closes || ENDING.indexOf(mark) < 0) end = i + 1;
+            }
+            return end;
         }
 
         private static String labels(List<Option> options, List<Button> buttons) {
