@@ -608,6 +608,12 @@ public final class Bridge {
                     Instant.ofEpochMilli(event.path("created_timestamp").asLong(System.currentTimeMillis())));
         }
 
+        /** One of X's short links, as {@code https://t.co/abc123DEF4}. */
+        private static final Pattern LINK = Pattern.compile("https?://[A-Za-z0-9.-]+/[A-Za-z0-9]+");
+
+        /** Characters up to which links are replaced: a text has 10,000, and a short link leads there too. */
+        private static final int MAX_LINKED = 4 * X.MAX_TEXT;
+
         /**
          * The text as its author typed it: t.co links replaced by where they lead, the link X appends for an attachment removed,
          * and {@code &lt; &gt; &amp;} decoded last of all.
@@ -617,14 +623,15 @@ public final class Bridge {
             data.at("/entities/urls").forEach(url -> links.put(url.path("url").asText(), url.path("expanded_url")
                     .asText(url.path("url").asText())));
             links.put(data.at("/attachment/media/url").asText(), "");
-            links.remove("");
-            // The longest first: one short link may begin like another. All in one pass: a target may look like a short link.
-            String any = links.keySet().stream().sorted(Comparator.comparing(String::length).reversed()).map(Pattern::quote)
-                    .collect(Collectors.joining("|"));
-            String text = data.path("text").asText("");
-            String linked = any.isEmpty() ? text
-                    : Pattern.compile(any).matcher(text).replaceAll(found -> Matcher.quoteReplacement(links.get(found.group())));
-            String plain = linked.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
+            // All in one pass: a target may look like a short link.
+            Matcher link = LINK.matcher(data.path("text").asText(""));
+            StringBuilder linked = new StringBuilder();
+            while (linked.length() < MAX_LINKED && link.find()) {
+                String target = links.getOrDefault(link.group(), link.group());
+                link.appendReplacement(linked, Matcher.quoteReplacement(target));
+            }
+            link.appendTail(linked);
+            String plain = linked.toString().replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
             return data.has("attachment") ? plain.stripTrailing() : plain;
         }
 
@@ -1878,8 +1885,8 @@ public final class Bridge {
 
         static Rich read(String typed) {
             List<Button> buttons = new ArrayList<>();
-            // What a button stood on becomes a blank line: it ends a list, and what comes after is text again. The marks
-            // behind its address wait after a \r, the only one there is.
+            // What a button stood on becomes a blank line: it ends a list, and what comes after is text again. The
+            // marks behind its address wait after a \r, the only one there is.
             String rest = BUTTON.matcher(typed.replaceAll("\r\n?", "\n")).replaceAll(found -> {
                 String run = found.group(2);
                 int end = addressEnd(run);

@@ -8,9 +8,12 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import com.fasterxml.jackson.databind.JsonNode;
 import java.io.IOException;
 import java.io.InputStream;
+import java.lang.management.ManagementFactory;
 import java.time.Instant;
 import java.util.List;
 import java.util.Optional;
+import java.util.stream.Collectors;
+import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -182,6 +185,10 @@ class FromXTest {
             a link that begins like another     | https://t.co/abcd https://t.co/abc| https://example.org/$0\\1 https://example.com/?a=1
             a target that looks like a link     | https://t.co/abcde                | https://t.co/abc
             a link nobody explains              | https://t.co/zzz                  | https://t.co/zzz
+            a link in brackets and a sentence   | (https://t.co/abc), https://t.co/abcd. | (https://example.com/?a=1), https://example.org/$0\\1.
+            a link between other letters        | 見https://t.co/abcる               | 見https://example.com/?a=1る
+            a link within a link                | https://x.example/?u=https://t.co/abc&amp;b | https://x.example/?u=https://example.com/?a=1&b
+            an address that was left as it was  | https://x.example/abc/d http://   | https://x.example/abc/d http://
             """)
     void aTextArrivesAsItsAuthorTypedIt(String what, String text, String typed) {
         assertEquals(typed, only(FromX.read(webhook(event("1", CUSTOMER, text, """
@@ -200,6 +207,27 @@ class FromXTest {
     void tenThousandCharactersArriveWhole(String character) {
         String text = character.repeat(10_000);
         assertEquals(text, only(FromX.read(webhook(event("1", CUSTOMER, text)), OWN)).text());
+    }
+
+    /** As nobody can type it: each link another one, then one link over and over that leads to an endless address. */
+    @Test
+    void aTextFullOfLinksIsReadInNoTimeAndDoesNotGrowWithoutEnd() {
+        List<String> links = IntStream.range(0, 12_000).mapToObj(i -> "https://t.co/" + (100_000 + i)).toList();
+        String text = String.join(" and ", links);
+        String urls = links.stream().map(link -> "{\"url\":\"" + link + "\",\"expanded_url\":\"https://example.com/" + link.substring(13) + "\"}")
+                .collect(Collectors.joining(","));
+        JsonNode many = webhook(event("1", CUSTOMER, text, ",\"entities\":{\"urls\":[" + urls + "]}"));
+        String endless = "https://example.com/" + "a".repeat(300_000);
+        JsonNode same = webhook(event("2", CUSTOMER, "https://t.co/a ".repeat(30_000), ",\"entities\":{\"urls\":[{\"url\":\"https://t.co/a\",\"expanded_url\":\""
+                + endless + "\"}]}"));
+        long start = ManagementFactory.getThreadMXBean().getCurrentThreadCpuTime();
+        String read = only(FromX.read(many, OWN)).text();
+        String grown = only(FromX.read(same, OWN)).text();
+        long milliseconds = (ManagementFactory.getThreadMXBean().getCurrentThreadCpuTime() - start) / 1_000_000;
+        assertTrue(read.startsWith("https://example.com/100000 and https://example.com/100001 and "), "linked: " + read.substring(0, 60));
+        assertTrue(read.endsWith(links.get(11_999)), "whole: " + read.substring(read.length() - 60));
+        assertTrue(grown.startsWith(endless + " ") && grown.endsWith("https://t.co/a ") && grown.length() < 1 << 20, () -> grown.length() + " characters");
+        assertTrue(milliseconds < 1_000, "took " + milliseconds + " ms");
     }
 
     @ParameterizedTest(name = "{0}")
