@@ -19,6 +19,7 @@ import java.nio.file.*;
 import java.nio.file.attribute.*;
 import java.security.GeneralSecurityException;
 import java.security.MessageDigest;
+import java.text.Normalizer;
 import java.time.*;
 import java.time.format.*;
 import java.util.*;
@@ -607,6 +608,12 @@ public final class Bridge {
                     Instant.ofEpochMilli(event.path("created_timestamp").asLong(System.currentTimeMillis())));
         }
 
+        /** One of X's short links, as {@code https://t.co/abc123DEF4}. */
+        private static final Pattern LINK = Pattern.compile("https?://[A-Za-z0-9.-]+/[A-Za-z0-9]+");
+
+        /** Characters up to which links are replaced: a text has 10,000, and a short link leads there too. */
+        private static final int MAX_LINKED = 4 * X.MAX_TEXT;
+
         /**
          * The text as its author typed it: t.co links replaced by where they lead, the link X appends for an attachment removed,
          * and {@code &lt; &gt; &amp;} decoded last of all.
@@ -616,18 +623,19 @@ public final class Bridge {
             data.at("/entities/urls").forEach(url -> links.put(url.path("url").asText(), url.path("expanded_url")
                     .asText(url.path("url").asText())));
             links.put(data.at("/attachment/media/url").asText(), "");
-            links.remove("");
-            // The longest first: one short link may begin like another. All in one pass: a target may look like a short link.
-            String any = links.keySet().stream().sorted(Comparator.comparing(String::length).reversed()).map(Pattern::quote)
-                    .collect(Collectors.joining("|"));
-            String text = data.path("text").asText("");
-            String linked = any.isEmpty() ? text
-                    : Pattern.compile(any).matcher(text).replaceAll(found -> Matcher.quoteReplacement(links.get(found.group())));
-            String plain = linked.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
+            // All in one pass: a target may look like a short link.
+            Matcher link = LINK.matcher(data.path("text").asText(""));
+            StringBuilder linked = new StringBuilder();
+            while (linked.length() < MAX_LINKED && link.find()) {
+                String target = links.getOrDefault(link.group(), link.group());
+                link.appendReplacement(linked, Matcher.quoteReplacement(target));
+            }
+            link.appendTail(linked);
+            String plain = linked.toString().replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
             return data.has("attachment") ? plain.stripTrailing() : plain;
         }
 
-        /** The kind of an attachment and where it is: of a video, the best quality. */
+        /** The kind of an attachment, also of one unknown today, and where it is: of a video, the best quality. */
         private static List<String> attachments(JsonNode data) {
             JsonNode attachment = data.path("attachment");
             if (attachment.isMissingNode() || attachment.isNull()) return List.of();
@@ -637,7 +645,22 @@ public final class Bridge {
                     .max(Comparator.comparingLong(variant -> variant.path("bitrate").asLong()))
                     .map(variant -> variant.path("url")).orElse(media.path("media_url_https"));
             String kind = media.path("type").asText(attachment.path("type").asText("attachment"));
-            return List.of(("[" + kind + "] " + best.asText(media.path("expanded_url").asText())).strip());
+            String where = media.path("expanded_url").asText(location(attachment.path("location")));
+            return List.of(("[" + kind + "] " + best.asText(where)).strip());
+        }
+
+        /** A place's name, and a point as maps take it, latitude first: X has it second ("Attaching location"). */
+        private static String location(JsonNode location) {
+            JsonNode place = location.at("/shared_place/place");
+            JsonNode shared = location.at("/shared_coordinate/coordinates/coordinates");
+            JsonNode point = shared.isMissingNode() ? place.path("centroid") : shared;
+            String name = place.path("full_name").asText(place.path("name").asText(place.path("id").asText()));
+            double latitude = point.path(1).asDouble(Double.NaN);
+            double longitude = point.path(0).asDouble(Double.NaN);
+            if (!(Math.abs(latitude) <= 90 && Math.abs(longitude) <= 180)) return name;
+            // Six decimals are 11 cm.
+            String map = "%1$s %2$.6f, %3$.6f https://www.google.com/maps/search/?api=1&query=%2$.6f,%3$.6f";
+            return String.format(Locale.ROOT, map, name, latitude, longitude).strip();
         }
     }
 
@@ -1763,13 +1786,14 @@ public final class Bridge {
     }
 
     /**
-     * The numbered lists that stand in for quick replies: a customer's {@code 2}, or a label in any case, is read as the label. The
-     * last list is the agent's own message in the conversation, so it is found there after a restart, or if another bridge sent it.
+     * The numbered lists that stand in for quick replies: a customer's {@code 2}, or a label in any case, is read as
+     * the label, as long as the list is the last thing they were sent. It is the agent's own message in the
+     * conversation, so it is found there after a restart, or if another bridge sent it.
      */
     static final class Choices {
-        /** The labels each customer may choose from; none if he has chosen. Losing an entry costs a call. */
+        /** The labels each customer may choose from: none after prose, or a choice. Losing an entry costs a call. */
         private final Map<String, List<String>> last = cache();
-        private static final Pattern NUMBER = Pattern.compile("[1-9][0-9]?");
+        private static final Pattern NUMBER = Pattern.compile("#?(\\p{Nd}{1,2})[.)]?");
         private final boolean numbered;
 
         /** @param numbered false where X shows real quick replies, and nothing is to be read */
@@ -1778,25 +1802,47 @@ public final class Bridge {
         }
 
         record Read(String text, boolean chosen) { }
-        void sent(String customer, Rich rich) { if (numbered && !rich.options().isEmpty()) last.put(customer, labels(rich)); }
+        void sent(String customer, Rich rich) { if (numbered) last.put(customer, labels(rich)); }
         void answered(String customer) { last.put(customer, List.of()); }
 
         /** Whether the conversation has to be looked at before this can be read. */
         boolean mayBeAnswer(Message message) {
-            String typed = message.text().strip();
-            return numbered && !typed.isEmpty() && typed.length() <= 2 * Rich.MAX_LABEL
-                    && (NUMBER.matcher(typed).matches() || last.get(message.customer()) == null);
+            String typed = typed(message);
+            return !typed.isEmpty() && (NUMBER.matcher(typed).matches() || last.get(message.customer()) == null);
         }
 
         /** @param newest the conversation's messages, the newest first */
         void learn(String customer, JsonNode newest) { last.put(customer, find(newest, customer)); }
 
         Read read(Message message) {
-            String typed = message.text().strip();
-            List<String> labels = numbered ? last.getOrDefault(message.customer(), List.of()) : List.of();
-            int index = NUMBER.matcher(typed).matches() ? Integer.parseInt(typed) - 1
-                    : labels.stream().map(label -> label.toLowerCase(Locale.ROOT)).toList().indexOf(typed.toLowerCase(Locale.ROOT));
-            return index >= 0 && index < labels.size() ? new Read(labels.get(index), true) : new Read(message.text(), false);
+            List<String> labels = last.getOrDefault(message.customer(), List.of());
+            List<String> known = labels.stream().map(Choices::folded).toList();
+            String typed = typed(message);
+            Matcher number = NUMBER.matcher(typed);
+            int index = known.indexOf(typed);
+            if (index < 0 && number.matches()) index = position(Integer.parseInt(number.group(1)), known);
+            return index < 0 ? new Read(message.text(), false) : new Read(labels.get(index), true);
+        }
+
+        /** What may be an answer, else empty. A character of a label may be typed as several: letter and accents. */
+        private String typed(Message message) {
+            String text = message.text().strip();
+            return numbered && text.length() <= 4 * Rich.MAX_LABEL ? folded(text) : "";
+        }
+
+        /** @return -1 also if another label has the number in it: of "1 box, 2 boxes, 4 boxes, 6 boxes" 4 is not one */
+        private static int position(int number, List<String> known) {
+            Pattern word = Pattern.compile("\\b" + number + "\\b");
+            int index = number > known.size() ? -1 : number - 1;
+            IntStream others = IntStream.range(0, known.size()).filter(other -> other != index);
+            return others.anyMatch(other -> word.matcher(known.get(other)).find()) ? -1 : index;
+        }
+
+        /** As labels are compared: in any case (ß is SS, İ is i), however composed, and without what nobody sees. */
+        private static String folded(String text) {
+            String plain = Normalizer.normalize(text, Normalizer.Form.NFKC);
+            String seen = plain.replaceAll("\\p{Cf}", "").replaceAll("\\s+", " ").strip();
+            return seen.toUpperCase(Locale.ROOT).toLowerCase(Locale.ROOT).replace("i\u0307", "i");
         }
 
         private static List<String> find(JsonNode newest, String customer) {
@@ -1804,9 +1850,8 @@ public final class Bridge {
                 String author = message.path("author").asText(message.path("from").asText());
                 if (author.equals(identity(customer))) {
                     if (lenient(message.path("attributes").asText()).has("chosen_by")) return List.of();
-                } else if (!author.equals(NOTE_AUTHOR)) {
-                    List<String> labels = labels(Rich.read(message.path("body").asText()));
-                    if (!labels.isEmpty()) return labels;
+                } else if (!author.equals(NOTE_AUTHOR) && !message.path("body").asText("").isBlank()) {
+                    return labels(Rich.read(message.path("body").asText()));
                 }
             }
             return List.of();
@@ -1834,13 +1879,19 @@ public final class Bridge {
         private static final Pattern LIST = Pattern.compile("(?U)\\bOptions(?:[ \\t]*:|(?=\\s))\\s*");
         private static final Pattern BLANK_LINE = Pattern.compile("\\n[ \\t]*\\n");
         private static final Pattern SCHEME = Pattern.compile("https?://", Pattern.CASE_INSENSITIVE);
+        /** Marks that may follow an address; those that close what it has opened are a part of it. */
+        private static final String OPENING = "([{<“‘«「（\"'", CLOSING = ")]}>”’»」）\"'";
+        private static final String ENDING = OPENING + CLOSING + ".,;:!?…。，、；：！？";
 
         static Rich read(String typed) {
             List<Button> buttons = new ArrayList<>();
-            // What a button stood on becomes a blank line: it ends a list, and what comes after is text again.
-            String rest = BUTTON.matcher(typed.replace("\r\n", "\n")).replaceAll(found -> {
-                buttons.add(new Button(found.group(1).strip(), found.group(2)));
-                return "\n\n";
+            // What a button stood on becomes a blank line: it ends a list, and what comes after is text again. The
+            // marks behind its address wait after a \r, the only one there is.
+            String rest = BUTTON.matcher(typed.replaceAll("\r\n?", "\n")).replaceAll(found -> {
+                String run = found.group(2);
+                int end = addressEnd(run);
+                buttons.add(new Button(found.group(1).strip(), run.substring(0, end)));
+                return "\n\n\r" + run.substring(end).replaceAll("[,;:]", "");
             });
             List<Option> options = List.of();
             String text = rest;
@@ -1859,8 +1910,24 @@ public final class Bridge {
             if (!complaint.isEmpty() || options.isEmpty() && buttons.isEmpty()) {
                 return new Rich(typed, List.of(), List.of(), complaint);
             }
-            String tidy = text.strip().replaceAll("(?<![ \\t])[ \\t]*+\\n(?:[ \\t]*+\\n)++[ \\t]*+", "\n\n");
+            // They end the sentence before the button if there is one.
+            String ended = text.replaceAll("(?<=[^\\s.,;:!?…])\\s*\\r(\\S+)", "$1").replaceAll("\\r\\S*", "");
+            String tidy = ended.strip().replaceAll("(?<![ \\t])[ \\t]*+\\n(?:[ \\t]*+\\n)++[ \\t]*+", "\n\n");
             return new Rich(tidy.isEmpty() ? labels(options, buttons) : tidy, options, List.copyOf(buttons), "");
+        }
+
+        private static int addressEnd(String run) {
+            int[] open = new int[OPENING.length()];
+            int end = 0;
+            for (int i = 0; i < run.length(); i++) {
+                char mark = run.charAt(i);
+                int opening = OPENING.indexOf(mark), closing = CLOSING.indexOf(mark);
+                boolean closes = closing >= 0 && open[closing] > 0;
+                if (closes) open[closing]--;
+                else if (opening >= 0) open[opening]++;
+                if (closes || ENDING.indexOf(mark) < 0) end = i + 1;
+            }
+            return end;
         }
 
         private static String labels(List<Option> options, List<Button> buttons) {
@@ -1895,7 +1962,7 @@ public final class Bridge {
             for (Option option : options) {
                 tooLong(option.label(), MAX_LABEL, "label", wrong);
                 tooLong(option.description(), MAX_DESCRIPTION, "description", wrong);
-                if (option.label().isEmpty() || SCHEME.matcher(option.label()).find()) {
+                if (Choices.folded(option.label()).isEmpty() || SCHEME.matcher(option.label()).find()) {
                     wrong.add("an option's label is empty or has a link in it");
                 }
             }

@@ -7,7 +7,6 @@ import static twitterflex.Rig.received;
 import static twitterflex.Rig.until;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -115,9 +114,12 @@ class EndToEndTest {
                  "expanded_url":"https://twitter.com/messages/media/1"}}""");
         ann.writes("", photo);
         ann.writes("broken part", photo);
-        ann.writes("here", JsonNodeFactory.instance.objectNode().put("type", "location"));
+        ann.writes("here", (ObjectNode) Bridge.lenient("""
+                {"type":"location","location":{"type":"shared_coordinate","shared_coordinate":{"coordinates":
+                 {"type":"Point","coordinates":[-122.443893,37.771718]}}}}"""));
         until("the links", () -> rig.written(ann).equals(List.of("[photo] https://ton.twitter.com/1.1/ton/data/dm/1/2/a.jpg",
-                "broken part\n[photo] https://ton.twitter.com/1.1/ton/data/dm/1/2/a.jpg", "here\n[location]")));
+                "broken part\n[photo] https://ton.twitter.com/1.1/ton/data/dm/1/2/a.jpg",
+                "here\n[location] 37.771718, -122.443893 https://www.google.com/maps/search/?api=1&query=37.771718,-122.443893")));
     }
 
     @ParameterizedTest

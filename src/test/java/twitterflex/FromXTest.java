@@ -8,9 +8,12 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import com.fasterxml.jackson.databind.JsonNode;
 import java.io.IOException;
 import java.io.InputStream;
+import java.lang.management.ManagementFactory;
 import java.time.Instant;
 import java.util.List;
 import java.util.Optional;
+import java.util.stream.Collectors;
+import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -182,6 +185,10 @@ class FromXTest {
             a link that begins like another     | https://t.co/abcd https://t.co/abc| https://example.org/$0\\1 https://example.com/?a=1
             a target that looks like a link     | https://t.co/abcde                | https://t.co/abc
             a link nobody explains              | https://t.co/zzz                  | https://t.co/zzz
+            a link in brackets and a sentence   | (https://t.co/abc), https://t.co/abcd. | (https://example.com/?a=1), https://example.org/$0\\1.
+            a link between other letters        | 見https://t.co/abcる               | 見https://example.com/?a=1る
+            a link within a link                | https://x.example/?u=https://t.co/abc&amp;b | https://x.example/?u=https://example.com/?a=1&b
+            an address that was left as it was  | https://x.example/abc/d http://   | https://x.example/abc/d http://
             """)
     void aTextArrivesAsItsAuthorTypedIt(String what, String text, String typed) {
         assertEquals(typed, only(FromX.read(webhook(event("1", CUSTOMER, text, """
@@ -200,6 +207,27 @@ class FromXTest {
     void tenThousandCharactersArriveWhole(String character) {
         String text = character.repeat(10_000);
         assertEquals(text, only(FromX.read(webhook(event("1", CUSTOMER, text)), OWN)).text());
+    }
+
+    /** As nobody can type it: each link another one, then one link over and over that leads to an endless address. */
+    @Test
+    void aTextFullOfLinksIsReadInNoTimeAndDoesNotGrowWithoutEnd() {
+        List<String> links = IntStream.range(0, 12_000).mapToObj(i -> "https://t.co/" + (100_000 + i)).toList();
+        String text = String.join(" and ", links);
+        String urls = links.stream().map(link -> "{\"url\":\"" + link + "\",\"expanded_url\":\"https://example.com/" + link.substring(13) + "\"}")
+                .collect(Collectors.joining(","));
+        JsonNode many = webhook(event("1", CUSTOMER, text, ",\"entities\":{\"urls\":[" + urls + "]}"));
+        String endless = "https://example.com/" + "a".repeat(300_000);
+        JsonNode same = webhook(event("2", CUSTOMER, "https://t.co/a ".repeat(30_000), ",\"entities\":{\"urls\":[{\"url\":\"https://t.co/a\",\"expanded_url\":\""
+                + endless + "\"}]}"));
+        long start = ManagementFactory.getThreadMXBean().getCurrentThreadCpuTime();
+        String read = only(FromX.read(many, OWN)).text();
+        String grown = only(FromX.read(same, OWN)).text();
+        long milliseconds = (ManagementFactory.getThreadMXBean().getCurrentThreadCpuTime() - start) / 1_000_000;
+        assertTrue(read.startsWith("https://example.com/100000 and https://example.com/100001 and "), "linked: " + read.substring(0, 60));
+        assertTrue(read.endsWith(links.get(11_999)), "whole: " + read.substring(read.length() - 60));
+        assertTrue(grown.startsWith(endless + " ") && grown.endsWith("https://t.co/a ") && grown.length() < 1 << 20, () -> grown.length() + " characters");
+        assertTrue(milliseconds < 1_000, "took " + milliseconds + " ms");
     }
 
     @ParameterizedTest(name = "{0}")
@@ -223,7 +251,15 @@ class FromXTest {
             a video, in its best quality | {"type":"media","media":{"type":"video","media_url_https":"https://pbs.twimg.com/preview.jpg","video_info":{"variants":[{"content_type":"application/x-mpegURL","url":"https://video.twimg.com/a.m3u8"},{"bitrate":320000,"content_type":"video/mp4","url":"https://video.twimg.com/small.mp4"},{"bitrate":832000,"content_type":"video/mp4","url":"https://video.twimg.com/large.mp4"},{"bitrate":640000,"content_type":"video/mp4","url":"https://video.twimg.com/medium.mp4"}]}}} | [video] https://video.twimg.com/large.mp4
             a GIF without a bitrate      | {"type":"media","media":{"type":"animated_gif","media_url_https":"https://pbs.twimg.com/preview.jpg","video_info":{"variants":[{"bitrate":0,"content_type":"video/mp4","url":"https://video.twimg.com/dm_gif/1/a.mp4"}]}}} | [animated_gif] https://video.twimg.com/dm_gif/1/a.mp4
             a video without variants     | {"type":"media","media":{"type":"video","media_url_https":"https://pbs.twimg.com/preview.jpg"}} | [video] https://pbs.twimg.com/preview.jpg
-            a place                      | {"type":"location","location":{"type":"shared_coordinate"}} | [location]
+            a point                      | {"type":"location","location":{"type":"shared_coordinate","shared_coordinate":{"coordinates":{"type":"Point","coordinates":[-122.443893,37.771718]}}}} | [location] 37.771718, -122.443893 https://www.google.com/maps/search/?api=1&query=37.771718,-122.443893
+            a point near the equator     | {"type":"location","location":{"type":"shared_coordinate","shared_coordinate":{"coordinates":{"type":"Point","coordinates":[1e-5,0]}}}} | [location] 0.000000, 0.000010 https://www.google.com/maps/search/?api=1&query=0.000000,0.000010
+            a place                      | {"type":"location","location":{"type":"shared_place","shared_place":{"place":{"id":"5a110d312052166f","name":"San Francisco","full_name":"San Francisco, CA","centroid":[-122.4461,37.7596]}}}} | [location] San Francisco, CA 37.759600, -122.446100 https://www.google.com/maps/search/?api=1&query=37.759600,-122.446100
+            a place that has only a name | {"type":"location","location":{"type":"shared_place","shared_place":{"place":{"id":"123456","name":"Ferry Building"}}}} | [location] Ferry Building
+            a place that has only an id  | {"type":"location","location":{"type":"shared_place","shared_place":{"place":{"id":"123456"}}}} | [location] 123456
+            no point on earth            | {"type":"location","location":{"type":"shared_coordinate","shared_coordinate":{"coordinates":{"coordinates":[37.771718,-122.443893]}}}} | [location]
+            half a point                 | {"type":"location","location":{"shared_coordinate":{"coordinates":{"coordinates":[1e999]}}}} | [location]
+            a point that is words        | {"type":"location","location":{"shared_coordinate":{"coordinates":{"coordinates":["here",null]}}}} | [location]
+            a location of no known kind  | {"type":"location","location":{"type":"shared_orbit","shared_orbit":{}}} | [location]
             a kind unknown today         | {"type":"hologram","hologram":{}} | [hologram]
             nothing one can know         | {} | [attachment]
             """)

@@ -119,6 +119,35 @@ class HardCasesTest {
     }
 
     @Test
+    void onceTheAgentHasWrittenSomethingElseANumberIsANumber() throws Exception {
+        try (Rig rig = rig()) {
+            Customer ann = rig.customer("5");
+            Chat chat = talk(rig, "5");
+            rig.flex.agentWrites(chat, "Pick: Options Red, Green, Blue");
+            until("the list", () -> received(ann).size() == 1);
+            ann.writes("let me see");
+            rig.flex.agentSendsMedia(chat, "colours.pdf", "application/pdf");
+            until("the note", () -> rig.notes(chat).size() == 1);
+            rig.quiet();
+            ann.writes("2.");
+            until("the label, in spite of prose and note", () -> rig.written(ann).equals(List.of("hi", "let me see", "Green")));
+            rig.flex.agentWrites(chat, "Another: Options Red, Green, Blue");
+            until("the list", () -> received(ann).size() == 2);
+            ann.writes("hm");
+            rig.flex.agentWrites(chat, "How many boxes?");
+            until("the question", () -> received(ann).size() == 3);
+            rig.quiet();
+            ann.writes("2");
+            until("a number", () -> rig.written(ann).equals(List.of("hi", "let me see", "Green", "hm", "2")));
+            rig.quiet();
+            rig.bridge.stop();
+            rig.start();
+            ann.writes("2)");
+            until("still a number", () -> rig.written(ann).equals(List.of("hi", "let me see", "Green", "hm", "2", "2)")));
+        }
+    }
+
+    @Test
     void aRetryFileThatCannotBeReadCostsNothing() throws Exception {
         try (Rig rig = rig()) {
             Chat chat = talk(rig, "6");

@@ -17,6 +17,7 @@ import org.junit.jupiter.api.RepetitionInfo;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
 import twitterflex.Bridge.Rich;
@@ -132,6 +133,64 @@ class RichTest {
         assertEquals("", rich.complaint());
     }
 
+    // Where a button's address ends: at white space, and before the punctuation of the sentence.
+
+    @ParameterizedTest(name = "{0} is {1}")
+    @CsvSource(delimiter = '|', quoteCharacter = '`', textBlock = """
+            https://example.com/o/77.               | https://example.com/o/77
+            https://example.com/o/77,               | https://example.com/o/77
+            https://example.com/o/77?!              | https://example.com/o/77
+            https://example.com/o/77...             | https://example.com/o/77
+            https://example.com/o/77…               | https://example.com/o/77
+            https://example.com/o/77:;              | https://example.com/o/77
+            https://example.com/o/77"               | https://example.com/o/77
+            https://example.com/o/77'.              | https://example.com/o/77
+            https://example.com/o/77”.              | https://example.com/o/77
+            https://example.com/o/77“.              | https://example.com/o/77
+            https://example.com/o/77».              | https://example.com/o/77
+            https://example.com/o/77).              | https://example.com/o/77
+            https://example.com/o/77]               | https://example.com/o/77
+            https://example.com/o/77。              | https://example.com/o/77
+            https://example.com/o/77）。            | https://example.com/o/77
+            https://en.wikipedia.org/wiki/Box_(UK)  | https://en.wikipedia.org/wiki/Box_(UK)
+            https://en.wikipedia.org/wiki/Box_(UK). | https://en.wikipedia.org/wiki/Box_(UK)
+            https://en.wikipedia.org/wiki/Box_(UK)) | https://en.wikipedia.org/wiki/Box_(UK)
+            https://example.com/((a)).).            | https://example.com/((a))
+            https://example.com/'a'                 | https://example.com/'a'
+            https://example.com/'a''                | https://example.com/'a'
+            https://example.com/a.b,c;d:e!f?g'h)i   | https://example.com/a.b,c;d:e!f?g'h)i
+            https://example.com/?q=1&r=a+b%20c#d-_~ | https://example.com/?q=1&r=a+b%20c#d-_~
+            https://example.com/                    | https://example.com/
+            https://example.com.                    | https://example.com
+            https://example.com/🍓!                 | https://example.com/🍓
+            """)
+    void theAddressEndsBeforeThePunctuationOfTheSentence(String typed, String address) {
+        assertEquals(List.of(new Button("Track it", address)), Rich.read("See your order Link Track it, " + typed).buttons());
+        assertEquals(List.of(new Button("Track it", address)), Rich.read("Link Track it, " + typed + " Bye").buttons());
+    }
+
+    @ParameterizedTest(name = "{0}")
+    @CsvSource(delimiter = '|', quoteCharacter = '`', textBlock = """
+            See your order Link Track it, https://example.com/o/77.                   | See your order.
+            See your order Link Track it, https://example.com/o/77                    | See your order
+            Shall I send it Link Form, https://example.com/f?! Bye                    | Shall I send it?! Bye
+            It has come (see Link Order, https://example.com/o/77). Bye               | It has come (see). Bye
+            See Link A, https://a.example, Link B, https://b.example.                 | See.
+            Here you are: Link A, https://a.example.                                  | Here you are:
+            Link Track it, https://example.com/o/77.                                  | Track it
+            Link Track it, https://example.com/o/77. Bye                              | Bye
+            Your box 📦 Link Track it, https://example.com/o/77!                      | Your box 📦!
+            Pick one: Options Red, Green Link Help, https://example.com.              | Pick one:
+            Options Red, Green Link Help, https://example.com.                        | Red / Green / Help
+            See the list Link Help, https://example.com. Options Red, Green           | See the list.
+            """)
+    void thePunctuationAfterAButtonEndsTheSentenceBeforeItIfThereIsOne(String typed, String text) {
+        Rich rich = Rich.read(typed);
+        assertEquals(text, rich.text().replaceAll("\\s+", " "));
+        assertEquals("", rich.complaint());
+        assertTrue(rich.options().isEmpty() || rich.options().get(1).label().equals("Green"), rich.toString());
+    }
+
     @Test
     void aMessageThatIsOnlyAButtonStillHasAText() {
         Rich rich = Rich.read("Link Help, https://example.com");
@@ -218,6 +277,7 @@ class RichTest {
                 Arguments.of("a label of 37 emoji", "Pick: Options " + "📦".repeat(37) + ", Other", "36"),
                 Arguments.of("a description of 73", "Pick: Options Red - " + "d".repeat(73) + ", Green - fresh", "72"),
                 Arguments.of("a description for some only", "Pick: Options Red - warm, Green", "description"),
+                Arguments.of("a label nobody sees", "Pick: Options \u00a0, \u200b, Green", "empty"),
                 Arguments.of("a label with a link", "Pick: Options See https://example.com, Other", "link"),
                 Arguments.of("4 buttons", "See Link A, https://a.example Link B, https://b.example Link C, https://c.example Link D, https://d.example", "3"),
                 Arguments.of("a button's label of 37", "See Link " + "L".repeat(37) + ", https://example.com", "36"),
@@ -314,6 +374,10 @@ class RichTest {
                 Arguments.of("Link a, and a long scheme", "Link a, " + "a".repeat(size)),
                 Arguments.of("Link a, and a long address", "Link a, https://" + "a".repeat(size)),
                 Arguments.of("1,500 buttons", "Link a, https://b.example/ ".repeat(size / 27)),
+                Arguments.of("an address of brackets", "Link a, https://b.example/" + "(".repeat(size / 2) + ")".repeat(size)),
+                Arguments.of("an address of quotes", "Link a, https://b.example/" + "a".repeat(size / 2) + "'".repeat(size / 2)),
+                Arguments.of("an address of full stops", "Link a, https://b.example/" + ".".repeat(size)),
+                Arguments.of("1,300 buttons and full stops", "Link a, https://b.example/. ".repeat(size / 28)),
                 Arguments.of("a button and white space", "Link a, https://b.example/ " + " ".repeat(size) + "c"),
                 Arguments.of("a button and words far apart", "Link a, https://b.example/ " + ("c" + " ".repeat(19_999)).repeat(2) + "c"),
                 Arguments.of("a button and line ends", "Link a, https://b.example/ c" + "\n".repeat(size) + "d"),
