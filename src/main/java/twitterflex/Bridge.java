@@ -435,10 +435,15 @@ public final class Bridge {
         return Reply.error(403, "the signature is missing or wrong");
     }
 
-    /** X's challenge-response check, at least once a day: proves that whoever answers knows the secret. */
+    /**
+     * X's challenge-response check, at least once a day: proves that whoever answers knows the secret. The answer is
+     * also the signature of a webhook with the token as its body, so a token that could be one is not answered.
+     */
     static Reply challenge(Settings settings, Request request) {
         String token = request.query("crc_token");
-        if (token.isEmpty()) throw new IllegalArgumentException("crc_token is missing");
+        if (!token.matches("[^{}\"\\p{Cc}]{1,512}")) {
+            throw new IllegalArgumentException("crc_token is missing, or could be a webhook's body");
+        }
         String secret = settings.clientSecret().isEmpty() ? settings.consumerSecret() : settings.clientSecret();
         return Reply.ok(object().put("response_token", Signatures.x(secret, token.getBytes(UTF_8))));
     }

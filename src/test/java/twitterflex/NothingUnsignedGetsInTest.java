@@ -24,6 +24,7 @@ import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
 import twitterflex.sandbox.Chat;
 import twitterflex.sandbox.Customer;
 import twitterflex.sandbox.SimulatedService.Posted;
@@ -94,6 +95,36 @@ class NothingUnsignedGetsInTest {
         String expected = Bridge.Signatures.x(SimulatedX.sampleKeys().consumerSecret(), token.getBytes(UTF_8));
         assertEquals(expected, Bridge.lenient(rig.x.challenge(token).body()).path("response_token").asText());
         assertEquals(200, rig.get("/fromTwitter?crc_token=foo&nonce=bar").statusCode());
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"", "the-client-secret"})
+    void noAnswerSignsTheBodyOfAWebhook(String clientSecret) throws Exception {
+        try (Rig rig = new Rig(Rig.Generation.CURRENT, Map.of("TWITTER_CLIENT_SECRET", clientSecret))) {
+            Customer eve = rig.customer("666");
+            String event = rig.x.event(eve, "let me in");
+            for (String token : List.of(event, " " + event, "\u0000" + event, event.replace("\"", "'"),
+                    event.replaceAll("[{}]", ""), "\"", "{", "a}", "a\nb", "a\u0085b", "a\u007fb", "a".repeat(513))) {
+                Posted answer = rig.x.challenge(token);
+                assertEquals(400, answer.status(), token);
+                assertSentence(answer.body());
+                assertFalse(answer.body().contains("sha256"), token);
+            }
+            String signature = Bridge.lenient(rig.x.challenge(event).body()).path("response_token").asText();
+            Map<String, String> forged = Map.of("x-twitter-webhooks-signature", signature);
+            assertEquals(403, rig.x.post(event.getBytes(UTF_8), forged).status());
+            assertEquals(0, rig.health().path("received").asInt());
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"9b4507b3-9040-4669-9ca3-6b94edb50553", "KGwPHQJPaVoxk5RWMCZXvu7ppQqe20ugPzzV9ed1O3o=",
+        "foo", "a+b/c==", "a-b_c.d~e:f/g,h;i", "'(1)[2]<3>!$%&?@#|^`*", "MDEyMzQ1Njc4OQ.eyJ.x"})
+    void everyTokenThatXMayInventIsAnswered(String token) {
+        for (String sent : List.of(token, token.repeat(512 / token.length()))) {
+            String answer = Bridge.lenient(rig.x.challenge(sent).body()).path("response_token").asText();
+            assertEquals(rig.x.sign(sent.getBytes(UTF_8)), answer);
+        }
     }
 
     @Test
