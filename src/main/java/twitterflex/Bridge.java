@@ -239,7 +239,7 @@ public final class Bridge {
     private final Tempo tempo;
     private final Client client;
     private final AtomicLong ignored = new AtomicLong();
-    private final Map<String, String> encrypted = cache();
+    private final Map<String, String> noticed = cache();
     private final Metrics metrics = new Metrics();
     private final Journal journal;
     private final Edge edge;
@@ -452,8 +452,8 @@ public final class Bridge {
         FromX events = FromX.read(json(request.body()), settings.ownId());
         events.warnings().forEach(warning -> LOG.log(WARNING, () -> warning));
         if (!events.warnings().isEmpty()) watch.lookNow();
-        events.encrypted().filter(customer -> encrypted.put(customer, "") == null).ifPresent(customer -> LOG.log(WARNING,
-                () -> "customer " + customer + " writes end-to-end encrypted (XChat): no bridge can read that"));
+        events.notices().stream().filter(notice -> noticed.put(notice, "") == null)
+                .forEach(notice -> LOG.log(WARNING, () -> notice));
         ignored.addAndGet(events.ignored());
         return keep(events.messages());
     }
@@ -559,44 +559,58 @@ public final class Bridge {
     /**
      * What a webhook of X says.
      *
-     * @param encrypted the customer whose message cannot be read, if this is one
+     * @param warnings what the operator should know each time
+     * @param notices what is worth saying once
      */
-    record FromX(List<Message> messages, int ignored, List<String> warnings, Optional<String> encrypted) {
+    record FromX(List<Message> messages, int ignored, List<String> warnings, Set<String> notices) {
         /**
          * Reads both envelopes: the Account Activity API's, which ends on 1 January 2027, and the X Activity API's, which wraps the
          * same events in {@code data.payload} and the users in another {@code data}.
          *
-         * @param ownId the account the bridge sends as; what it wrote itself comes back as an event and must not be echoed
+         * @param ownId the account the bridge sends as, empty if not known: what it wrote itself comes back as an event
+         *              and is not echoed; what is for another account of the same app is not ours to answer
          */
         static FromX read(JsonNode envelope, String ownId) {
             JsonNode activity = envelope.path("data");
             String kind = activity.path("event_type").asText();
             JsonNode payload = kind.isEmpty() ? envelope : activity.path("payload");
-            Set<String> own = new HashSet<>(List.of(ownId, payload.path("for_user_id").asText(), activity.at("/filter/user_id").asText()));
+            List<String> subscribers = List.of(payload.path("for_user_id").asText(),
+                    activity.at("/filter/user_id").asText());
+            Predicate<String> anothers = account -> !account.isEmpty() && !ownId.isEmpty() && !account.equals(ownId);
             List<Message> messages = new ArrayList<>();
             List<String> warnings = new ArrayList<>();
+            Set<String> notices = new LinkedHashSet<>();
             JsonNode revoked = kind.equals("oauth.revoke") ? payload.path("user_id") : payload.at("/user_event/revoke/source/user_id");
             if (!revoked.isMissingNode()) {
                 warnings.add("account " + revoked.asText() + " has revoked the app's access: X sends no more events for it");
             }
-            String writer = payload.findPath("sender_id").asText("unknown");
-            Optional<String> encrypted = kind.startsWith("chat.") ? Optional.of(writer) : Optional.empty();
+            if (kind.startsWith("chat.") && subscribers.stream().noneMatch(anothers)) {
+                notices.add("customer " + payload.findPath("sender_id").asText("unknown")
+                        + " writes end-to-end encrypted (XChat): no bridge can read that");
+            }
             JsonNode events = payload.path("direct_message_events");
             int ignored = events.isArray() && !events.isEmpty() ? 0 : 1;
             for (JsonNode event : events) {
                 String sender = event.at("/message_create/sender_id").asText();
-                if (!event.path("type").asText().equals("message_create") || own.contains(sender) || kind.equals("dm.sent")) {
+                boolean sent = sender.equals(ownId) || subscribers.contains(sender) || kind.equals("dm.sent");
+                Stream<String> recipient = Stream.of(event.at("/message_create/target/recipient_id").asText());
+                Optional<String> other = Stream.concat(subscribers.stream(), recipient).filter(anothers).findFirst();
+                if (!event.path("type").asText().equals("message_create") || sent) {
                     ignored++;
                 } else if (event.path("id").asText("").isEmpty() || !sender.matches("[0-9]{1,19}")) {
                     ignored++;
                     warnings.add("a Direct Message event without an id or a numeric sender was left alone");
+                } else if (other.isPresent()) {
+                    ignored++;
+                    notices.add("events for account " + other.get() + " arrive here too and are left alone:"
+                            + " this bridge answers as account " + ownId);
                 } else {
                     messages.add(message(event, sender, payload.path("users").path(sender)));
                 }
             }
             // X promises no order but that of the ids.
             messages.sort(Comparator.<Message>comparingInt(message -> message.id().length()).thenComparing(Message::id));
-            return new FromX(messages, ignored, warnings, encrypted);
+            return new FromX(messages, ignored, warnings, notices);
         }
 
         /** The customer is the sender, looked up by id; one who is missing from the users goes by his id. */
