@@ -424,7 +424,7 @@ public final class Bridge {
 
     /** Lets in what Twilio signed: its public URL as Twilio knows it, never the one of the socket, plus the form. */
     private Handler signedByTwilio(Handler next) {
-        return request -> Signatures.isTwilios(settings.authToken(), request.header("x-twilio-signature"),
+        return request -> Signatures.isTwilios(settings.webhookTokens(), request.header("x-twilio-signature"),
                 settings.publicUrl() + request.target(), request.body(), request.header("content-type"))
                 ? next.answer(request) : refused("Twilio", request);
     }
@@ -1850,7 +1850,7 @@ public final class Bridge {
          * Whether Twilio signed this request. A body that is no form is covered by a hash in the URL instead. Twilio is of two
          * minds about the default port in the URL, so both spellings count.
          */
-        static boolean isTwilios(String token, String given, String url, byte[] body, String contentType) {
+        static boolean isTwilios(List<String> tokens, String given, String url, byte[] body, String contentType) {
             Matcher hash = BODY_SHA256.matcher(url);
             Form form = Form.of();
             if (hash.find()) {
@@ -1863,8 +1863,11 @@ public final class Bridge {
                     return false;
                 }
             }
-            return same(twilio(token, withPort(url, false), form), given) | same(twilio(token, withPort(url, true), form), given)
-                    | same(twilio(token, url, form), given);
+            boolean genuine = false;
+            for (String spelling : new TreeSet<>(List.of(url, withPort(url, false), withPort(url, true)))) {
+                for (String token : tokens) genuine |= same(twilio(token, spelling, form), given);
+            }
+            return genuine;
         }
 
         private static final Pattern PARTS = Pattern.compile("(?s)(https?://[^/?#]*?)(?::[0-9]*)?([/?#].*)?");
@@ -2624,6 +2627,8 @@ public final class Bridge {
                         "the Twilio account's SID, AC and 32 hex digits: console.twilio.com, Account info"),
                 key("TWILIO_AUTH_TOKEN", REQUIRED, ANY,
                         "the Twilio account's auth token, beside the SID; it also checks webhook signatures"),
+                key("TWILIO_AUTH_TOKEN_NEXT", "", ANY,
+                        "a second token whose webhook signatures count too, while the auth token is changed"),
                 key("TWILIO_API_KEY", "", "SK" + HEX, "an API key's SID, used for REST calls instead of the auth token"),
                 key("TWILIO_API_SECRET", "", ANY, "the API key's secret"),
                 key("TWILIO_API_URL", "https://{product}.twilio.com",
@@ -2763,6 +2768,12 @@ public final class Bridge {
         String twitterApiUrl() { return get("TWITTER_API_URL").replaceAll("/+$", ""); }
         String accountSid() { return get("TWILIO_ACCOUNT_SID"); }
         String authToken() { return get("TWILIO_AUTH_TOKEN"); }
+
+        /** With which Twilio may sign: while its token is changed, the one after it too. */
+        List<String> webhookTokens() {
+            return Stream.of(authToken(), get("TWILIO_AUTH_TOKEN_NEXT")).filter(token -> !token.isEmpty()).toList();
+        }
+
         String apiKey() { return get("TWILIO_API_KEY"); }
         String apiSecret() { return get("TWILIO_API_SECRET"); }
         String twilioApiUrl() { return get("TWILIO_API_URL").replaceAll("/+$", ""); }
@@ -2782,7 +2793,8 @@ public final class Bridge {
         /** What was understood, without the secrets. */
         @Override public String toString() {
             return values.entrySet().stream().filter(value -> !value.getValue().isEmpty())
-                    .map(value -> value.getKey() + "=" + (value.getKey().matches(".*(SECRET|TOKEN|KEY)") ? "***" : value.getValue()))
+                    .map(value -> value.getKey() + "="
+                            + (value.getKey().matches(".*(SECRET|TOKEN|KEY).*") ? "***" : value.getValue()))
                     .collect(Collectors.joining(" "));
         }
 

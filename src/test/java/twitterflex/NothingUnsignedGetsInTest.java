@@ -27,11 +27,13 @@ import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 import twitterflex.sandbox.Chat;
 import twitterflex.sandbox.Customer;
+import twitterflex.sandbox.SimulatedFlex;
 import twitterflex.sandbox.SimulatedService.Posted;
 import twitterflex.sandbox.SimulatedX;
 
 /** Promise 1, and the edge around it: what the contract's table says about requests that are wrong, hostile or slow. */
 class NothingUnsignedGetsInTest {
+    private static final String HEX = "0123456789abcdef0123456789abcdef";
     private static Rig rig;
 
     @BeforeAll
@@ -169,6 +171,18 @@ class NothingUnsignedGetsInTest {
         assertEquals(403, rig.flex.post(url, encoded, Map.of("Content-Type", "application/x-www-form-urlencoded")).status(), "no signature");
         assertEquals(before + 13, rig.health().path("rejected").asLong());
         assertEquals(received, rig.health().path("received").asLong(), "nothing of it was kept");
+    }
+
+    @Test
+    void whileTheAuthTokenIsChangedNoWebhookOfFlexIsRefused() throws Exception {
+        String token = SimulatedFlex.Account.sample().authToken();
+        for (Map<String, String> tokens : List.of(Map.of("TWILIO_AUTH_TOKEN_NEXT", "the-next"),
+                Map.of("TWILIO_AUTH_TOKEN", "the-last", "TWILIO_AUTH_TOKEN_NEXT", token))) {
+            try (Rig changing = new Rig(Rig.Generation.CURRENT, tokens)) {
+                Map<String, String> form = Map.of("EventType", "onConversationUpdated", "ConversationSid", "CH" + HEX);
+                assertEquals(200, changing.flex.post(changing.url() + "/fromFlex?customer=1", form).status());
+            }
+        }
     }
 
     @Test

@@ -249,7 +249,20 @@ class SignaturesTest {
     @ParameterizedTest
     @CsvSource(delimiter = '|', value = {"application/x-www-form-urlencoded; charset=UTF-8", "Application/X-WWW-Form-URLEncoded"})
     void theContentTypeOfAFormMayHaveACharsetAndAnyCase(String contentType) {
-        assertTrue(Signatures.isTwilios(AUTH_TOKEN, "RSOYDt4T1cUTdK1PDd93/VVr8B8=", U, CALL.getBytes(UTF_8), contentType));
+        assertTrue(isTwilios("RSOYDt4T1cUTdK1PDd93/VVr8B8=", U, CALL.getBytes(UTF_8), contentType));
+    }
+
+    @Test
+    void aSecondTokenCountsToo() {
+        String next = Signatures.twilio("next", U, Form.decode(CALL));
+        for (List<String> tokens : List.of(List.of(AUTH_TOKEN, "next"), List.of("next", AUTH_TOKEN))) {
+            for (String signature : List.of("RSOYDt4T1cUTdK1PDd93/VVr8B8=", next)) {
+                assertTrue(Signatures.isTwilios(tokens, signature, U, CALL.getBytes(UTF_8), FORM));
+            }
+        }
+        assertFalse(isTwilios(next, U, CALL));
+        String empty = Signatures.twilio("\0", U, Form.decode(CALL));
+        assertFalse(Signatures.isTwilios(List.of(AUTH_TOKEN, "next"), empty, U, CALL.getBytes(UTF_8), FORM));
     }
 
     static Stream<Arguments> forgeries() {
@@ -293,7 +306,7 @@ class SignaturesTest {
     @ParameterizedTest(name = "{0}")
     @MethodSource("forgeries")
     void whatTwilioDidNotSignIsRefused(String what, String signature, String url, String body, String contentType) {
-        assertFalse(Signatures.isTwilios(AUTH_TOKEN, signature, url, body.getBytes(UTF_8), contentType));
+        assertFalse(isTwilios(signature, url, body.getBytes(UTF_8), contentType));
     }
 
     @Test
@@ -309,13 +322,18 @@ class SignaturesTest {
         for (List<String> signed : List.of(List.of("RSOYDt4T1cUTdK1PDd93/VVr8B8=", U, CALL), List.of("a9nBmqA0ju/hNViExpshrM61xv4=", U + "&" + JSON_HASH, JSON_BODY))) {
             byte[] body = signed.get(2).getBytes(UTF_8);
             for (int at = 0; at < body.length; at++) {
-                assertFalse(Signatures.isTwilios(AUTH_TOKEN, signed.get(0), signed.get(1), tampered(body, at), FORM), "byte " + at + " of " + signed.get(2));
+                boolean letIn = isTwilios(signed.get(0), signed.get(1), tampered(body, at), FORM);
+                assertFalse(letIn, "byte " + at + " of " + signed.get(2));
             }
         }
     }
 
     private static boolean isTwilios(String signature, String url, String body) {
-        return Signatures.isTwilios(AUTH_TOKEN, signature, url, body.getBytes(UTF_8), body.startsWith("{") ? "application/json" : FORM);
+        return isTwilios(signature, url, body.getBytes(UTF_8), body.startsWith("{") ? "application/json" : FORM);
+    }
+
+    private static boolean isTwilios(String signature, String url, byte[] body, String contentType) {
+        return Signatures.isTwilios(List.of(AUTH_TOKEN), signature, url, body, contentType);
     }
 
     private static byte[] tampered(byte[] bytes, int at) {
