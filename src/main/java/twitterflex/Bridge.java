@@ -219,6 +219,17 @@ public final class Bridge {
     record Request(String method, String path, String target, Map<String, List<String>> headers, byte[] body) {
         String header(String name) { return headers.getOrDefault(name, List.of("")).get(0); }
         String query(String name) { return Form.decode(target.substring(path.length()).replaceFirst("\\?", "")).get(name); }
+
+        /** The body's fields; none if it is not a form. */
+        Form form() {
+            String type = header("content-type").toLowerCase(Locale.ROOT);
+            boolean is = type.startsWith("application/x-www-form-urlencoded");
+            try {
+                return is ? Form.decode(new String(body, UTF_8)) : Form.of();
+            } catch (IllegalArgumentException garbled) {
+                return Form.of();
+            }
+        }
     }
 
     record Reply(int status, String body, Map<String, String> headers) {
@@ -422,12 +433,25 @@ public final class Bridge {
         return !secret.isEmpty() && Signatures.same(Signatures.x(secret, request.body()), request.header(header));
     }
 
-    /** Lets in what Twilio signed: its public URL as Twilio knows it, never the one of the socket, plus the form. */
-    private Handler signedByTwilio(Handler next) {
-        return request -> Signatures.isTwilios(settings.webhookTokens(), request.header("x-twilio-signature"),
-                settings.publicUrl() + request.target(), request.body(), request.header("content-type"))
-                ? next.answer(request) : refused("Twilio", request);
+    /**
+     * Lets in what Twilio signed, its public URL as Twilio knows it, never the one of the socket, plus the form; and of
+     * that only what is whole. What it hands on is the customer, empty if the URL names none, and the form.
+     */
+    private Handler signedByTwilio(BiFunction<String, Form, Reply> next) {
+        return request -> {
+            Form form = request.form();
+            Matcher target = FROM_FLEX.matcher(request.target());
+            boolean signed = Signatures.isTwilios(settings.webhookTokens(), request.header("x-twilio-signature"),
+                    settings.publicUrl() + request.target(), form);
+            if (!signed || !target.matches() || !FromFlex.isWhole(form, settings.accountSid())) {
+                return refused("Twilio", request);
+            }
+            return next.apply(Objects.toString(target.group(1), ""), form);
+        };
     }
+
+    /** The addresses that {@link Settings#fromFlexUrl} makes, and the Node original's, which names no customer. */
+    static final Pattern FROM_FLEX = Pattern.compile("/fromFlex(?:\\?customer=([0-9]{1,19}))?");
 
     private Reply refused(String service, Request request) {
         edge.rejected.incrementAndGet();
@@ -458,10 +482,8 @@ public final class Bridge {
         return keep(events.messages());
     }
 
-    private Reply fromFlex(Request request) {
-        String customer = request.query("customer");
-        if (!customer.matches("[0-9]{0,19}")) throw new IllegalArgumentException("customer is not the id of an X user");
-        FromFlex event = FromFlex.read(Form.decode(new String(request.body(), UTF_8)), customer);
+    private Reply fromFlex(String customer, Form form) {
+        FromFlex event = FromFlex.read(form, customer);
         event.ended().ifPresent(conversation -> flex.ended(event.customer(), conversation));
         ignored.addAndGet(event.messages().isEmpty() ? 1 : 0);
         return keep(event.messages());
@@ -687,6 +709,30 @@ public final class Bridge {
      * @param ended the conversation that is over, if this says so
      */
     record FromFlex(String customer, List<Message> messages, Optional<String> ended) {
+        private static final List<String> CHAT = List.of("ChannelSid", "MessageSid", "From");
+        /** What an event cannot be understood without; of one that is not here, nothing is. */
+        private static final Map<String, List<String>> NEEDED = Map.of(
+                "onMessageSent", CHAT, "onMediaMessageSent", CHAT,
+                "onChannelUpdated", List.of("ChannelSid", "Attributes"),
+                "onMessageAdded", List.of("ConversationSid", "MessageSid", "Author"),
+                "onConversationStateUpdated", List.of("ConversationSid", "StateTo"));
+        private static final Map<String, String> SIDS = Map.of("ConversationSid", "CH" + Settings.HEX,
+                "ChannelSid", "CH" + Settings.HEX, "MessageSid", "IM" + Settings.HEX, "MediaSid", "ME" + Settings.HEX);
+
+        /**
+         * Twilio signs names and values with nothing between them, so a captured webhook can be split anew into others
+         * of the same signature: a digit of the customer begins a name, a sid takes in the field after it. None of
+         * those is whole: with our account and what it needs, each name once and like a name, and sids like sids.
+         */
+        static boolean isWhole(Form form, String account) {
+            Set<String> names = new HashSet<>();
+            return form.get("AccountSid").equalsIgnoreCase(account)
+                    && form.fields().stream().allMatch(field -> names.add(field.getKey())
+                            && field.getKey().matches("[A-Z][A-Za-z0-9_.]*")
+                            && field.getValue().matches(SIDS.getOrDefault(field.getKey(), "(?s).*")))
+                    && names.containsAll(NEEDED.getOrDefault(form.get("EventType"), List.of()));
+        }
+
         static FromFlex read(Form form, String customer) {
             String conversation = form.get("ConversationSid").isEmpty() ? form.get("ChannelSid") : form.get("ConversationSid");
             boolean over = switch (form.get("EventType")) {
@@ -710,7 +756,7 @@ public final class Bridge {
             if (!form.get("MediaSid").isEmpty()) files.add(form.get("MediaFilename") + " " + form.get("MediaContentType"));
             Instant now = Instant.now();
             List<Message> messages = new ArrayList<>();
-            if (files.isEmpty() || !form.get("Body").isEmpty()) {
+            if (!form.get("Body").isEmpty()) {
                 messages.add(new Message(Direction.TO_X, id, customer, "", author, form.get("Body"), List.of(), "", conversation, now));
             }
             if (!files.isEmpty()) {
@@ -1844,25 +1890,8 @@ public final class Bridge {
             return hmac("HmacSHA1", token, signed.toString().getBytes(UTF_8));
         }
 
-        private static final Pattern BODY_SHA256 = Pattern.compile("[?&]bodySHA256=([0-9a-fA-F]{64})");
-
-        /**
-         * Whether Twilio signed this request. A body that is no form is covered by a hash in the URL instead. Twilio is of two
-         * minds about the default port in the URL, so both spellings count.
-         */
-        static boolean isTwilios(List<String> tokens, String given, String url, byte[] body, String contentType) {
-            Matcher hash = BODY_SHA256.matcher(url);
-            Form form = Form.of();
-            if (hash.find()) {
-                if (!same(hash.group(1).toLowerCase(Locale.ROOT), HexFormat.of().formatHex(sha256(body)))) return false;
-            } else if (body.length > 0) {
-                if (!contentType.toLowerCase(Locale.ROOT).startsWith("application/x-www-form-urlencoded")) return false;
-                try {
-                    form = Form.decode(new String(body, UTF_8));
-                } catch (IllegalArgumentException garbled) {
-                    return false;
-                }
-            }
+        /** Whether Twilio signed this. It is of two minds about the default port in a URL, so both spellings count. */
+        static boolean isTwilios(List<String> tokens, String given, String url, Form form) {
             boolean genuine = false;
             for (String spelling : new TreeSet<>(List.of(url, withPort(url, false), withPort(url, true)))) {
                 for (String token : tokens) genuine |= same(twilio(token, spelling, form), given);
@@ -1914,14 +1943,6 @@ public final class Bridge {
                 throw new IllegalStateException(missing);
             }
         }
-
-        private static byte[] sha256(byte[] message) {
-            try {
-                return MessageDigest.getInstance("SHA-256").digest(message);
-            } catch (GeneralSecurityException missing) {
-                throw new IllegalStateException(missing);
-            }
-        }
     }
 
     /** Fields of {@code application/x-www-form-urlencoded}, in order, names repeated where they are. */
@@ -1934,10 +1955,14 @@ public final class Bridge {
 
         Form and(Form more) { return new Form(Stream.concat(fields.stream(), more.fields.stream()).toList()); }
 
+        /** More fields than any webhook has stay in one piece: each takes many times its bytes. */
+        private static final int MOST = 500;
+
         /** @throws IllegalArgumentException for a broken percent sign */
         static Form decode(String encoded) {
             try {
-                return new Form(Stream.of(encoded.split("&")).filter(field -> !field.isEmpty()).map(field -> field.split("=", 2))
+                return new Form(Stream.of(encoded.split("&", MOST)).filter(field -> !field.isEmpty())
+                        .map(field -> field.split("=", 2))
                         .map(halves -> Map.entry(URLDecoder.decode(halves[0], UTF_8),
                                 halves.length < 2 ? "" : URLDecoder.decode(halves[1], UTF_8))).toList());
             } catch (IllegalArgumentException broken) {
