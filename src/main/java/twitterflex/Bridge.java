@@ -223,6 +223,17 @@ public final class Bridge {
     record Request(String method, String path, String target, Map<String, List<String>> headers, byte[] body) {
         String header(String name) { return headers.getOrDefault(name, List.of("")).get(0); }
         String query(String name) { return Form.decode(target.substring(path.length()).replaceFirst("\\?", "")).get(name); }
+
+        /** The body's fields; none if it is not a form. */
+        Form form() {
+            String type = header("content-type").toLowerCase(Locale.ROOT);
+            boolean is = type.startsWith("application/x-www-form-urlencoded");
+            try {
+                return is ? Form.decode(new String(body, UTF_8)) : Form.of();
+            } catch (IllegalArgumentException garbled) {
+                return Form.of();
+            }
+        }
     }
 
     record Reply(int status, String body, Map<String, String> headers) {
@@ -243,7 +254,7 @@ public final class Bridge {
     private final Tempo tempo;
     private final Client client;
     private final AtomicLong ignored = new AtomicLong();
-    private final Map<String, String> encrypted = cache();
+    private final Map<String, String> noticed = cache();
     private final Metrics metrics = new Metrics();
     private final Journal journal;
     private final Edge edge;
@@ -425,12 +436,25 @@ public final class Bridge {
         return !secret.isEmpty() && Signatures.same(Signatures.x(secret, request.body()), request.header(header));
     }
 
-    /** Lets in what Twilio signed: its public URL as Twilio knows it, never the one of the socket, plus the form. */
-    private Handler signedByTwilio(Handler next) {
-        return request -> Signatures.isTwilios(settings.authToken(), request.header("x-twilio-signature"),
-                settings.publicUrl() + request.target(), request.body(), request.header("content-type"))
-                ? next.answer(request) : refused("Twilio", request);
+    /**
+     * Lets in what Twilio signed, its public URL as Twilio knows it, never the one of the socket, plus the form; and of
+     * that only what is whole. What it hands on is the customer, empty if the URL names none, and the form.
+     */
+    private Handler signedByTwilio(BiFunction<String, Form, Reply> next) {
+        return request -> {
+            Form form = request.form();
+            Matcher target = FROM_FLEX.matcher(request.target());
+            boolean signed = Signatures.isTwilios(settings.webhookTokens(), request.header("x-twilio-signature"),
+                    settings.publicUrl() + request.target(), form);
+            if (!signed || !target.matches() || !FromFlex.isWhole(form, settings.accountSid())) {
+                return refused("Twilio", request);
+            }
+            return next.apply(Objects.toString(target.group(1), ""), form);
+        };
     }
+
+    /** The addresses that {@link Settings#fromFlexUrl} makes, and the Node original's, which names no customer. */
+    static final Pattern FROM_FLEX = Pattern.compile("/fromFlex(?:\\?customer=([0-9]{1,19}))?");
 
     private Reply refused(String service, Request request) {
         edge.rejected.incrementAndGet();
@@ -438,10 +462,15 @@ public final class Bridge {
         return Reply.error(403, "the signature is missing or wrong");
     }
 
-    /** X's challenge-response check, at least once a day: proves that whoever answers knows the secret. */
+    /**
+     * X's challenge-response check, at least once a day: proves that whoever answers knows the secret. The answer is
+     * also the signature of a webhook with the token as its body, so a token that could be one is not answered.
+     */
     static Reply challenge(Settings settings, Request request) {
         String token = request.query("crc_token");
-        if (token.isEmpty()) throw new IllegalArgumentException("crc_token is missing");
+        if (!token.matches("[^{}\"\\p{Cc}]{1,512}")) {
+            throw new IllegalArgumentException("crc_token is missing, or could be a webhook's body");
+        }
         String secret = settings.clientSecret().isEmpty() ? settings.consumerSecret() : settings.clientSecret();
         return Reply.ok(object().put("response_token", Signatures.x(secret, token.getBytes(UTF_8))));
     }
@@ -450,16 +479,14 @@ public final class Bridge {
         FromX events = FromX.read(json(request.body()), settings.ownId());
         events.warnings().forEach(warning -> LOG.log(WARNING, () -> warning));
         if (!events.warnings().isEmpty()) watch.lookNow();
-        events.encrypted().filter(customer -> encrypted.put(customer, "") == null).ifPresent(customer -> LOG.log(WARNING,
-                () -> "customer " + customer + " writes end-to-end encrypted (XChat): no bridge can read that"));
+        events.notices().stream().filter(notice -> noticed.put(notice, "") == null)
+                .forEach(notice -> LOG.log(WARNING, () -> notice));
         ignored.addAndGet(events.ignored());
         return keep(events.messages());
     }
 
-    private Reply fromFlex(Request request) {
-        String customer = request.query("customer");
-        if (!customer.matches("[0-9]{0,19}")) throw new IllegalArgumentException("customer is not the id of an X user");
-        FromFlex event = FromFlex.read(Form.decode(new String(request.body(), UTF_8)), customer);
+    private Reply fromFlex(String customer, Form form) {
+        FromFlex event = FromFlex.read(form, customer);
         event.ended().ifPresent(conversation -> flex.ended(event.customer(), conversation));
         ignored.addAndGet(event.messages().isEmpty() ? 1 : 0);
         return keep(event.messages());
@@ -558,44 +585,58 @@ public final class Bridge {
     /**
      * What a webhook of X says.
      *
-     * @param encrypted the customer whose message cannot be read, if this is one
+     * @param warnings what the operator should know each time
+     * @param notices what is worth saying once
      */
-    record FromX(List<Message> messages, int ignored, List<String> warnings, Optional<String> encrypted) {
+    record FromX(List<Message> messages, int ignored, List<String> warnings, Set<String> notices) {
         /**
          * Reads both envelopes: the Account Activity API's, which ends on 1 January 2027, and the X Activity API's, which wraps the
          * same events in {@code data.payload} and the users in another {@code data}.
          *
-         * @param ownId the account the bridge sends as; what it wrote itself comes back as an event and must not be echoed
+         * @param ownId the account the bridge sends as, empty if not known: what it wrote itself comes back as an event
+         *              and is not echoed; what is for another account of the same app is not ours to answer
          */
         static FromX read(JsonNode envelope, String ownId) {
             JsonNode activity = envelope.path("data");
             String kind = activity.path("event_type").asText();
             JsonNode payload = kind.isEmpty() ? envelope : activity.path("payload");
-            Set<String> own = new HashSet<>(List.of(ownId, payload.path("for_user_id").asText(), activity.at("/filter/user_id").asText()));
+            List<String> subscribers = List.of(payload.path("for_user_id").asText(),
+                    activity.at("/filter/user_id").asText());
+            Predicate<String> anothers = account -> !account.isEmpty() && !ownId.isEmpty() && !account.equals(ownId);
             List<Message> messages = new ArrayList<>();
             List<String> warnings = new ArrayList<>();
+            Set<String> notices = new LinkedHashSet<>();
             JsonNode revoked = kind.equals("oauth.revoke") ? payload.path("user_id") : payload.at("/user_event/revoke/source/user_id");
             if (!revoked.isMissingNode()) {
                 warnings.add("account " + revoked.asText() + " has revoked the app's access: X sends no more events for it");
             }
-            String writer = payload.findPath("sender_id").asText("unknown");
-            Optional<String> encrypted = kind.startsWith("chat.") ? Optional.of(writer) : Optional.empty();
+            if (kind.startsWith("chat.") && subscribers.stream().noneMatch(anothers)) {
+                notices.add("customer " + payload.findPath("sender_id").asText("unknown")
+                        + " writes end-to-end encrypted (XChat): no bridge can read that");
+            }
             JsonNode events = payload.path("direct_message_events");
             int ignored = events.isArray() && !events.isEmpty() ? 0 : 1;
             for (JsonNode event : events) {
                 String sender = event.at("/message_create/sender_id").asText();
-                if (!event.path("type").asText().equals("message_create") || own.contains(sender) || kind.equals("dm.sent")) {
+                boolean sent = sender.equals(ownId) || subscribers.contains(sender) || kind.equals("dm.sent");
+                Stream<String> recipient = Stream.of(event.at("/message_create/target/recipient_id").asText());
+                Optional<String> other = Stream.concat(subscribers.stream(), recipient).filter(anothers).findFirst();
+                if (!event.path("type").asText().equals("message_create") || sent) {
                     ignored++;
                 } else if (event.path("id").asText("").isEmpty() || !sender.matches("[0-9]{1,19}")) {
                     ignored++;
                     warnings.add("a Direct Message event without an id or a numeric sender was left alone");
+                } else if (other.isPresent()) {
+                    ignored++;
+                    notices.add("events for account " + other.get() + " arrive here too and are left alone:"
+                            + " this bridge answers as account " + ownId);
                 } else {
                     messages.add(message(event, sender, payload.path("users").path(sender)));
                 }
             }
             // X promises no order but that of the ids.
             messages.sort(Comparator.<Message>comparingInt(message -> message.id().length()).thenComparing(Message::id));
-            return new FromX(messages, ignored, warnings, encrypted);
+            return new FromX(messages, ignored, warnings, notices);
         }
 
         /** The customer is the sender, looked up by id; one who is missing from the users goes by his id. */
@@ -694,6 +735,30 @@ public final class Bridge {
      * @param ended the conversation that is over, if this says so
      */
     record FromFlex(String customer, List<Message> messages, Optional<String> ended) {
+        private static final List<String> CHAT = List.of("ChannelSid", "MessageSid", "From");
+        /** What an event cannot be understood without; of one that is not here, nothing is. */
+        private static final Map<String, List<String>> NEEDED = Map.of(
+                "onMessageSent", CHAT, "onMediaMessageSent", CHAT,
+                "onChannelUpdated", List.of("ChannelSid", "Attributes"),
+                "onMessageAdded", List.of("ConversationSid", "MessageSid", "Author"),
+                "onConversationStateUpdated", List.of("ConversationSid", "StateTo"));
+        private static final Map<String, String> SIDS = Map.of("ConversationSid", "CH" + Settings.HEX,
+                "ChannelSid", "CH" + Settings.HEX, "MessageSid", "IM" + Settings.HEX, "MediaSid", "ME" + Settings.HEX);
+
+        /**
+         * Twilio signs names and values with nothing between them, so a captured webhook can be split anew into others
+         * of the same signature: a digit of the customer begins a name, a sid takes in the field after it. None of
+         * those is whole: with our account and what it needs, each name once and like a name, and sids like sids.
+         */
+        static boolean isWhole(Form form, String account) {
+            Set<String> names = new HashSet<>();
+            return form.get("AccountSid").equalsIgnoreCase(account)
+                    && form.fields().stream().allMatch(field -> names.add(field.getKey())
+                            && field.getKey().matches("[A-Z][A-Za-z0-9_.]*")
+                            && field.getValue().matches(SIDS.getOrDefault(field.getKey(), "(?s).*")))
+                    && names.containsAll(NEEDED.getOrDefault(form.get("EventType"), List.of()));
+        }
+
         static FromFlex read(Form form, String customer) {
             String conversation = form.get("ConversationSid").isEmpty() ? form.get("ChannelSid") : form.get("ConversationSid");
             boolean over = switch (form.get("EventType")) {
@@ -717,7 +782,7 @@ public final class Bridge {
             if (!form.get("MediaSid").isEmpty()) files.add(form.get("MediaFilename") + " " + form.get("MediaContentType"));
             Instant now = Instant.now();
             List<Message> messages = new ArrayList<>();
-            if (files.isEmpty() || !form.get("Body").isEmpty()) {
+            if (!form.get("Body").isEmpty()) {
                 messages.add(new Message(Direction.TO_X, id, customer, "", author, form.get("Body"), List.of(), "", conversation, now));
             }
             if (!files.isEmpty()) {
@@ -2038,27 +2103,13 @@ public final class Bridge {
             return hmac("HmacSHA1", token, signed.toString().getBytes(UTF_8));
         }
 
-        private static final Pattern BODY_SHA256 = Pattern.compile("[?&]bodySHA256=([0-9a-fA-F]{64})");
-
-        /**
-         * Whether Twilio signed this request. A body that is no form is covered by a hash in the URL instead. Twilio is of two
-         * minds about the default port in the URL, so both spellings count.
-         */
-        static boolean isTwilios(String token, String given, String url, byte[] body, String contentType) {
-            Matcher hash = BODY_SHA256.matcher(url);
-            Form form = Form.of();
-            if (hash.find()) {
-                if (!same(hash.group(1).toLowerCase(Locale.ROOT), HexFormat.of().formatHex(sha256(body)))) return false;
-            } else if (body.length > 0) {
-                if (!contentType.toLowerCase(Locale.ROOT).startsWith("application/x-www-form-urlencoded")) return false;
-                try {
-                    form = Form.decode(new String(body, UTF_8));
-                } catch (IllegalArgumentException garbled) {
-                    return false;
-                }
+        /** Whether Twilio signed this. It is of two minds about the default port in a URL, so both spellings count. */
+        static boolean isTwilios(List<String> tokens, String given, String url, Form form) {
+            boolean genuine = false;
+            for (String spelling : new TreeSet<>(List.of(url, withPort(url, false), withPort(url, true)))) {
+                for (String token : tokens) genuine |= same(twilio(token, spelling, form), given);
             }
-            return same(twilio(token, withPort(url, false), form), given) | same(twilio(token, withPort(url, true), form), given)
-                    | same(twilio(token, url, form), given);
+            return genuine;
         }
 
         private static final Pattern PARTS = Pattern.compile("(?s)(https?://[^/?#]*?)(?::[0-9]*)?([/?#].*)?");
@@ -2105,14 +2156,6 @@ public final class Bridge {
                 throw new IllegalStateException(missing);
             }
         }
-
-        private static byte[] sha256(byte[] message) {
-            try {
-                return MessageDigest.getInstance("SHA-256").digest(message);
-            } catch (GeneralSecurityException missing) {
-                throw new IllegalStateException(missing);
-            }
-        }
     }
 
     /** Fields of {@code application/x-www-form-urlencoded}, in order, names repeated where they are. */
@@ -2125,10 +2168,14 @@ public final class Bridge {
 
         Form and(Form more) { return new Form(Stream.concat(fields.stream(), more.fields.stream()).toList()); }
 
+        /** More fields than any webhook has stay in one piece: each takes many times its bytes. */
+        private static final int MOST = 500;
+
         /** @throws IllegalArgumentException for a broken percent sign */
         static Form decode(String encoded) {
             try {
-                return new Form(Stream.of(encoded.split("&")).filter(field -> !field.isEmpty()).map(field -> field.split("=", 2))
+                return new Form(Stream.of(encoded.split("&", MOST)).filter(field -> !field.isEmpty())
+                        .map(field -> field.split("=", 2))
                         .map(halves -> Map.entry(URLDecoder.decode(halves[0], UTF_8),
                                 halves.length < 2 ? "" : URLDecoder.decode(halves[1], UTF_8))).toList());
             } catch (IllegalArgumentException broken) {
@@ -2972,6 +3019,8 @@ public final class Bridge {
                         "the Twilio account's SID, AC and 32 hex digits: console.twilio.com, Account info"),
                 key("TWILIO_AUTH_TOKEN", REQUIRED, ANY,
                         "the Twilio account's auth token, beside the SID; it also checks webhook signatures"),
+                key("TWILIO_AUTH_TOKEN_NEXT", "", ANY,
+                        "a second token whose webhook signatures count too, while the auth token is changed"),
                 key("TWILIO_API_KEY", "", "SK" + HEX, "an API key's SID, used for REST calls instead of the auth token"),
                 key("TWILIO_API_SECRET", "", ANY, "the API key's secret"),
                 key("TWILIO_API_URL", "https://{product}.twilio.com",
@@ -3111,6 +3160,12 @@ public final class Bridge {
         String twitterApiUrl() { return get("TWITTER_API_URL").replaceAll("/+$", ""); }
         String accountSid() { return get("TWILIO_ACCOUNT_SID"); }
         String authToken() { return get("TWILIO_AUTH_TOKEN"); }
+
+        /** With which Twilio may sign: while its token is changed, the one after it too. */
+        List<String> webhookTokens() {
+            return Stream.of(authToken(), get("TWILIO_AUTH_TOKEN_NEXT")).filter(token -> !token.isEmpty()).toList();
+        }
+
         String apiKey() { return get("TWILIO_API_KEY"); }
         String apiSecret() { return get("TWILIO_API_SECRET"); }
         String twilioApiUrl() { return get("TWILIO_API_URL").replaceAll("/+$", ""); }
@@ -3130,7 +3185,8 @@ public final class Bridge {
         /** What was understood, without the secrets. */
         @Override public String toString() {
             return values.entrySet().stream().filter(value -> !value.getValue().isEmpty())
-                    .map(value -> value.getKey() + "=" + (value.getKey().matches(".*(SECRET|TOKEN|KEY)") ? "***" : value.getValue()))
+                    .map(value -> value.getKey() + "="
+                            + (value.getKey().matches(".*(SECRET|TOKEN|KEY).*") ? "***" : value.getValue()))
                     .collect(Collectors.joining(" "));
         }
 

@@ -2,12 +2,19 @@ package twitterflex;
 
 import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
 import java.io.InputStream;
+import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.List;
+import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
+import java.util.Set;
+import java.util.regex.Matcher;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -17,6 +24,7 @@ import twitterflex.Bridge.Direction;
 import twitterflex.Bridge.Form;
 import twitterflex.Bridge.FromFlex;
 import twitterflex.Bridge.Message;
+import twitterflex.Bridge.Signatures;
 
 /** What Flex says: the real webhooks of protocol/twilio.md (in src/test/resources/flex), and variations of them. */
 class FromFlexTest {
@@ -106,8 +114,9 @@ class FromFlexTest {
     }
 
     @Test
-    void aMessageWithoutAnIdIsLeftAlone() throws IOException {
+    void aMessageWithoutAnIdOrWithNothingInItIsLeftAlone() throws IOException {
         assertEquals(List.of(), FromFlex.read(without(captured("onMessageSent"), "MessageSid"), CUSTOMER).messages());
+        assertEquals(List.of(), FromFlex.read(with(captured("onMessageSent"), "Body", ""), CUSTOMER).messages());
     }
 
     @Test
@@ -167,6 +176,116 @@ class FromFlexTest {
     void anEmptyFormSaysNothing() {
         FromFlex read = FromFlex.read(Form.of(), CUSTOMER);
         assertTrue(read.messages().isEmpty() && read.ended().isEmpty());
+    }
+
+    // Whole webhooks: what Twilio's signature leaves open.
+
+    private static final String ACCOUNT = "AC81d44315e19372138bdaffcc13cf3b94";
+    private static final String URL = "https://bridge.example.com/fromFlex?customer=" + CUSTOMER;
+
+    @ParameterizedTest
+    @ValueSource(strings = {"onMessageSent", "onMediaMessageSent", "onChannelUpdated", "onMessageAdded"})
+    void whatTwilioSendsIsWhole(String event) throws IOException {
+        assertTrue(FromFlex.isWhole(captured(event), ACCOUNT));
+        assertTrue(FromFlex.isWhole(with(captured(event), "New.Parameter_2", "anything\n"), ACCOUNT));
+    }
+
+    @ParameterizedTest(name = "{0}={1} in {2}: whole {3}")
+    @CsvSource(nullValues = "-", textBlock = """
+            AccountSid,      AC81d44315e19372138bdaffcc13cf3b95,     onMessageAdded,     false
+            AccountSid,      -,                                      onMessageAdded,     false
+            ConversationSid, CH8dccb45b337e4c6fbf5a3499dabd2f8,      onMessageAdded,     false
+            ConversationSid, CH8dccb45b337e4c6fbf5a3499dabd2f861,    onMessageAdded,     false
+            ConversationSid, IM8dccb45b337e4c6fbf5a3499dabd2f86,     onMessageAdded,     false
+            ConversationSid, -,                                      onMessageAdded,     false
+            MessageSid,      IM1,                                    onMessageAdded,     false
+            MessageSid,      -,                                      onMessageAdded,     false
+            Author,          -,                                      onMessageAdded,     false
+            Body,            -,                                      onMessageAdded,     true
+            ClientIdentity,  -,                                      onMessageAdded,     true
+            ChannelSid,      ../Messages,                            onMessageSent,      false
+            From,            -,                                      onMessageSent,      false
+            MediaSid,        ME1,                                    onMediaMessageSent, false
+            Attributes,      -,                                      onChannelUpdated,   false
+            6,               '',                                     onMessageSent,      false
+            lowercase,       '',                                     onMessageSent,      false
+            ?customer=1,     '',                                     onMessageSent,      false
+            """)
+    void whatLacksAPartOrHasOneOutOfShapeIsNotWhole(String name, String value, String event, boolean whole)
+            throws IOException {
+        Form form = value == null ? without(captured(event), name) : with(captured(event), name, value);
+        assertEquals(whole, FromFlex.isWhole(form, ACCOUNT));
+    }
+
+    @Test
+    void aNameThatIsThereTwiceIsAmbiguous() throws IOException {
+        for (String name : List.of("MessageSid", "ConversationSid", "Attributes", "AccountSid")) {
+            Form twice = captured("onMessageAdded").and(Form.of(name, captured("onMessageAdded").get(name)));
+            assertFalse(FromFlex.isWhole(twice, ACCOUNT), name);
+        }
+    }
+
+    @ParameterizedTest
+    @CsvSource({"onMessageSent, We can help 2", "onMediaMessageSent, ''", "onMediaMessageSent, Hi", "onMessageAdded,",
+        "onMessageAdded, Hi", "onMessageAdded, Media []"})
+    void noOtherSplitOfWhatTwilioSignedIsAnotherMessageOrForAnotherCustomer(String event, String text)
+            throws IOException {
+        Form genuine = text == null ? captured(event) : with(captured(event), "Body", text);
+        String signature = Signatures.twilio("token", URL, genuine);
+        List<String> sent = messages(URL, genuine);
+        int same = 0;
+        for (List<String> split : splits(genuine)) {
+            Form form = Form.of(split.subList(1, split.size()).toArray(String[]::new));
+            if (Signatures.twilio("token", split.get(0), form).equals(signature)) {
+                same++;
+                assertTrue(sent.containsAll(messages(split.get(0), form)), split::toString);
+            }
+        }
+        assertTrue(same > 100, same + " splits with the same signature");
+    }
+
+    /** Whose and which messages a webhook of this URL brings, if it is let in. */
+    private static List<String> messages(String url, Form form) {
+        Matcher target = Bridge.FROM_FLEX.matcher(url.replaceFirst("https://bridge.example.com", ""));
+        if (!target.matches() || !FromFlex.isWhole(form, ACCOUNT)) {
+            return List.of();
+        }
+        return FromFlex.read(form, Objects.toString(target.group(1), "")).messages().stream()
+                .map(message -> message.customer() + " " + message.id() + " " + message.conversation()).toList();
+    }
+
+    /** URL, names and values cut elsewhere: a cut moved, two cuts left out, two cuts more. */
+    private static List<List<String>> splits(Form form) {
+        List<String> parts = new ArrayList<>(List.of(URL));
+        form.fields().stream().sorted(Map.Entry.comparingByKey()).forEach(field -> {
+            parts.add(field.getKey());
+            parts.add(field.getValue());
+        });
+        List<List<String>> splits = new ArrayList<>();
+        for (int i = 0; i < parts.size(); i++) {
+            String part = parts.get(i);
+            for (int from = 0; from <= part.length(); from++) {
+                for (int to = from; to <= part.length(); to++) {
+                    String[] three = {part.substring(0, from), part.substring(from, to), part.substring(to)};
+                    splits.add(replaced(parts, i, 1, three));
+                }
+            }
+            for (int at = 0; i + 1 < parts.size() && at <= (part + parts.get(i + 1)).length(); at++) {
+                String both = part + parts.get(i + 1);
+                splits.add(replaced(parts, i, 2, both.substring(0, at), both.substring(at)));
+            }
+            if (i + 2 < parts.size()) {
+                splits.add(replaced(parts, i, 3, part + parts.get(i + 1) + parts.get(i + 2)));
+            }
+        }
+        return splits;
+    }
+
+    private static List<String> replaced(List<String> parts, int at, int count, String... by) {
+        List<String> all = new ArrayList<>(parts.subList(0, at));
+        all.addAll(List.of(by));
+        all.addAll(parts.subList(at + count, parts.size()));
+        return all;
     }
 
     private static Message only(FromFlex event) {

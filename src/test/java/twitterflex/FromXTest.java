@@ -12,6 +12,7 @@ import java.lang.management.ManagementFactory;
 import java.time.Instant;
 import java.util.List;
 import java.util.Optional;
+import java.util.Set;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
@@ -101,9 +102,48 @@ class FromXTest {
     @ValueSource(strings = {"chat.received", "chat.conversation.join", "chat.kind_unknown_today"})
     void anEncryptedMessageTellsOnlyWhoSentIt(String kind) {
         FromX webhook = FromX.read(json("{\"data\":{\"event_type\":\"" + kind + "\",\"payload\":{\"sender_id\":\"3001969357\",\"encoded_event\":\"AAAA\"}}}"), OWN);
-        assertEquals(Optional.of(CUSTOMER), webhook.encrypted());
+        assertEquals(Set.of("customer " + CUSTOMER + " writes end-to-end encrypted (XChat): no bridge can read that"),
+                webhook.notices());
         assertEquals(List.of(), webhook.messages());
-        assertTrue(FromX.read(json("{\"data\":{\"event_type\":\"" + kind + "\"}}"), OWN).encrypted().isPresent(), "also if that is unknown");
+        JsonNode unknown = json("{\"data\":{\"event_type\":\"" + kind + "\"}}");
+        assertEquals(1, FromX.read(unknown, OWN).notices().size(), "also if that is unknown");
+        JsonNode another = json("{\"data\":{\"filter\":{\"user_id\":\"222\"},\"event_type\":\"" + kind + "\"}}");
+        assertEquals(Set.of(), FromX.read(another, OWN).notices(), "another account's customers are not ours");
+    }
+
+    @ParameterizedTest(name = "to {0}: {1} from {2} to {3}, for a bridge of {4}: {5}")
+    @CsvSource(textBlock = """
+            for_user_id,    4337869213, 3001969357, 4337869213, 4337869213, a message
+            for_user_id,    222,        3001969357, 222,        4337869213, account 222
+            for_user_id,    4337869213, 3001969357, 222,        4337869213, account 222
+            for_user_id,    222,        222,        3001969357, 4337869213, nothing
+            for_user_id,    4337869213, 4337869213, 3001969357, 4337869213, nothing
+            for_user_id,    4337869213, 222,        4337869213, 4337869213, a message
+            for_user_id,    222,        222,        4337869213, 4337869213, nothing
+            for_user_id,    222,        4337869213, 222,        4337869213, nothing
+            for_user_id,    '',         3001969357, 222,        4337869213, account 222
+            for_user_id,    '',         3001969357, '',         4337869213, a message
+            for_user_id,    222,        3001969357, 222,        '',         a message
+            for_user_id,    222,        222,        3001969357, '',         nothing
+            filter.user_id, 4337869213, 3001969357, 4337869213, 4337869213, a message
+            filter.user_id, 222,        3001969357, 222,        4337869213, account 222
+            filter.user_id, 222,        222,        3001969357, 4337869213, nothing
+            filter.user_id, 4337869213, 222,        4337869213, 4337869213, a message
+            filter.user_id, 222,        3001969357, 222,        '',         a message
+            """)
+    void anEventForAnotherAccountOfTheSameAppIsNotOurs(String envelope, String subscriber, String sender,
+            String recipient, String own, String becomes) {
+        String events = "\"direct_message_events\":[" + event("1", sender, "hello")
+                .replaceFirst("\"recipient_id\":\"[0-9]*\"", "\"recipient_id\":\"" + recipient + "\"") + "]";
+        JsonNode webhook = json(envelope.equals("for_user_id")
+                ? "{\"for_user_id\":\"" + subscriber + "\"," + events + "}"
+                : "{\"data\":{\"event_type\":\"dm.received\",\"filter\":{\"user_id\":\"" + subscriber
+                        + "\"},\"payload\":{" + events + "}}}");
+        FromX read = FromX.read(webhook, own);
+        assertEquals(becomes.equals("a message") ? 1 : 0, read.messages().size());
+        assertEquals(1, read.messages().size() + read.ignored());
+        assertEquals(becomes.startsWith("account") ? 1 : 0, read.notices().size());
+        read.notices().forEach(notice -> assertTrue(notice.contains(becomes), notice));
     }
 
     // Events.
@@ -310,7 +350,7 @@ class FromXTest {
     private static void assertNothingElse(FromX webhook, int ignored) {
         assertEquals(ignored, webhook.ignored());
         assertEquals(List.of(), webhook.warnings());
-        assertEquals(Optional.empty(), webhook.encrypted());
+        assertEquals(Set.of(), webhook.notices());
     }
 
     private static JsonNode webhook(String... events) {

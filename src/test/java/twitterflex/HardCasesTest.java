@@ -273,7 +273,7 @@ class HardCasesTest {
             Chat chat = talk(rig, "17");
             rig.flex.faults().always("GET " + CONVERSATIONS + "/{Sid}", Fault.status(429, Map.of("Retry-After", "60"), "{}"));
             rig.flex.post(rig.url() + "/fromFlex", Map.of("EventType", "onMessageAdded", "ConversationSid", "CH0123456789abcdef0123456789abcdef",
-                    "MessageSid", "IM1", "Author", "ada", "Body", "x", "Source", "SDK"));
+                    "MessageSid", "IM0123456789abcdef0123456789abcdef", "Author", "ada", "Body", "x", "Source", "SDK"));
             until("it was asked for", () -> rig.flex.calls("GET " + CONVERSATIONS + "/{Sid}") > 0);
             rig.flex.agentWrites(chat, "others");
             until("the others", () -> received(rig.customer("17")).equals(List.of("others")));

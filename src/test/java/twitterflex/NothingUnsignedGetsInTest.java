@@ -16,21 +16,25 @@ import java.net.http.HttpResponse;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.TreeMap;
+import java.util.stream.Collectors;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
 import twitterflex.sandbox.Chat;
 import twitterflex.sandbox.Customer;
+import twitterflex.sandbox.SimulatedFlex;
 import twitterflex.sandbox.SimulatedService.Posted;
 import twitterflex.sandbox.SimulatedX;
 
 /** Promise 1, and the edge around it: what the contract's table says about requests that are wrong, hostile or slow. */
 class NothingUnsignedGetsInTest {
+    private static final String HEX = "0123456789abcdef0123456789abcdef";
     private static Rig rig;
 
     @BeforeAll
@@ -96,6 +100,36 @@ class NothingUnsignedGetsInTest {
         assertEquals(200, rig.get("/fromTwitter?crc_token=foo&nonce=bar").statusCode());
     }
 
+    @ParameterizedTest
+    @ValueSource(strings = {"", "the-client-secret"})
+    void noAnswerSignsTheBodyOfAWebhook(String clientSecret) throws Exception {
+        try (Rig rig = new Rig(Rig.Generation.CURRENT, Map.of("TWITTER_CLIENT_SECRET", clientSecret))) {
+            Customer eve = rig.customer("666");
+            String event = rig.x.event(eve, "let me in");
+            for (String token : List.of(event, " " + event, "\u0000" + event, event.replace("\"", "'"),
+                    event.replaceAll("[{}]", ""), "\"", "{", "a}", "a\nb", "a\u0085b", "a\u007fb", "a".repeat(513))) {
+                Posted answer = rig.x.challenge(token);
+                assertEquals(400, answer.status(), token);
+                assertSentence(answer.body());
+                assertFalse(answer.body().contains("sha256"), token);
+            }
+            String signature = Bridge.lenient(rig.x.challenge(event).body()).path("response_token").asText();
+            Map<String, String> forged = Map.of("x-twitter-webhooks-signature", signature);
+            assertEquals(403, rig.x.post(event.getBytes(UTF_8), forged).status());
+            assertEquals(0, rig.health().path("received").asInt());
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"9b4507b3-9040-4669-9ca3-6b94edb50553", "KGwPHQJPaVoxk5RWMCZXvu7ppQqe20ugPzzV9ed1O3o=",
+        "foo", "a+b/c==", "a-b_c.d~e:f/g,h;i", "'(1)[2]<3>!$%&?@#|^`*", "MDEyMzQ1Njc4OQ.eyJ.x"})
+    void everyTokenThatXMayInventIsAnswered(String token) {
+        for (String sent : List.of(token, token.repeat(512 / token.length()))) {
+            String answer = Bridge.lenient(rig.x.challenge(sent).body()).path("response_token").asText();
+            assertEquals(rig.x.sign(sent.getBytes(UTF_8)), answer);
+        }
+    }
+
     @Test
     void theClientSecretIsTheKeyOnceItIsSet() throws Exception {
         try (Rig oauth2 = new Rig(Rig.Generation.CURRENT, Map.of("TWITTER_CLIENT_SECRET", "the client secret".replace(' ', '-')))) {
@@ -127,17 +161,104 @@ class NothingUnsignedGetsInTest {
         tampered[tampered.length / 2] ^= 1;
         assertEquals(403, rig.x.post(tampered, Map.of("x-twitter-webhooks-signature", good)).status());
 
-        Map<String, String> form = new HashMap<>(Map.of("EventType", "onMessageSent", "ChannelSid", "CH1", "MessageSid", "IM1", "From", "ada", "Body", "hi"));
+        Map<String, String> form = webhook("let me in");
         String url = rig.url() + "/fromFlex?customer=666";
-        String signature = rig.flex.sign(url, form);
-        byte[] encoded = "EventType=onMessageSent&ChannelSid=CH1&MessageSid=IM1&From=ada&Body=hi".getBytes(UTF_8);
-        Map<String, String> headers = Map.of("X-Twilio-Signature", signature, "Content-Type", "application/x-www-form-urlencoded");
-        assertEquals(403, rig.flex.post(rig.url() + "/fromFlex?customer=667", encoded, headers).status(), "another customer in the URL");
-        assertEquals(403, rig.flex.post(url, "Body=ho".getBytes(UTF_8), headers).status(), "another body");
+        byte[] encoded = encoded(form);
+        Map<String, String> headers = Map.of("X-Twilio-Signature", rig.flex.sign(url, form), "Content-Type", FORM);
+        String another = rig.url() + "/fromFlex?customer=667";
+        assertEquals(403, rig.flex.post(another, encoded, headers).status(), "another customer in the URL");
+        assertEquals(403, rig.flex.post(url, encoded(webhook("let me iN")), headers).status(), "another body");
         assertEquals(403, rig.flex.post(url, "%zz=%".getBytes(UTF_8), headers).status(), "no form");
-        assertEquals(403, rig.flex.post(url, encoded, Map.of("Content-Type", "application/x-www-form-urlencoded")).status(), "no signature");
+        assertEquals(403, rig.flex.post(url, encoded, Map.of("Content-Type", FORM)).status(), "no signature");
         assertEquals(before + 13, rig.health().path("rejected").asLong());
         assertEquals(received, rig.health().path("received").asLong(), "nothing of it was kept");
+    }
+
+    private static final String FORM = "application/x-www-form-urlencoded";
+
+    /** What an agent writes, as Twilio posts it. */
+    private static Map<String, String> webhook(String text) {
+        Map<String, String> form = new TreeMap<>(Map.of("AccountSid", SimulatedFlex.Account.sample().accountSid(),
+                "EventType", "onMessageAdded", "ConversationSid", "CH" + HEX, "MessageSid", "IM" + HEX, "Author", "ada",
+                "ParticipantSid", "MB" + HEX, "Index", "2"));
+        form.put("Body", text);
+        return form;
+    }
+
+    private static byte[] encoded(Map<String, String> form) {
+        String all = form.entrySet().stream()
+                .map(field -> Bridge.Form.escape(field.getKey()) + "=" + Bridge.Form.escape(field.getValue()))
+                .collect(Collectors.joining("&"));
+        return all.getBytes(UTF_8);
+    }
+
+    /** @return the status that a form gets at this target, with the signature for both or with the one given */
+    private static int posted(String target, Map<String, String> form, String... signature) {
+        String url = rig.url() + target;
+        String signed = signature.length == 0 ? rig.flex.sign(url, form) : signature[0];
+        return rig.flex.post(url, encoded(form), Map.of("X-Twilio-Signature", signed, "Content-Type", FORM)).status();
+    }
+
+    @Test
+    void aCapturedWebhookOfFlexThatIsSplitAnewIsRefused() throws Exception {
+        Map<String, String> genuine = webhook("your code is 1234");
+        String signature = rig.flex.sign(rig.url() + "/fromFlex?customer=666", genuine);
+        long received = rig.health().path("received").asLong();
+        Map<String, String> digit = new TreeMap<>(genuine);
+        digit.put("6", "");
+        assertEquals(signature, rig.flex.sign(rig.url() + "/fromFlex?customer=66", digit));
+        assertEquals(403, posted("/fromFlex?customer=66", digit, signature), "a digit of the customer is a field");
+        Map<String, String> name = new TreeMap<>(genuine);
+        name.put("6AccountSid", name.remove("AccountSid"));
+        assertEquals(signature, rig.flex.sign(rig.url() + "/fromFlex?customer=66", name));
+        assertEquals(403, posted("/fromFlex?customer=66", name, signature), "a digit of the customer begins a name");
+        Map<String, String> sid = new TreeMap<>(genuine);
+        sid.put("MessageSid", sid.get("MessageSid") + "ParticipantSid" + sid.remove("ParticipantSid"));
+        assertEquals(signature, rig.flex.sign(rig.url() + "/fromFlex?customer=666", sid));
+        assertEquals(403, posted("/fromFlex?customer=666", sid, signature), "a sid takes in the field after it");
+        assertEquals(received, rig.health().path("received").asLong());
+    }
+
+    @Test
+    void whatTwilioSignsForOthersOrInAnotherShapeIsRefused() {
+        Map<String, String> nothing = new TreeMap<>(webhook(""));
+        assertEquals(200, posted("/fromFlex?customer=666", nothing));
+        assertEquals(200, posted("/fromFlex", nothing), "registered by the Node original");
+        for (String query : List.of("", "customer=", "customer=ada", "customer=12345678901234567890", "x=2", "customer=%31",
+                "customer=1&customer=2", "customer=1&x=2", "custome%72=1", "customer=1%00")) {
+            assertEquals(403, posted("/fromFlex?" + query, nothing), query);
+        }
+        Map<String, String> others = new TreeMap<>(nothing);
+        others.put("AccountSid", "AC" + "9".repeat(32));
+        assertEquals(403, posted("/fromFlex?customer=666", others), "another account's");
+        nothing.remove("AccountSid");
+        assertEquals(403, posted("/fromFlex?customer=666", nothing), "nobody's");
+    }
+
+    @Test
+    void aBodyThatIsNoFormIsRefusedThoughTwilioSignedItsHash() {
+        String hash = "bodySHA256=0a1ff7634d9ab3b95db5c9a2dfe9416e41502b283a80c7cf19632632f96e6620";
+        byte[] json = "{\"property\": \"value\", \"boolean\": true}".getBytes(UTF_8);
+        for (String query : List.of(hash, "customer=666&" + hash, "customer=666")) {
+            String url = rig.url() + "/fromFlex?" + query;
+            String signature = rig.flex.sign(url, Map.of());
+            for (String type : List.of("application/json", "text/plain", "", FORM)) {
+                Map<String, String> headers = Map.of("X-Twilio-Signature", signature, "Content-Type", type);
+                assertEquals(403, rig.flex.post(url, json, headers).status(), query + " as " + type);
+            }
+        }
+    }
+
+    @Test
+    void whileTheAuthTokenIsChangedNoWebhookOfFlexIsRefused() throws Exception {
+        String token = SimulatedFlex.Account.sample().authToken();
+        for (Map<String, String> tokens : List.of(Map.of("TWILIO_AUTH_TOKEN_NEXT", "the-next"),
+                Map.of("TWILIO_AUTH_TOKEN", "the-last", "TWILIO_AUTH_TOKEN_NEXT", token))) {
+            try (Rig changing = new Rig(Rig.Generation.CURRENT, tokens)) {
+                Map<String, String> form = Map.of("EventType", "onConversationUpdated", "ConversationSid", "CH" + HEX);
+                assertEquals(200, changing.flex.post(changing.url() + "/fromFlex?customer=1", form).status());
+            }
+        }
     }
 
     @Test
@@ -230,16 +351,13 @@ class NothingUnsignedGetsInTest {
     }
 
     @Test
-    void anAbsoluteOrEncodedTargetIsSignedAsItCame() throws Exception {
-        Map<String, String> form = Map.of("EventType", "onUnknown");
-        for (String target : List.of("/fromFlex?customer=1&x=%2B+a%20b'", "/fromFlex?a=1&&b")) {
-            String url = rig.url() + target;
-            Map<String, String> headers = Map.of("X-Twilio-Signature", rig.flex.sign(url, form), "Content-Type", "application/x-www-form-urlencoded");
-            assertEquals(200, rig.flex.post(url, "EventType=onUnknown".getBytes(UTF_8), headers).status(), target);
-        }
+    void anAbsoluteTargetIsSignedAsThePublicOne() throws Exception {
+        Map<String, String> form = webhook("");
+        byte[] body = encoded(form);
         String signature = rig.flex.sign(rig.url() + "/fromFlex?customer=1", form);
         String answer = raw("POST http://evil.example/fromFlex?customer=1 HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n"
-                + "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 19\r\nX-Twilio-Signature: " + signature + "\r\n\r\nEventType=onUnknown");
+                + "Content-Type: " + FORM + "\r\nContent-Length: " + body.length + "\r\nX-Twilio-Signature: "
+                + signature + "\r\n\r\n" + new String(body, UTF_8));
         assertTrue(answer.startsWith("HTTP/1.1 200"), answer);
     }
 

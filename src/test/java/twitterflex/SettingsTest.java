@@ -44,8 +44,9 @@ class SettingsTest {
     /** The table of CONTRACT.md. */
     private static final List<String> CONTRACT = List.of("PORT", "HOST", "PUBLIC_URL", "TWITTER_CONSUMER_KEY", "TWITTER_CONSUMER_SECRET",
             "TWITTER_ACCESS_KEY", "TWITTER_ACCESS_SECRET", "TWITTER_CLIENT_SECRET", "TWITTER_API", "TWITTER_API_URL", "TWITTER_CO_HANDLE",
-            "TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "TWILIO_API_KEY", "TWILIO_API_SECRET", "TWILIO_API_URL", "FLEX_API", "FLEX_CHAT_SERVICE",
-            "FLEX_FLOW_SID", "FLEX_WORKSPACE_SID", "FLEX_WORKFLOW_SID", "FLEX_TASK_CHANNEL", "DATA_DIR", "LOG_LEVEL");
+            "TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "TWILIO_AUTH_TOKEN_NEXT", "TWILIO_API_KEY", "TWILIO_API_SECRET",
+            "TWILIO_API_URL", "FLEX_API", "FLEX_CHAT_SERVICE", "FLEX_FLOW_SID", "FLEX_WORKSPACE_SID",
+            "FLEX_WORKFLOW_SID", "FLEX_TASK_CHANNEL", "DATA_DIR", "LOG_LEVEL");
 
     // Values.
 
@@ -177,9 +178,11 @@ class SettingsTest {
     @Test
     void noSecretIsInWhatIsLogged() throws Wrong {
         Map<String, String> all = new HashMap<>(GOOD);
-        all.putAll(Map.of("TWITTER_CLIENT_SECRET", "client-secret-7", "TWILIO_API_KEY", "SK" + HEX, "TWILIO_API_SECRET", "api-secret-6"));
+        all.putAll(Map.of("TWITTER_CLIENT_SECRET", "client-secret-7", "TWITTER_USER_TOKEN", "user-9",
+                "TWILIO_API_KEY", "SK" + HEX, "TWILIO_API_SECRET", "api-secret-6", "TWILIO_AUTH_TOKEN_NEXT", "next-8"));
         String logged = Settings.from(all).toString();
-        for (String secret : List.of("consumer-key-1", "consumer-secret-2", "access-token-3", "access-secret-4", "auth-token-5", "api-secret-6", "client-secret-7")) {
+        for (String secret : List.of("consumer-key-1", "consumer-secret-2", "access-token-3", "access-secret-4",
+                "auth-token-5", "api-secret-6", "client-secret-7", "next-8", "user-9")) {
             assertFalse(logged.contains(secret), secret + " in " + logged);
         }
         assertTrue(logged.contains("PUBLIC_URL=https://bridge.example.com") && logged.contains("FLEX_API=conversations"), logged);

@@ -272,9 +272,11 @@ public final class SimulatedFlex extends SimulatedService {
         return !publicUrl.isEmpty() && url.startsWith(publicUrl) ? actualBase + url.substring(publicUrl.length()) : url;
     }
 
-    /** Posts a form as a webhook of this URL, rightly signed, and waits for the answer. */
+    /** Posts a form as a webhook of this URL, rightly signed and with our account unless it names one, and waits. */
     public Posted post(String url, Map<String, String> form) {
-        return ask(signed(url, form));
+        Map<String, String> all = new TreeMap<>(form);
+        all.putIfAbsent("AccountSid", account.accountSid());
+        return ask(signed(url, all));
     }
 
     /** Posts these bytes with these headers and no others. */
