@@ -1,6 +1,9 @@
 package twitterflex;
 
-import static java.lang.System.Logger.Level.*;
+import static java.lang.System.Logger.Level.DEBUG;
+import static java.lang.System.Logger.Level.ERROR;
+import static java.lang.System.Logger.Level.INFO;
+import static java.lang.System.Logger.Level.WARNING;
 import static java.nio.charset.StandardCharsets.UTF_8;
 
 import com.fasterxml.jackson.core.JsonProcessingException;
@@ -27,7 +30,6 @@ import java.util.concurrent.*;
 import java.util.concurrent.atomic.*;
 import java.util.concurrent.locks.LockSupport;
 import java.util.function.*;
-import java.util.logging.*;
 import java.util.regex.*;
 import java.util.stream.*;
 import javax.crypto.Mac;
@@ -78,20 +80,34 @@ public final class Bridge {
                 "jdk.httpclient.redirects.retrylimit", "1",
                 "jdk.httpclient.disableRetryConnect", "true",
                 // The client ends each exchange on the common pool; on two cores that is so small that a thread is started for each.
-                "java.util.concurrent.ForkJoinPool.common.parallelism", "2",
-                "java.util.logging.SimpleFormatter.format", "%1$tFT%1$tT.%1$tL%1$tz %4$s %5$s%6$s%n",
-                "java.util.logging.manager", LogsToTheEnd.class.getName()).forEach(System.getProperties()::putIfAbsent);
+                "java.util.concurrent.ForkJoinPool.common.parallelism", "2").forEach(System.getProperties()::putIfAbsent);
     }
 
-    /** The JDK's logging switches itself off in a shutdown hook, in a race with ours: this one keeps the last lines of a stop. */
-    public static final class LogsToTheEnd extends LogManager {
-        @Override public void reset() { /* Called by nothing here but that hook. */ }
+    private static final Log LOG = new Log();
+
+    /**
+     * The log, on standard error: one line per event, {@code key=value}, with message ids and never a text. java.util.logging would
+     * switch itself off in a shutdown hook, in a race with ours, and lose the last lines of a stop.
+     */
+    static final class Log implements System.Logger {
+        private static final DateTimeFormatter TIME = DateTimeFormatter.ofPattern("uuuu-MM-dd'T'HH:mm:ss.SSSZ");
+        volatile Level level = INFO;
+
+        @Override public String getName() { return "twitterflex"; }
+        @Override public boolean isLoggable(Level asked) { return asked.getSeverity() >= level.getSeverity(); }
+
+        @Override public void log(Level asked, ResourceBundle none, String words, Object... parameters) {
+            // What strangers write may stand in here: it must not begin a line of its own, or move the terminal's cursor.
+            String line = words.replaceAll("\\p{Cntrl}+", " ");
+            if (isLoggable(asked)) System.err.println(TIME.format(ZonedDateTime.now()) + " " + asked + " " + line);
+        }
+
+        /** A bug, with the place and without the exception's message, which may hold what a customer wrote. */
+        @Override public void log(Level asked, ResourceBundle none, String words, Throwable bug) {
+            log(asked, none, words + ": " + bug.getClass().getName() + Stream.of(bug.getStackTrace()).limit(12)
+                    .map(frame -> " at " + frame).collect(Collectors.joining()));
+        }
     }
-
-    private static final Logger LEVELS = Logger.getLogger("twitterflex");
-
-    /** One line per event, {@code key=value}, with message ids and never a text. Suppliers, because patterns would mangle quotes. */
-    private static final System.Logger LOG = System.getLogger("twitterflex");
 
     private static final JsonMapper JSON = JsonMapper.builder().enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS).build();
 
@@ -125,7 +141,7 @@ public final class Bridge {
                 throw new Wrong(2, List.of("'" + arguments[arguments.length - 1] + "' says nothing to " + command + ": try help"));
             }
             // The commands talk to the one who typed them; a log is for a bridge that runs.
-            if (!command.equals("serve")) LEVELS.setLevel(Level.OFF);
+            if (!command.equals("serve")) LOG.level = System.Logger.Level.OFF;
             switch (command) {
                 case "serve" -> serve();
                 case "setup" -> System.exit(Setup.run(environment(), DOT_ENV, word.isEmpty(), out::println) ? 0 : 1);
@@ -266,8 +282,7 @@ public final class Bridge {
     Bridge(Settings settings, Tempo tempo) throws Wrong {
         this.settings = settings;
         this.tempo = tempo;
-        LEVELS.setLevel(settings.logLevel());
-        Stream.of(Logger.getLogger("").getHandlers()).forEach(handler -> handler.setLevel(Level.ALL));
+        LOG.level = settings.logLevel();
         journal = Journal.open(settings.dataDir(), settings.maxPending(), settings.maxJournalBytes());
         try {
             edge = new Edge(settings, routes());
@@ -3180,7 +3195,7 @@ public final class Bridge {
         int maxPending() { return Integer.parseInt(get("MAX_PENDING")); }
         long maxJournalBytes() { return Long.parseLong(get("MAX_JOURNAL_MIB")) << 20; }
 
-        Level logLevel() { return Level.parse(get("LOG_LEVEL").replace("DEBUG", "FINE").replace("ERROR", "SEVERE")); }
+        System.Logger.Level logLevel() { return System.Logger.Level.valueOf(get("LOG_LEVEL")); }
 
         /** What was understood, without the secrets. */
         @Override public String toString() {
