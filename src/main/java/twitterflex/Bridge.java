@@ -550,12 +550,15 @@ public final class Bridge {
     record Message(Direction direction, String id, String customer, String handle, String name, String text,
             List<String> attachments, String answer, String conversation, Instant time) {
 
-        /** Half a surrogate pair is valid in JSON's escapes, but in no encoding that follows: it becomes a question mark. */
+        /**
+         * No decoration keeps a message from an agent. What X allows (a name of 50 emoji, a handle of 15 letters,
+         * metadata of 1,000) fits what Twilio takes: a title of 256, 4 KB of attributes of a message or a task.
+         */
         Message {
-            handle = new String(handle.getBytes(UTF_8), UTF_8);
-            name = new String(name.getBytes(UTF_8), UTF_8);
-            text = new String(text.getBytes(UTF_8), UTF_8);
-            answer = new String(answer.getBytes(UTF_8), UTF_8);
+            handle = cut(handle, 50);
+            name = cut(name, 100);
+            text = encodable(text);
+            answer = cut(answer, 1_000);
         }
 
         /** Messages of a lane are delivered one after the other, different lanes side by side. */
@@ -566,8 +569,8 @@ public final class Bridge {
 
         /** What the bridge itself has to say to the agent about this message: a sentence, not a page. */
         Message note(String about, String conversation, String text) {
-            String brief = text.length() > 1000 ? text.substring(0, 1000) + "…" : text;
-            return new Message(Direction.NOTE, "note-" + about, customer, handle, name, brief, List.of(), "", conversation, Instant.now());
+            return new Message(Direction.NOTE, "note-" + about, customer, handle, name, cut(text, 1_000), List.of(), "",
+                    conversation, Instant.now());
         }
 
         ObjectNode toJson() {
@@ -585,6 +588,20 @@ public final class Bridge {
                     json.path("handle").asText(), json.path("name").asText(), json.path("text").asText(), attachments,
                     json.path("answer").asText(), json.path("conversation").asText(), Instant.ofEpochMilli(json.path("time").asLong()));
         }
+    }
+
+    /** Half a surrogate pair is valid in JSON's escapes, but in no encoding: it becomes a question mark. */
+    static String encodable(String text) { return new String(text.getBytes(UTF_8), UTF_8); }
+
+    /**
+     * One line of at most so many characters, in UTF-16 units, the strictest way to count them. In JSON they have three
+     * bytes at most, as control characters, which would take six, are replaced.
+     */
+    static String cut(String text, int most) {
+        String line = encodable(text).replaceAll("\\p{Cc}", " ");
+        if (line.length() <= most) return line;
+        int end = Character.isHighSurrogate(line.charAt(most - 2)) ? most - 2 : most - 1;
+        return line.substring(0, end) + "…";
     }
 
     /** A customer's identity in Flex. His id, not his handle: a handle can be renamed or taken over in the middle of a chat. */
@@ -1414,7 +1431,8 @@ public final class Bridge {
             String customer = message.customer();
             Answer opened = twilio.post("flex-api", "/v1/Channels", Promise.fields("/sid", Promise.CONVERSATION),
                     Form.of("FlexFlowSid", settings.flexFlow(), "Identity", identity(customer),
-                    "ChatUserFriendlyName", message.title(), "ChatFriendlyName", customer, "Target", "@" + message.handle()));
+                    "ChatUserFriendlyName", cut(message.title(), 64), "ChatFriendlyName", customer,
+                    "Target", "@" + message.handle()));
             if (!opened.ok()) return Opening.failed(opened);
             String sid = opened.body().path("sid").asText();
             if (sid.equals(openConversations.getOrDefault(customer, new Known("", 0)).sid())) return Opening.known(sid);
@@ -1500,7 +1518,7 @@ public final class Bridge {
             while (delivery.parts < parts.size()) {
                 ObjectNode attributes = object().put("x_dm_id", message.id()).put("part", delivery.parts + 1);
                 if (!message.answer().isEmpty()) attributes.put("quick_reply_metadata", message.answer());
-                if (read.chosen()) attributes.put("chosen_by", message.text());
+                if (read.chosen()) attributes.put("chosen_by", cut(message.text().strip(), 100));
                 Form form = Form.of(api.author, note ? NOTE_AUTHOR : identity(message.customer()),
                         "Body", parts.get(delivery.parts), "Attributes", attributes.toString());
                 // REST calls fire no webhooks by default. In Programmable Chat the flow hears of a chat by them, and so does whatever

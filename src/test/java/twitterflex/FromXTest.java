@@ -209,6 +209,15 @@ class FromXTest {
         assertEquals(CUSTOMER, message.name());
     }
 
+    @ParameterizedTest(name = "{0} and {1} times {2}")
+    @CsvSource({"n, 100, '', n, 100, ''", "n, 101, '', n, 99, …", "n, 99, 📦, n, 99, …", "n, 98, 📦, n, 98, 📦", "n, 98, 📦📦, n, 98, …", "\\u0007, 3, '', ' ', 3, ''"})
+    void aNameIsCutBetweenTwoCharactersAndStaysOnOneLine(String letter, int count, String end, String shown, int left, String last) {
+        String users = "\"users\":{\"3001969357\":{\"screen_name\":\"ann\",\"name\":\"" + letter.repeat(count) + end + "\"}}";
+        Message message = only(FromX.read(json(webhook(event("1", CUSTOMER, "hello")).toString().replace("\"users\":{}", users)), OWN));
+        assertEquals(shown.repeat(left) + last, message.name());
+        assertEquals(message, Message.fromJson(json(message.toJson().toString())), "it survives the journal");
+    }
+
     // Texts.
 
     @ParameterizedTest(name = "{0}")

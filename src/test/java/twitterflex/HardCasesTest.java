@@ -147,6 +147,33 @@ class HardCasesTest {
         }
     }
 
+    /** As long, as wide and as odd as X's JSON can say it: none of it is a reason to keep a message from an agent. */
+    @ParameterizedTest
+    @EnumSource
+    void whatPeopleCallThemselvesIsCutToTheServicesLimits(Rig.Generation generation) throws Exception {
+        try (Rig rig = new Rig(generation)) {
+            List<String> names = List.of("n".repeat(300), "n".repeat(100_000), "名".repeat(300), "📦".repeat(300), "n" + "📦".repeat(300),
+                    "\u0001".repeat(300), "\"\\".repeat(300), "\ud83d".repeat(300), "a\u0301".repeat(300));
+            for (int i = 0; i < names.size(); i++) {
+                Customer ann = rig.x.customer("5" + i, names.get(i), names.get(i));
+                ann.writes("hi");
+                for (int length : List.of(1_000, 50_000)) {
+                    ann.answers(new Customer.QuickReplyOption("Red", "", names.get(i).substring(0, 2).repeat(length / 2)));
+                }
+                until("all of " + ann.id(), () -> rig.written(ann).equals(List.of("hi", "Red", "Red")));
+            }
+            rig.flex.agentWrites(rig.chat(rig.customer("50")), "Pick: Options Red, Green");
+            Customer first = rig.customer("50");
+            until("the list", () -> received(first).size() == 1);
+            String typed = "2" + " \u200b".repeat(4_000);
+            first.writes(typed);
+            until("the answer", () -> rig.written(first).size() == 4);
+            rig.quiet();
+            assertEquals(List.of(), rig.flex.violations());
+            assertEquals(0, rig.health().path("failed").asInt());
+        }
+    }
+
     @Test
     void aRetryFileThatCannotBeReadCostsNothing() throws Exception {
         try (Rig rig = rig()) {

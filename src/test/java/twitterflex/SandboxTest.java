@@ -318,6 +318,25 @@ class SandboxTest {
     }
 
     @Test
+    void whatIsOverTwiliosLimitsIsRefused() {
+        String sid = conversation("twitter-1-1");
+        String messages = "/conversations/v1/Conversations/" + sid + "/Messages";
+        assertRefused(400, 20001, askFlex("POST", "/conversations/v1/Conversations", "FriendlyName=" + "a".repeat(257)));
+        assertRefused(400, 50303, askFlex("POST", "/conversations/v1/Conversations/" + sid, attributes(16 * 1024 + 1)));
+        assertRefused(400, 50303, askFlex("POST", messages, "Body=a&" + attributes(4 * 1024 + 1)));
+        assertEquals(201, askFlex("POST", messages, "Body=a&" + attributes(4 * 1024)).status());
+        assertRefused(400, 50303, askFlex("POST", "/flex-api/v1/Interactions", interaction(sid).replace("%40a", "a".repeat(4 * 1024))));
+        assertRefused(400, 50003, askFlex("POST", "/flex-api/v1/Channels", channel().replace("FriendlyName=a", "FriendlyName=" + "a".repeat(65))));
+        assertRefused(400, 50207, askFlex("POST", "/flex-api/v1/Channels", channel().replace("Target=a", "Target=" + "a".repeat(257))));
+        assertEquals(200, askFlex("POST", "/flex-api/v1/Interactions", interaction(sid)).status());
+    }
+
+    /** Of so many bytes. */
+    private static String attributes(int bytes) {
+        return "Attributes=" + encoded("{\"a\":\"" + "a".repeat(bytes - 8) + "\"}");
+    }
+
+    @Test
     void anInteractionNeedsAnOpenConversationWithItsCustomerAndASecondIsDropped() {
         String sid = conversation("twitter-1-1");
         Answer made = askFlex("POST", "/flex-api/v1/Interactions", interaction(sid));

@@ -63,7 +63,12 @@ final class ProgrammableChat extends Generation {
         requireSetUp(flex.provisioning().enabled(form.first("FlexFlowSid")), "The Flex Flow is not enabled");
         require(!form.has("TaskSid"), 20001, "TaskSid is only for flows whose integration type is task; this one's is studio");
         attributes(form.first("PreEngagementData", "{}"), LONGEST_CHAT_ATTRIBUTES);
-        attributes(form.first("TaskAttributes", "{}"), LONGEST_CHAT_ATTRIBUTES);
+        attributes(form.first("TaskAttributes", "{}"), SimulatedFlex.LONGEST_TASK_ATTRIBUTES);
+        // Not documented for a Flex Channel: as for a channel that is made, the strictest there is.
+        require(form.first("ChatFriendlyName").length() <= 64 && form.first("ChatUserFriendlyName").length() <= 64, 50003,
+                "Friendly name too long");
+        require(form.first("ChatUniqueName").length() <= 64, 50004, "Unique name too long");
+        require(identity.length() <= 256 && form.first("Target").length() <= 256, 50207, "Identity too long");
         Chat chat = flex.openChat(identity).filter(open -> !open.conversation).orElseGet(() -> {
             Chat made = new Chat(flex, flex.sid("CH"), false);
             made.friendlyName = form.first("ChatFriendlyName");

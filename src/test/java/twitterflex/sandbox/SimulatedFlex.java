@@ -40,6 +40,8 @@ public final class SimulatedFlex extends SimulatedService {
     public record WebhookDelivery(String url, String event, String messageSid, int status) { }
 
     static final String AGENT = "ada_2Elovelace";
+    /** Bytes, with what Flex itself puts there. */
+    static final int LONGEST_TASK_ATTRIBUTES = 4 * 1024;
     private static final TwilioOperations DOCUMENTS = new TwilioOperations();
     private static final Duration WEBHOOK_TIMEOUT = Duration.ofSeconds(5);
     private static final Set<Integer> ORDINARY = Set.of(20404, 20429, 45354, 50321, 50353, 50361, 50377, 50433); // a correct client may meet them
@@ -430,7 +432,7 @@ public final class SimulatedFlex extends SimulatedService {
 
     /** A task of its own for the chat; two open ones for one chat are what must never happen. */
     Task addTask(Chat chat, ObjectNode attributes) {
-        Task task = new Task(sid("WT"), chat.sid(), attributes.toString(), "pending");
+        Task task = new Task(sid("WT"), chat.sid(), attributes(attributes.toString(), LONGEST_TASK_ATTRIBUTES), "pending");
         if (hasLiveTask(chat)) {
             violation("A second task for " + chat.sid() + ": " + task.sid());
         }
