@@ -1782,8 +1782,20 @@ public final class Bridge {
             return page;
         }
 
-        /** What X leaves of a text when it shortens its links: "www.example.com" comes back as "http://www.example.com/". */
-        private static String bare(String text) { return text.strip().replaceAll("(?i)https?://", "").replaceAll("/(?=\\s|$)", ""); }
+        /**
+         * What X leaves of a text in its lists. It composes letters (NFC), has line feeds only, strips, and lists
+         * "www.example.com" as "http://www.example.com/"; what nobody sees makes no other message either.
+         */
+        static String bare(String text) {
+            String schemeless = seen(text, Normalizer.Form.NFC).replaceAll("(?i)https?://", "");
+            return schemeless.replaceAll("/(?![\\p{L}\\p{N}])", "");
+        }
+
+        /** One space for all that is white, and nothing for what is invisible. */
+        static String seen(String text, Normalizer.Form form) {
+            String visible = Normalizer.normalize(text, form).replaceAll("[\\p{Cc}\\p{Cf}&&\\S]", "");
+            return visible.replaceAll("(?U)\\s+", " ").strip();
+        }
 
         /** The message of API 1.1, with its quick replies and buttons. */
         private static ObjectNode event(String customer, String text, Rich rich) {
@@ -1938,8 +1950,7 @@ public final class Bridge {
 
         /** As labels are compared: in any case (ß is SS, İ is i), however composed, and without what nobody sees. */
         private static String folded(String text) {
-            String plain = Normalizer.normalize(text, Normalizer.Form.NFKC);
-            String seen = plain.replaceAll("\\p{Cf}", "").replaceAll("\\s+", " ").strip();
+            String seen = X.seen(text, Normalizer.Form.NFKC);
             return seen.toUpperCase(Locale.ROOT).toLowerCase(Locale.ROOT).replace("i\u0307", "i");
         }
 

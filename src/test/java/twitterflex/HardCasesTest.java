@@ -357,6 +357,24 @@ class HardCasesTest {
         }
     }
 
+    /** X keeps a text composed, with line feeds, stripped, and with its links spelt out. */
+    @ParameterizedTest
+    @EnumSource
+    void aTextThatXKeepsInItsOwnWayIsFoundAgain(Rig.Generation generation) throws Exception {
+        try (Rig rig = new Rig(generation)) {
+            Chat chat = talk(rig, "34");
+            List<String> texts = List.of("Cafe\u0301 at 9", "two\r\nlines", " \tspace around \n", "old\rline", "www.example.com, or www.example.com/a.",
+                    "e\u0323\u0302\u200b");
+            for (String text : texts) {
+                rig.x.faults().next(generation == Rig.Generation.CURRENT ? SEND : "POST /1.1/direct_messages/events/new.json", Fault.dropAfter());
+                rig.flex.agentWrites(chat, text);
+                rig.quiet();
+            }
+            assertEquals(texts.stream().map(String::strip).toList(), received(rig.customer("34")).stream().map(String::strip).toList());
+            assertEquals(texts.size(), rig.x.calls(EVENTS) + rig.x.calls("GET /1.1/direct_messages/events/list.json"), "each was looked up once");
+        }
+    }
+
     @ParameterizedTest
     @EnumSource
     void aCustomersMessageThatFlexRefusesIsToldToTheAgent(Rig.Generation generation) throws Exception {

@@ -62,6 +62,7 @@ public final class SimulatedX extends SimulatedService {
     private static final String LIST_2 = "GET /2/dm_conversations/with/{participant_id}/dm_events";
     private static final String ME_2 = "GET /2/users/me";
     static final Pattern LINK = Pattern.compile("https?://\\S*[^\\s.,;:!?)]");
+    private static final Pattern WRITTEN_LINK = Pattern.compile("(?:https?://|\\bwww\\.)\\S*[^\\s.,;:!?)]");
     private static final int LONGEST_TEXT = 10_000;
     private static final String ALL_ACCESS = "read-write-directmessages";
     static final String APP_ID = "13090192";
@@ -210,17 +211,19 @@ public final class SimulatedX extends SimulatedService {
         return messageData(text + " " + link, List.of(Map.entry(link, page)));
     }
 
-    /** Text as X shows it: links shortened, {@code & < >} escaped; {@code known} links are short already. */
-    private ObjectNode messageData(String text, List<Map.Entry<String, String>> known) {
+    /** Text as X shows it: NFC, line feeds, links shortened, {@code & < >} escaped; {@code known} links are short already. */
+    private ObjectNode messageData(String written, List<Map.Entry<String, String>> known) {
+        String text = Normalizer.normalize(written.replaceAll("\r\n?", "\n"), Normalizer.Form.NFC);
         StringBuilder shown = new StringBuilder();
         List<ObjectNode> urls = new ArrayList<>();
-        Matcher matcher = LINK.matcher(text);
+        Matcher matcher = WRITTEN_LINK.matcher(text);
         int end = 0;
         while (matcher.find()) {
             shown.append(escaped(text.substring(end, matcher.start())));
             String found = matcher.group();
             String page = known.stream().filter(link -> link.getKey().equals(found)).map(Map.Entry::getValue).findFirst().orElse(found);
             String link = page.equals(found) ? shortLink() : found;
+            page = page.startsWith("www.") ? "http://" + page + (page.contains("/") ? "" : "/") : page;
             int start = shown.codePointCount(0, shown.length());
             urls.add(Json.object("url", link, "expanded_url", page, "display_url", page.replaceFirst("https?://", ""),
                     "indices", List.of(start, start + link.length())));
@@ -536,7 +539,7 @@ public final class SimulatedX extends SimulatedService {
 
     private DirectMessage arrive(Customer customer, String text, List<Customer.QuickReplyOption> options, List<Customer.Button> buttons,
             JsonNode sent) {
-        ObjectNode data = messageData(Normalizer.normalize(text.replace("\r\n", "\n"), Normalizer.Form.NFC), List.of());
+        ObjectNode data = messageData(text.strip(), List.of());
         if (sent.has("quick_reply")) {
             data.set("quick_reply", sent.path("quick_reply"));
         }
