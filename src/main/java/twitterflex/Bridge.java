@@ -223,7 +223,7 @@ public final class Bridge {
     private Map<String, Handler> routes() {
         return Map.of(
                 "GET /", request -> Reply.ok(object().put("message", "Alive!")),
-                "GET /healthz", request -> health(),
+                "GET /healthz", this::health,
                 "GET /metrics", Edge.local(request -> Reply.text(metrics.text(counts()))),
                 "GET /fromTwitter", request -> challenge(settings, request),
                 "POST /fromTwitter", signedByX(this::fromTwitter),
@@ -239,6 +239,9 @@ public final class Bridge {
     record Request(String method, String path, String target, Map<String, List<String>> headers, byte[] body) {
         String header(String name) { return headers.getOrDefault(name, List.of("")).get(0); }
         String query(String name) { return Form.decode(target.substring(path.length()).replaceFirst("\\?", "")).get(name); }
+
+        /** From this side of the tunnel or proxy, which all name the client they speak for. */
+        boolean local() { return !headers.containsKey("x-forwarded-for") && !headers.containsKey("forwarded"); }
 
         /** The body's fields; none if it is not a form. */
         Form form() {
@@ -258,6 +261,9 @@ public final class Bridge {
         static Reply ok(ObjectNode body) { return json(200, body); }
         static Reply error(int status, String sentence) { return json(status, object().put("error", sentence)); }
         static Reply text(String text) { return new Reply(200, text, "text/plain; version=0.0.4; charset=utf-8"); }
+
+        /** Whether the request was turned away: by its sender's fault, or to come again later. */
+        boolean refuses() { return status / 100 == 4 || headers.containsKey("Retry-After"); }
 
         Reply with(String header, String value) {
             Map<String, String> all = new HashMap<>(headers);
@@ -333,8 +339,10 @@ public final class Bridge {
         /** Bytes of a request body: X's largest webhook is some 45 KB (10,000 four-byte characters), Twilio's is smaller. */
         static final int MAX_BODY = 1 << 20;
         private static final int SMALL_BODY = 16 << 10;
+        private static final Duration TICK = Duration.ofMillis(250);
 
-        final AtomicLong rejected = new AtomicLong();
+        final Refusals refusals = new Refusals();
+        private final ScheduledExecutorService clock = Executors.newSingleThreadScheduledExecutor(threads("edge"));
         private final Semaphore largeBodies = new Semaphore(32);
         private final Map<String, Handler> routes;
         private final ExecutorService requests = Executors.newCachedThreadPool(threads("request"));
@@ -355,7 +363,11 @@ public final class Bridge {
             server.createContext("/", this::serve);
             server.setExecutor(requests);
             server.start();
+            Runnable tick = surviving(this::tick, "the edge's clock has missed a tick");
+            clock.scheduleWithFixedDelay(tick, 0, TICK.toMillis(), TimeUnit.MILLISECONDS);
         }
+
+        private void tick() { refusals.news(System.nanoTime()).ifPresent(news -> LOG.log(WARNING, () -> news)); }
 
         int port() { return server.getAddress().getPort(); }
 
@@ -364,12 +376,11 @@ public final class Bridge {
             requests.shutdown();
             await(requests, Instant.now().plusSeconds(1));
             server.stop(0);
+            clock.shutdownNow();
         }
 
-        /** For those on this side of the tunnel or proxy, which all name the client they speak for. */
         static Handler local(Handler next) {
-            return request -> request.headers().containsKey("x-forwarded-for") || request.headers().containsKey("forwarded")
-                    ? Reply.error(404, NOTHING) : next.answer(request);
+            return request -> request.local() ? next.answer(request) : Reply.error(404, NOTHING);
         }
 
         private static final String NOTHING = "there is nothing here";
@@ -378,6 +389,7 @@ public final class Bridge {
             try (exchange) {
                 boolean head = exchange.getRequestMethod().equals("HEAD");
                 Reply reply = answer(exchange);
+                if (reply.refuses()) refusals.add(reply);
                 byte[] body = reply.body().getBytes(UTF_8);
                 reply.headers().forEach(exchange.getResponseHeaders()::set);
                 exchange.sendResponseHeaders(reply.status(), head ? -1 : body.length);
@@ -431,8 +443,30 @@ public final class Bridge {
             try {
                 return handler.answer(request);
             } catch (IllegalArgumentException mistake) {
-                rejected.incrementAndGet();
                 return Reply.error(400, mistake.getMessage());
+            }
+        }
+
+        /** What is refused is counted, and told to the log once a minute at most: strangers must not fill it. */
+        static final class Refusals {
+            private static final long MINUTE = Duration.ofMinutes(1).toNanos();
+            private long count, told, toldAt = System.nanoTime() - MINUTE;
+            private Reply last;
+
+            synchronized void add(Reply reply) {
+                count++;
+                last = reply;
+            }
+
+            synchronized long count() { return count; }
+
+            /** @param now by {@link System#nanoTime} */
+            synchronized Optional<String> news(long now) {
+                if (count == told || now - toldAt < MINUTE) return Optional.empty();
+                long more = count - told;
+                told = count;
+                toldAt = now;
+                return Optional.of("requests refused: " + more + ", the last: " + last.status() + " " + last.body());
             }
         }
     }
@@ -444,7 +478,7 @@ public final class Bridge {
     private Handler signedByX(Handler next) {
         return request -> signedWith(settings.consumerSecret(), request, "x-twitter-webhooks-signature")
                 || signedWith(settings.clientSecret(), request, "x-twitter-webhooks-signature-oauth2")
-                ? next.answer(request) : refused("X", request);
+                ? next.answer(request) : Reply.error(403, "no valid signature of X");
     }
 
     private static boolean signedWith(String secret, Request request, String header) {
@@ -461,8 +495,9 @@ public final class Bridge {
             Matcher target = FROM_FLEX.matcher(request.target());
             boolean signed = Signatures.isTwilios(settings.webhookTokens(), request.header("x-twilio-signature"),
                     settings.publicUrl() + request.target(), form);
-            if (!signed || !target.matches() || !FromFlex.isWhole(form, settings.accountSid())) {
-                return refused("Twilio", request);
+            if (!signed) return Reply.error(403, "no valid signature of Twilio");
+            if (!target.matches() || !FromFlex.isWhole(form, settings.accountSid())) {
+                return Reply.error(403, "not as Twilio sends it, or of another account of Twilio");
             }
             return next.apply(Objects.toString(target.group(1), ""), form);
         };
@@ -470,12 +505,6 @@ public final class Bridge {
 
     /** The addresses that {@link Settings#fromFlexUrl} makes, and the Node original's, which names no customer. */
     static final Pattern FROM_FLEX = Pattern.compile("/fromFlex(?:\\?customer=([0-9]{1,19}))?");
-
-    private Reply refused(String service, Request request) {
-        edge.rejected.incrementAndGet();
-        LOG.log(WARNING, () -> "rejected " + request.path() + ": no valid signature of " + service);
-        return Reply.error(403, "the signature is missing or wrong");
-    }
 
     /**
      * X's challenge-response check, at least once a day: proves that whoever answers knows the secret. The answer is
@@ -520,7 +549,7 @@ public final class Bridge {
         all.put("received", counts.received());
         all.put("delivered", counts.delivered());
         all.put("duplicates", counts.duplicates());
-        all.put("rejected", edge.rejected.get());
+        all.put("rejected", edge.refusals.count());
         all.put("ignored", ignored.get());
         all.put("failed", counts.failed());
         all.put("pending", counts.pending());
@@ -528,13 +557,16 @@ public final class Bridge {
         return all;
     }
 
-    private Reply health() {
+    /** Strangers learn whether all is well, and no more. */
+    private Reply health(Request request) {
         List<String> troubles = Stream.of(journal.trouble().stream(), relay.troubles().stream(), flex.trouble().stream(),
                 watch.troubles().stream())
                 .flatMap(all -> all).toList();
         ObjectNode body = object().put("status", troubles.isEmpty() ? "ok" : "degraded");
-        counts().forEach(body::put);
-        if (!troubles.isEmpty()) body.put("reason", String.join("; ", troubles));
+        if (request.local()) {
+            counts().forEach(body::put);
+            if (!troubles.isEmpty()) body.put("reason", String.join("; ", troubles));
+        }
         return Reply.json(troubles.isEmpty() ? 200 : 503, body);
     }
 

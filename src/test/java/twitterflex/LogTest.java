@@ -7,11 +7,15 @@ import static twitterflex.Rig.until;
 import java.net.URI;
 import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
+import java.time.Duration;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
+import java.util.concurrent.locks.LockSupport;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
+import twitterflex.sandbox.SimulatedService.Posted;
 import twitterflex.sandbox.SimulatedX;
 
 /** What the operator reads, and what nobody else can make them read: the log of a bridge in a process of its own. */
@@ -53,5 +57,39 @@ class LogTest {
         until("two lines", () -> lines("arrive here too").size() >= 2);
         assertEquals(1, lines("account 222 ").size());
         assertEquals(1, lines("account 333 ").size());
+    }
+
+    @Test
+    void strangersGetOneLineAMinuteWithTheirNumber() throws Exception {
+        Posted forged = world.x.post("{}".getBytes(UTF_8), Map.of());
+        assertEquals(403, forged.status());
+        until("the first line", () -> lines("requests refused: ").size() == 1);
+        long before = count("rejected");
+        for (int i = 0; i < 300; i++) {
+            world.x.post(("{\"n\":" + i + "}").getBytes(UTF_8), Map.of("x-twitter-webhooks-signature", "sha256=" + i));
+        }
+        assertEquals(before + 300, count("rejected"));
+        // Longer than it takes to be told, were it told.
+        LockSupport.parkNanos(Duration.ofMillis(600).toNanos());
+        assertEquals(1, lines("requests refused: ").size());
+        assertEquals(1, lines("signature").size(), "nowhere else either");
+    }
+
+    @Test
+    void theNextLineSaysHowManyThereWereSinceTheLast() {
+        Bridge.Edge.Refusals refusals = new Bridge.Edge.Refusals();
+        long start = System.nanoTime();
+        assertEquals(Optional.empty(), refusals.news(start));
+        refusals.add(Bridge.Reply.error(403, "no"));
+        String first = "requests refused: 1, the last: 403 {\"error\":\"no\"}";
+        assertEquals(Optional.of(first), refusals.news(start));
+        for (int i = 0; i < 1_000; i++) {
+            refusals.add(Bridge.Reply.error(404, "nothing"));
+            assertEquals(Optional.empty(), refusals.news(start + Duration.ofMillis(59_999).toNanos()));
+        }
+        String second = "requests refused: 1000, the last: 404 {\"error\":\"nothing\"}";
+        assertEquals(Optional.of(second), refusals.news(start + Duration.ofMinutes(1).toNanos()));
+        assertEquals(Optional.empty(), refusals.news(start + Duration.ofMinutes(5).toNanos()));
+        assertEquals(1_001, refusals.count());
     }
 }

@@ -67,9 +67,11 @@ class NothingUnsignedGetsInTest {
         "GET, /fromTwitter/, 404", "GET, /fromTwitter/a/../b, 404", "GET, /fromTwitter, 400", "GET, /fromTwitter?crc_token=, 400",
         "GET, /fromTwitter?crc_token, 400", "POST, /fromTwitter, 403", "POST, /fromFlex, 403", "OPTIONS, /fromFlex, 405"})
     void everyWrongRequestGetsItsStatusAndASentence(String method, String path, int status) throws Exception {
+        long before = rig.health().path("rejected").asLong();
         HttpResponse<String> answer = send(method, path);
         assertEquals(status, answer.statusCode());
         assertSentence(answer.body());
+        assertEquals(before + 1, rig.health().path("rejected").asLong());
         assertEquals("application/json", answer.headers().firstValue("content-type").orElse(""));
         assertEquals(status == 405, answer.headers().firstValue("allow").isPresent());
     }
@@ -310,8 +312,10 @@ class NothingUnsignedGetsInTest {
         largest[largest.length - 1] = '}';
         assertEquals(200, signed(largest).status());
         byte[] larger = Arrays.copyOf(largest, largest.length + 1);
+        long before = rig.health().path("rejected").asLong();
         Posted answer = signed(larger);
         assertEquals(413, answer.status());
+        assertEquals(before + 1, rig.health().path("rejected").asLong());
         assertSentence(answer.body());
     }
 

@@ -215,10 +215,24 @@ class StayingLiveTest {
     }
 
     @Test
-    void whatComesThroughATunnelSeesNoMetrics() throws Exception {
-        try (Rig rig = new Rig(Rig.Generation.CURRENT)) {
-            HttpRequest forwarded = HttpRequest.newBuilder(URI.create(rig.url() + "/metrics")).header("X-Forwarded-For", "203.0.113.9").build();
-            assertEquals(404, Rig.HTTP.send(forwarded, HttpResponse.BodyHandlers.discarding()).statusCode());
+    void whatComesThroughATunnelSeesNoMetricsAndOfHealthOnlyWhetherAllIsWell() throws Exception {
+        try (Rig rig = rig(Rig.Generation.CURRENT, true, "")) {
+            for (String header : List.of("X-Forwarded-For", "Forwarded", "x-forwarded-FOR")) {
+                assertEquals(404, forwarded(rig, "/metrics", header).statusCode());
+                assertEquals("{\"status\":\"ok\"}", forwarded(rig, "/healthz", header).body());
+            }
+            String unauthorized = "{\"title\":\"Unauthorized\",\"status\":401}";
+            rig.x.faults().always("GET /2/users/me", Fault.status(401, Map.of(), unauthorized));
+            until("degraded", () -> status(rig).startsWith("degraded X account"));
+            HttpResponse<String> answer = forwarded(rig, "/healthz", "Forwarded");
+            assertEquals(503, answer.statusCode());
+            assertEquals("{\"status\":\"degraded\"}", answer.body());
         }
+    }
+
+    private static HttpResponse<String> forwarded(Rig rig, String path, String header) throws Exception {
+        URI uri = URI.create(rig.url() + path);
+        HttpRequest request = HttpRequest.newBuilder(uri).header(header, "203.0.113.9").build();
+        return Rig.HTTP.send(request, HttpResponse.BodyHandlers.ofString());
     }
 }
