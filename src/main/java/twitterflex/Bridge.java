@@ -78,13 +78,29 @@ public final class Bridge {
                 "jdk.httpclient.disableRetryConnect", "true",
                 // The client ends each exchange on the common pool; on two cores that is so small that a thread is started for each.
                 "java.util.concurrent.ForkJoinPool.common.parallelism", "2",
-                "java.util.logging.SimpleFormatter.format", "%1$tFT%1$tT.%1$tL%1$tz %4$s %5$s%6$s%n",
                 "java.util.logging.manager", LogsToTheEnd.class.getName()).forEach(System.getProperties()::putIfAbsent);
     }
 
     /** The JDK's logging switches itself off in a shutdown hook, in a race with ours: this one keeps the last lines of a stop. */
     public static final class LogsToTheEnd extends LogManager {
         @Override public void reset() { /* Called by nothing here but that hook. */ }
+    }
+
+    /** A line of the log: time, level by the name that LOG_LEVEL has for it, what happened, and a bug's stack trace. */
+    static final class Line extends java.util.logging.Formatter {
+        @Override public String format(LogRecord record) {
+            int severity = record.getLevel().intValue();
+            String level = Stream.of(System.Logger.Level.values()).filter(one -> one.getSeverity() == severity)
+                    .map(Enum::name).findFirst().orElse(record.getLevel().getName());
+            StringWriter trace = new StringWriter();
+            if (record.getThrown() != null) record.getThrown().printStackTrace(new PrintWriter(trace));
+            return "%tFT%<tT.%<tL%<tz %s %s%n%s".formatted(record.getInstant().atZone(ZoneId.systemDefault()), level,
+                    formatMessage(record), trace);
+        }
+    }
+
+    static {
+        Stream.of(Logger.getLogger("").getHandlers()).forEach(handler -> handler.setFormatter(new Line()));
     }
 
     private static final Logger LEVELS = Logger.getLogger("twitterflex");
