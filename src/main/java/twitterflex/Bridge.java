@@ -122,8 +122,10 @@ public final class Bridge {
               setup         find or create what the bridge needs at Twilio and X, and write it to .env;
                             --dry-run only tells, --move takes over what is at another bridge's address
               check         tell whether all of it works, and what to do if not; changes nothing; --json for machines
-              failed        list the messages a service refused for good: id, time, customer, reason
-              retry [ID]    put a refused message, or all of them, back; a running bridge takes them within seconds
+              failed        list the messages a service refused for good, one a line: id, time, customer, reason;
+                            which journal that is, and how many they are, is told on stderr
+              retry [ID]    put a refused message, or all of them, back; a running bridge takes them within seconds,
+                            and each comes after what was sent since
               help          this text
 
             Settings are read from the environment and from the file .env in this folder (the environment wins):
@@ -145,8 +147,19 @@ public final class Bridge {
                 case "serve" -> serve();
                 case "setup" -> System.exit(Setup.run(environment(), DOT_ENV, words, out::println) ? 0 : 1);
                 case "check" -> System.exit(Setup.check(environment(), words.contains("--json"), out::println) ? 0 : 1);
-                case "failed" -> Journal.failed(Settings.dataFolder(environment())).forEach(out::println);
-                case "retry" -> Journal.askForRetry(Settings.dataFolder(environment()), String.join("", words));
+                case "failed" -> {
+                    Path folder = Settings.dataFolder(environment());
+                    List<String> lines = Journal.failed(folder);
+                    lines.forEach(out::println);
+                    // Not among the lines, which scripts count and cut.
+                    System.err.println(messages(lines.size()) + " refused" + by(folder));
+                }
+                case "retry" -> {
+                    Path folder = Settings.dataFolder(environment());
+                    int asked = Journal.askForRetry(folder, String.join("", words));
+                    out.println(messages(asked) + " put back" + by(folder) + ": delivered after what was sent since, within"
+                            + " seconds if the bridge runs, else when it starts");
+                }
                 default -> out.print(HELP + Settings.describe());
             }
         } catch (Wrong wrong) {
@@ -162,6 +175,9 @@ public final class Bridge {
             System.exit(1);
         }
     }
+
+    private static String messages(int number) { return number == 1 ? "1 message" : number + " messages"; }
+    private static String by(Path folder) { return ", by the journal in " + folder.toAbsolutePath(); }
 
     /** @throws Wrong for a word that the command does not know */
     private static Set<String> words(String command, String[] arguments) throws Wrong {
@@ -2537,23 +2553,39 @@ public final class Bridge {
             return journal;
         }
 
-        /** The lines of the {@code failed} command: id, time, customer and reason, and no text. */
-        static List<String> failed(Path folder) throws Wrong, IOException {
-            return look(folder).refused.values().stream().map(kept -> String.join("  ", kept.message().id(), kept.at().toString(),
-                    kept.message().customer(), kept.reason())).toList();
+        /** What {@link #look} gives to a command, which may have been typed in another folder or by another user. */
+        private static Journal find(Path folder) throws Wrong {
+            try {
+                Journal journal = new Journal(folder);
+                Files.readAttributes(journal.path, BasicFileAttributes.class);
+                journal.read();
+                return journal;
+            } catch (NoSuchFileException none) {
+                throw new Wrong(1, List.of("there is no journal in " + folder + ": set DATA_DIR to the bridge's folder"));
+            } catch (IOException unreadable) {
+                throw new Wrong(1, List.of("the journal in " + folder + " cannot be read (" + reason(unreadable)
+                        + "): run this as the bridge's user"));
+            }
         }
 
-        /** Leaves a request for the bridge that holds the folder's lock, or for the next one that will. */
-        static void askForRetry(Path folder, String given) throws Wrong, IOException {
+        /** The lines of the {@code failed} command: id, time, customer and reason, and no text. */
+        static List<String> failed(Path folder) throws Wrong {
+            return find(folder).refused.values().stream().map(kept -> String.join("  ", kept.message().id(),
+                    kept.at().toString(), kept.message().customer(), kept.reason())).toList();
+        }
+
+        /** Leaves a request for the bridge that holds the folder's lock, or the next one that will. @return for how many */
+        static int askForRetry(Path folder, String given) throws Wrong, IOException {
             String id = given.isEmpty() ? "all" : given;
-            Set<String> refused = look(folder).refused.keySet();
+            Set<String> refused = find(folder).refused.keySet();
             if (id.equals("all") ? refused.isEmpty() : !refused.contains(id)) {
-                throw new Wrong(1, List.of(id.equals("all") ? "no message was refused"
-                        : "no refused message has the id " + id + ": see the command failed"));
+                throw new Wrong(1, List.of(id.equals("all") ? "no message was refused, by the journal in " + folder
+                        : "no refused message has the id " + id + " in " + folder + ": see the command failed"));
             }
             Files.writeString(folder.resolve("retry"), id + "\n", StandardOpenOption.CREATE, StandardOpenOption.APPEND);
             // Whoever asks may be another user than the bridge.
             folder.resolve("retry").toFile().setReadable(true, false);
+            return id.equals("all") ? refused.size() : 1;
         }
 
         private Optional<Entry> askedBack() {
