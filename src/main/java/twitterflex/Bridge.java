@@ -146,7 +146,7 @@ public final class Bridge {
             switch (command) {
                 case "serve" -> serve();
                 case "setup" -> System.exit(Setup.run(environment(), DOT_ENV, words, out::println) ? 0 : 1);
-                case "check" -> System.exit(Setup.check(environment(), words.contains("--json"), out::println) ? 0 : 1);
+                case "check" -> System.exit(check(words.contains("--json"), out::println) ? 0 : 1);
                 case "failed" -> {
                     Path folder = Settings.dataFolder(environment());
                     List<String> lines = Journal.failed(folder);
@@ -173,6 +173,14 @@ public final class Bridge {
             System.err.println(command + " failed: a bug of the bridge (" + bug.getClass().getSimpleName()
                     + " at " + bug.getStackTrace()[0] + ")");
             System.exit(1);
+        }
+    }
+
+    private static boolean check(boolean json, Consumer<String> out) {
+        try {
+            return Setup.check(environment(), json, out);
+        } catch (Wrong unreadable) {
+            return Setup.told(Setup.wrong(unreadable), json, out);
         }
     }
 
@@ -3161,7 +3169,7 @@ public final class Bridge {
             }
         }
 
-        /** @return whether everything holds */
+        /** @return whether everything holds; see {@link #told} */
         static boolean check(Map<String, String> given, boolean json, Consumer<String> out) {
             List<Step> steps = new ArrayList<>();
             steps.add(new Step("Java", State.FOUND, System.getProperty("java.version") + ", " + System.getProperty("java.vendor")));
@@ -3169,12 +3177,13 @@ public final class Bridge {
                 Settings.from(given);
                 steps.add(new Step("settings", State.FOUND, "complete"));
             } catch (Wrong incomplete) {
-                incomplete.sentences.forEach(sentence -> steps.add(new Step("settings", State.MISSING, sentence)));
+                steps.addAll(wrong(incomplete));
             }
             try {
                 Settings settings = Settings.draft(given);
                 Setup setup = new Setup(settings, client(), EnumSet.noneOf(Change.class), steps::add);
                 setup.folder();
+                setup.bridge();
                 setup.twilio();
                 try {
                     settings.values().putAll(Ngrok.address(settings, Duration.ofSeconds(1)).values());
@@ -3186,6 +3195,15 @@ public final class Bridge {
             } catch (Wrong unusable) {
                 LOG.log(DEBUG, () -> "said above, as settings");
             }
+            return told(steps, json, out);
+        }
+
+        static List<Step> wrong(Wrong settings) {
+            return settings.sentences.stream().map(sentence -> new Step("settings", State.MISSING, sentence)).toList();
+        }
+
+        /** @return whether everything holds */
+        static boolean told(List<Step> steps, boolean json, Consumer<String> out) {
             boolean ok = steps.stream().allMatch(Step::good);
             if (json) {
                 ObjectNode all = object().put("ok", ok);
@@ -3206,8 +3224,10 @@ public final class Bridge {
             while (!Files.exists(there) && there.getParent() != null) there = there.getParent();
             boolean usable = Files.isWritable(there) && (Files.isDirectory(folder) || !Files.exists(folder));
             String words = folder + (Files.isDirectory(folder) ? "" : ", made at the first start");
-            if (!say("data folder", usable, words, "the bridge cannot write to " + folder
-                    + ": make it a folder of the bridge's user, or set DATA_DIR")) return;
+            String trouble = usable ? full(there) : "the bridge cannot write to " + folder
+                    + ": make it a folder of the bridge's user, or set DATA_DIR";
+            say("data folder", trouble.isEmpty(), words, trouble);
+            if (!usable) return;
             try {
                 Journal journal = Journal.look(folder);
                 former = journal.address();
@@ -3216,6 +3236,44 @@ public final class Bridge {
                 say("journal", State.FOUND, counts.failed() == 0 ? sums : sums + " (see the command failed)");
             } catch (Wrong | IOException damaged) {
                 say("journal", State.MISSING, damaged instanceof Wrong ? damaged.getMessage() : "it cannot be read: " + reason(damaged));
+            }
+        }
+
+        /** A bridge that finds no room takes no messages. */
+        private static String full(Path folder) {
+            try {
+                long free = Files.getFileStore(folder).getUsableSpace() >> 20;
+                return free >= 16 ? "" : "only " + free + " MiB is free on the disk of " + folder + ": make room there, or set"
+                        + " DATA_DIR";
+            } catch (IOException untold) {
+                return "";
+            }
+        }
+
+        /** The bridge itself knows of outages that no look from here shows. That none runs is no fault. */
+        private void bridge() {
+            String at = settings.host() + ":" + settings.port();
+            if (settings.port() == 0) {
+                say("bridge", State.FOUND, "not asked, because PORT=0 may be any port");
+                return;
+            }
+            Answer answer;
+            try {
+                URI health = new URI("http", null, settings.host(), settings.port(), "/healthz", null, null);
+                answer = client.call("bridge", HttpRequest.newBuilder(health));
+            } catch (URISyntaxException | IllegalArgumentException unusable) {
+                say("bridge", State.MISSING, "HOST is no address: set it to one of this machine's");
+                return;
+            }
+            JsonNode told = answer.body();
+            String counters = told.properties().stream().filter(one -> one.getValue().isNumber())
+                    .map(one -> one.getKey() + " " + one.getValue()).collect(Collectors.joining(", "));
+            switch (told.path("status").asText(answer.sent() ? "unknown" : "none")) {
+                case "none" -> say("bridge", State.FOUND, "does not run: nothing answers at " + at);
+                case "ok" -> say("bridge", State.FOUND, "runs at " + at + ": " + counters);
+                case "degraded" -> say("bridge", State.MISSING, "runs at " + at + ", degraded: " + told.path("reason").asText());
+                default -> say("bridge", State.MISSING, "what is at " + at + " is another program, or hangs: end it, or set"
+                        + " PORT to a free port");
             }
         }
 
