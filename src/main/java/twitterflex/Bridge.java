@@ -120,36 +120,48 @@ public final class Bridge {
             usage: java -jar twitter-flex-bridge.jar [command]
 
               serve         carry messages until SIGTERM or Ctrl-C (the default)
-              setup         find or create what the bridge needs at Twilio and X, and write it to .env; --dry-run only tells
+              setup         find or create what the bridge needs at Twilio and X, and write it to .env;
+                            --dry-run only tells, --move takes over what is at another bridge's address
               check         tell whether all of it works, and what to do if not; changes nothing; --json for machines
-              failed        list the messages a service refused for good: id, time, customer, reason
-              retry [ID]    put a refused message, or all of them, back; a running bridge takes them within seconds
+              failed        list the messages a service refused for good, one a line: id, time, customer, reason;
+                            which journal that is, and how many they are, is told on stderr
+              retry [ID]    put a refused message, or all of them, back; a running bridge takes them within seconds,
+                            and each comes after what was sent since
               help          this text
 
             Settings are read from the environment and from the file .env in this folder (the environment wins):
             """;
 
-    /** What may follow a command. */
-    private static final Map<String, String> WORDS = Map.of("setup", "|--dry-run", "check", "|--json", "retry", "\\S*");
+    /** What may follow a command, in any order. */
+    private static final Map<String, List<String>> WORDS = Map.of(
+            "serve", List.of(), "failed", List.of(), "help", List.of(),
+            "setup", List.of("--dry-run", "--move"), "check", List.of("--json"), "retry", List.of("ID"));
 
     public static void main(String[] arguments) {
-        String command = arguments.length == 0 ? "serve" : arguments[0];
+        String command = arguments.length == 0 ? "serve" : arguments[0].replaceFirst("^(-h|--help)$", "help");
         PrintStream out = new PrintStream(new FileOutputStream(FileDescriptor.out), true, UTF_8);
         try {
-            String word = arguments.length == 2 ? arguments[1] : "";
-            if (arguments.length > 2 || !word.matches(WORDS.getOrDefault(command, ""))) {
-                throw new Wrong(2, List.of("'" + arguments[arguments.length - 1] + "' says nothing to " + command + ": try help"));
-            }
+            Set<String> words = words(command, arguments);
             // The commands talk to the one who typed them; a log is for a bridge that runs.
             if (!command.equals("serve")) LOG.level = System.Logger.Level.OFF;
             switch (command) {
                 case "serve" -> serve();
-                case "setup" -> System.exit(Setup.run(environment(), DOT_ENV, word.isEmpty(), out::println) ? 0 : 1);
-                case "check" -> System.exit(Setup.check(environment(), word.equals("--json"), out::println) ? 0 : 1);
-                case "failed" -> Journal.failed(Settings.dataFolder(environment())).forEach(out::println);
-                case "retry" -> Journal.askForRetry(Settings.dataFolder(environment()), word.isEmpty() ? "all" : word);
-                case "help", "-h", "--help" -> out.print(HELP + Settings.describe());
-                default -> throw new Wrong(2, List.of("unknown command '" + command + "': try help"));
+                case "setup" -> System.exit(Setup.run(environment(), DOT_ENV, words, out::println) ? 0 : 1);
+                case "check" -> System.exit(check(words.contains("--json"), out::println) ? 0 : 1);
+                case "failed" -> {
+                    Path folder = Settings.dataFolder(environment());
+                    List<String> lines = Journal.failed(folder);
+                    lines.forEach(out::println);
+                    // Not among the lines, which scripts count and cut.
+                    System.err.println(messages(lines.size()) + " refused" + by(folder));
+                }
+                case "retry" -> {
+                    Path folder = Settings.dataFolder(environment());
+                    int asked = Journal.askForRetry(folder, String.join("", words));
+                    out.println(messages(asked) + " put back" + by(folder) + ": delivered after what was sent since, within"
+                            + " seconds if the bridge runs, else when it starts");
+                }
+                default -> out.print(HELP + Settings.describe());
             }
         } catch (Wrong wrong) {
             wrong.sentences.forEach(System.err::println);
@@ -163,6 +175,31 @@ public final class Bridge {
                     + " at " + bug.getStackTrace()[0] + ")");
             System.exit(1);
         }
+    }
+
+    private static boolean check(boolean json, Consumer<String> out) {
+        try {
+            return Setup.check(environment(), json, out);
+        } catch (Wrong unreadable) {
+            return Setup.told(Setup.wrong(unreadable), json, out);
+        }
+    }
+
+    private static String messages(int number) { return number == 1 ? "1 message" : number + " messages"; }
+    private static String by(Path folder) { return ", by the journal in " + folder.toAbsolutePath(); }
+
+    /** @throws Wrong for a word that the command does not know */
+    private static Set<String> words(String command, String[] arguments) throws Wrong {
+        List<String> known = WORDS.get(command);
+        if (known == null) throw new Wrong(2, List.of("unknown command '" + command + "': try help"));
+        Set<String> words = Stream.of(arguments).skip(1).collect(Collectors.toCollection(LinkedHashSet::new));
+        for (String word : words) {
+            boolean id = known.contains("ID") && words.size() == 1 && !word.startsWith("-");
+            if (known.contains(word) || id) continue;
+            String knows = known.isEmpty() ? "nothing after it" : "only " + String.join(" and ", known);
+            throw new Wrong(2, List.of(command + " takes " + knows + ", not '" + word + "': try help"));
+        }
+        return words;
     }
 
     /** Ends a command with sentences for the one who typed it, instead of a stack trace. */
@@ -2998,22 +3035,39 @@ public final class Bridge {
             return journal;
         }
 
-        /** The lines of the {@code failed} command: id, time, customer and reason, and no text. */
-        static List<String> failed(Path folder) throws Wrong, IOException {
-            return look(folder).refused.values().stream().map(kept -> String.join("  ", kept.message().id(), kept.at().toString(),
-                    kept.message().customer(), kept.reason())).toList();
+        /** What {@link #look} gives to a command, which may have been typed in another folder or by another user. */
+        private static Journal find(Path folder) throws Wrong {
+            try {
+                Journal journal = new Journal(folder);
+                Files.readAttributes(journal.path, BasicFileAttributes.class);
+                journal.read();
+                return journal;
+            } catch (NoSuchFileException none) {
+                throw new Wrong(1, List.of("there is no journal in " + folder + ": set DATA_DIR to the bridge's folder"));
+            } catch (IOException unreadable) {
+                throw new Wrong(1, List.of("the journal in " + folder + " cannot be read (" + reason(unreadable)
+                        + "): run this as the bridge's user"));
+            }
         }
 
-        /** Leaves a request for the bridge that holds the folder's lock, or for the next one that will. */
-        static void askForRetry(Path folder, String id) throws Wrong, IOException {
-            Set<String> refused = look(folder).refused.keySet();
+        /** The lines of the {@code failed} command: id, time, customer and reason, and no text. */
+        static List<String> failed(Path folder) throws Wrong {
+            return find(folder).refused.values().stream().map(kept -> String.join("  ", kept.message().id(),
+                    kept.at().toString(), kept.message().customer(), kept.reason())).toList();
+        }
+
+        /** Leaves a request for the bridge that holds the folder's lock, or the next one that will. @return for how many */
+        static int askForRetry(Path folder, String given) throws Wrong, IOException {
+            String id = given.isEmpty() ? "all" : given;
+            Set<String> refused = find(folder).refused.keySet();
             if (id.equals("all") ? refused.isEmpty() : !refused.contains(id)) {
-                throw new Wrong(1, List.of(id.equals("all") ? "no message was refused"
-                        : "no refused message has the id " + id + ": see the command failed"));
+                throw new Wrong(1, List.of(id.equals("all") ? "no message was refused, by the journal in " + folder
+                        : "no refused message has the id " + id + " in " + folder + ": see the command failed"));
             }
             Files.writeString(folder.resolve("retry"), id + "\n", StandardOpenOption.CREATE, StandardOpenOption.APPEND);
             // Whoever asks may be another user than the bridge.
             folder.resolve("retry").toFile().setReadable(true, false);
+            return id.equals("all") ? refused.size() : 1;
         }
 
         private Optional<Entry> askedBack() {
@@ -3383,6 +3437,8 @@ public final class Bridge {
         private final AtomicBoolean asked = new AtomicBoolean();
         private Duration pause = tempo.longestPause();
         private boolean told;
+        /** X has taken the former address again, not the new one: to try at each look would lose messages each time. */
+        private boolean stays;
         private volatile List<String> troubles = List.of();
 
         /** The first look is at once where the bridge registers itself; else there is no hurry. */
@@ -3411,10 +3467,13 @@ public final class Bridge {
         private void look() {
             asked.set(false);
             List<Setup.Step> steps = new ArrayList<>();
-            Setup setup = new Setup(settings, client, settings.autoRegister() ? EnumSet.of(Setup.Change.CREATE, Setup.Change.REVALIDATE,
-                    Setup.Change.MOVE_OWN) : EnumSet.of(Setup.Change.REVALIDATE), steps::add);
+            Set<Setup.Change> allowed = EnumSet.of(Setup.Change.REVALIDATE);
+            if (settings.autoRegister()) allowed.add(Setup.Change.CREATE);
+            if (settings.autoRegister() && !stays) allowed.add(Setup.Change.MOVE_OWN);
+            Setup setup = new Setup(settings, client, allowed, steps::add);
             setup.former = journal.address();
             setup.x(false);
+            stays |= setup.restored;
             Set<String> found = new LinkedHashSet<>();
             for (Setup.Step step : steps) {
                 String line = step.name() + ": " + step.words();
@@ -3458,7 +3517,7 @@ public final class Bridge {
             boolean good() { return state != State.MISSING && state != State.UNKNOWN; }
         }
 
-        static final String ACCOUNT = "X account";
+        static final String ACCOUNT = "X account", PATH = "/fromTwitter";
         private static final String FLOW = "X Direct Messages";
 
         private final Settings settings;
@@ -3473,6 +3532,15 @@ public final class Bridge {
         private String former = "";
         private Answer atTwilio, atX;
         private String bearer = "";
+        private final String question = PATH + "?crc_token=" + UUID.randomUUID();
+        /** Whether the new address has answered, us or X. */
+        private boolean proven;
+        /** The URL of the webhook that made room for the new one; empty if there is none to put back. */
+        private String removed = "";
+        private boolean restored;
+        /** What whoever runs setup has said, address by address. */
+        private final Map<String, Boolean> consent = new HashMap<>();
+        private Function<String, Boolean> asked = url -> false;
 
         Setup(Settings settings, Client client, Set<Change> allowed, Consumer<Step> report) {
             this.settings = settings;
@@ -3486,8 +3554,10 @@ public final class Bridge {
 
         // The two commands.
 
-        /** @param apply false to show only what would be done; @return whether nothing is left to do */
-        static boolean run(Map<String, String> given, Path dotEnv, boolean apply, Consumer<String> out) throws Wrong, IOException {
+        /** @param words --dry-run only tells what it would do, --move says yes to moves; @return whether all is there */
+        static boolean run(Map<String, String> given, Path dotEnv, Set<String> words, Consumer<String> out)
+                throws Wrong, IOException {
+            boolean apply = !words.contains("--dry-run");
             Map<String, String> values = new HashMap<>(given);
             ask(values, dotEnv, apply, out);
             Settings settings = Settings.draft(values);
@@ -3498,15 +3568,42 @@ public final class Bridge {
                 String state = step.good() ? step.state().name().toLowerCase(Locale.ROOT) : "to do";
                 out.accept("%s %-8s %-16s %s".formatted(step.good() ? "✓" : "✗", state, step.name(), step.words()));
             };
-            Setup setup = new Setup(settings, client(), apply ? EnumSet.allOf(Change.class) : EnumSet.noneOf(Change.class), report);
+            Set<Change> allowed = apply ? EnumSet.allOf(Change.class) : EnumSet.of(Change.MOVE);
+            if (!words.contains("--move")) allowed.remove(Change.MOVE);
+            Setup setup = new Setup(settings, client(), allowed, report);
             setup.dotEnv = dotEnv;
-            if (!apply) setup.rehearsal = out;
+            setup.former = setup.lastAddress();
+            if (apply) setup.asked = Setup::asked;
+            else {
+                setup.rehearsal = out;
+                setup.asked = url -> {
+                    out.accept("           would ask whether what is at " + url + " may be moved (--move says yes)");
+                    return true;
+                };
+            }
             setup.twilio();
             setup.listening(report);
             boolean done = steps.stream().allMatch(Step::good);
             out.accept(!apply ? "Nothing was changed." : done ? "All is there: start the bridge with ./run.sh"
                     : "Do what is marked ✗, then run setup again.");
             return done;
+        }
+
+        /** Only on a terminal somebody can be asked. */
+        private static boolean asked(String url) {
+            Console console = System.console();
+            if (console == null) return false;
+            String said = console.readLine("X sends messages to %s, where another bridge may need them.%n"
+                    + "Bring them here instead? (yes or no): ", url);
+            return said != null && said.strip().matches("(?i)y|yes");
+        }
+
+        private String lastAddress() {
+            try {
+                return Journal.look(settings.dataDir()).address();
+            } catch (Wrong | IOException unreadable) {
+                return "";
+            }
         }
 
         /** X's challenge has to be answered while it registers: by the bridge, or if none is running, from here. */
@@ -3555,7 +3652,7 @@ public final class Bridge {
             }
         }
 
-        /** @return whether everything holds */
+        /** @return whether everything holds; see {@link #told} */
         static boolean check(Map<String, String> given, boolean json, Consumer<String> out) {
             List<Step> steps = new ArrayList<>();
             steps.add(new Step("Java", State.FOUND, System.getProperty("java.version") + ", " + System.getProperty("java.vendor")));
@@ -3563,12 +3660,13 @@ public final class Bridge {
                 Settings.from(given);
                 steps.add(new Step("settings", State.FOUND, "complete"));
             } catch (Wrong incomplete) {
-                incomplete.sentences.forEach(sentence -> steps.add(new Step("settings", State.MISSING, sentence)));
+                steps.addAll(wrong(incomplete));
             }
             try {
                 Settings settings = Settings.draft(given);
                 Setup setup = new Setup(settings, client(), EnumSet.noneOf(Change.class), steps::add);
                 setup.folder();
+                setup.bridge();
                 setup.twilio();
                 try {
                     settings.values().putAll(Ngrok.address(settings, Duration.ofSeconds(1)).values());
@@ -3580,6 +3678,15 @@ public final class Bridge {
             } catch (Wrong unusable) {
                 LOG.log(DEBUG, () -> "said above, as settings");
             }
+            return told(steps, json, out);
+        }
+
+        static List<Step> wrong(Wrong settings) {
+            return settings.sentences.stream().map(sentence -> new Step("settings", State.MISSING, sentence)).toList();
+        }
+
+        /** @return whether everything holds */
+        static boolean told(List<Step> steps, boolean json, Consumer<String> out) {
             boolean ok = steps.stream().allMatch(Step::good);
             if (json) {
                 ObjectNode all = object().put("ok", ok);
@@ -3600,14 +3707,56 @@ public final class Bridge {
             while (!Files.exists(there) && there.getParent() != null) there = there.getParent();
             boolean usable = Files.isWritable(there) && (Files.isDirectory(folder) || !Files.exists(folder));
             String words = folder + (Files.isDirectory(folder) ? "" : ", made at the first start");
-            if (!say("data folder", usable, words, "the bridge cannot write to " + folder
-                    + ": make it a folder of the bridge's user, or set DATA_DIR")) return;
+            String trouble = usable ? full(there) : "the bridge cannot write to " + folder
+                    + ": make it a folder of the bridge's user, or set DATA_DIR";
+            say("data folder", trouble.isEmpty(), words, trouble);
+            if (!usable) return;
             try {
-                Journal.Counts counts = Journal.look(folder).counts();
+                Journal journal = Journal.look(folder);
+                former = journal.address();
+                Journal.Counts counts = journal.counts();
                 String sums = counts.pending() + " messages wait, " + counts.failed() + " were refused";
                 say("journal", State.FOUND, counts.failed() == 0 ? sums : sums + " (see the command failed)");
             } catch (Wrong | IOException damaged) {
                 say("journal", State.MISSING, damaged instanceof Wrong ? damaged.getMessage() : "it cannot be read: " + reason(damaged));
+            }
+        }
+
+        /** A bridge that finds no room takes no messages. */
+        private static String full(Path folder) {
+            try {
+                long free = Files.getFileStore(folder).getUsableSpace() >> 20;
+                return free >= 16 ? "" : "only " + free + " MiB is free on the disk of " + folder + ": make room there, or set"
+                        + " DATA_DIR";
+            } catch (IOException untold) {
+                return "";
+            }
+        }
+
+        /** The bridge itself knows of outages that no look from here shows. That none runs is no fault. */
+        private void bridge() {
+            String at = settings.host() + ":" + settings.port();
+            if (settings.port() == 0) {
+                say("bridge", State.FOUND, "not asked, because PORT=0 may be any port");
+                return;
+            }
+            Answer answer;
+            try {
+                URI health = new URI("http", null, settings.host(), settings.port(), "/healthz", null, null);
+                answer = client.call("bridge", HttpRequest.newBuilder(health));
+            } catch (URISyntaxException | IllegalArgumentException unusable) {
+                say("bridge", State.MISSING, "HOST is no address: set it to one of this machine's");
+                return;
+            }
+            JsonNode told = answer.body();
+            String counters = told.properties().stream().filter(one -> one.getValue().isNumber())
+                    .map(one -> one.getKey() + " " + one.getValue()).collect(Collectors.joining(", "));
+            switch (told.path("status").asText(answer.sent() ? "unknown" : "none")) {
+                case "none" -> say("bridge", State.FOUND, "does not run: nothing answers at " + at);
+                case "ok" -> say("bridge", State.FOUND, "runs at " + at + ": " + counters);
+                case "degraded" -> say("bridge", State.MISSING, "runs at " + at + ", degraded: " + told.path("reason").asText());
+                default -> say("bridge", State.MISSING, "what is at " + at + " is another program, or hangs: end it, or set"
+                        + " PORT to a free port");
             }
         }
 
@@ -3772,26 +3921,91 @@ public final class Bridge {
             say(ACCOUNT, level.equals("read-write-directmessages"), handle, "the app may only " + level + ": give it 'Read and write and"
                     + " Direct message' at developer.x.com, then make a new access token and put it into TWITTER_ACCESS_KEY and"
                     + " TWITTER_ACCESS_SECRET");
-            if (settings.publicUrl().isEmpty() || outside && reached() == State.MISSING) return;
-            String url = settings.publicUrl() + "/fromTwitter";
+            if (settings.publicUrl().isEmpty()) return;
+            State seen = outside ? reached() : State.UNKNOWN;
+            proven = seen == State.FOUND;
+            if (seen != State.MISSING) webhook(id);
+        }
+
+        /** A webhook of X's. @param accounts whose events go there, where that has been asked */
+        private record Webhook(String id, String url, boolean valid, Set<String> accounts) {
+            boolean serves(String user) { return accounts.contains(user); }
+            boolean servesOthers(String user) { return accounts.size() > (serves(user) ? 1 : 0); }
+        }
+
+        /** What works elsewhere is given up last, for what works too; where X has no room for both, it is put back. */
+        private void webhook(String user) {
+            String url = settings.publicUrl() + PATH;
+            Optional<List<Webhook>> listed = webhooks();
+            Optional<List<Webhook>> found = listed.flatMap(all -> elsewhere(all, url, user));
+            if (found.isEmpty()) return;
+            List<Webhook> old = new ArrayList<>(found.get());
+            if (!old.stream().allMatch(one -> !one.serves(user) || mayMove("X webhook", one.url()))) return;
+            removed = noted();
+            Optional<Webhook> here = at(url, listed.get());
+            Optional<String> webhook = here.isPresent() ? valid(here.get()) : register(url, old, user);
+            if (webhook.isPresent() && subscribe(webhook.get(), user, listed.get())) {
+                note("");
+                if (rehearsal == null && !allowed.contains(Change.CREATE)) return;
+                for (Webhook one : old) {
+                    boolean left = (one.serves(user) || isFormer(one.url())) && !one.servesOthers(user);
+                    if (left && prove(webhook.get())) remove(one);
+                }
+            } else if (!removed.isEmpty()) {
+                settle(url, user);
+            }
+        }
+
+        private static Optional<Webhook> at(String url, List<Webhook> webhooks) {
+            return webhooks.stream().filter(one -> one.url().equals(url)).findFirst();
+        }
+
+        private Optional<List<Webhook>> webhooks() {
             Answer listed = client.call(X.SERVICE, app("/2/webhooks").GET());
-            if (!good("X webhook", listed)) return;
-            Map<Boolean, List<JsonNode>> ours = listed.body().path("data").valueStream()
-                    .filter(one -> one.path("url").asText().endsWith("/fromTwitter"))
-                    .collect(Collectors.partitioningBy(one -> one.path("url").asText().equals(url)));
-            List<JsonNode> old = new ArrayList<>(ours.get(false));
-            ours.get(true).stream().findFirst().map(this::valid).orElseGet(() -> register(url, old)).ifPresent(webhook -> {
-                subscribe(webhook, id, listed.body().path("data"));
-                old.stream().filter(one -> rehearsal != null || mayMove(one)).forEach(this::remove);
-            });
+            if (!good("X webhook", listed)) return Optional.empty();
+            return Optional.of(listed.body().path("data").valueStream().map(one -> new Webhook(one.path("id").asText(),
+                    one.path("url").asText(), one.path("valid").asBoolean(), Set.of())).toList());
+        }
+
+        /** This program's webhooks at other addresses, with the accounts they serve. */
+        private Optional<List<Webhook>> elsewhere(List<Webhook> all, String url, String user) {
+            List<Webhook> found = new ArrayList<>();
+            List<Webhook> others = all.stream()
+                    .filter(one -> one.url().endsWith(PATH) && !one.url().equals(url)).toList();
+            if (others.isEmpty()) return Optional.of(found);
+            boolean everything = settings.twitterApi().equals("1.1");
+            Optional<List<JsonNode>> activity = everything ? Optional.of(List.of()) : subscriptions();
+            if (activity.isEmpty()) return Optional.empty();
+            for (Webhook one : others) {
+                Set<String> accounts = new HashSet<>();
+                activity.get().stream().filter(it -> it.path("webhook_id").asText().equals(one.id()))
+                        .forEach(it -> accounts.add(whose(it, user)));
+                if (everything) {
+                    Answer there = client.call(X.SERVICE, app(everythingOf(one.id()) + "/list").GET());
+                    if (!good("X subscription", there)) return Optional.empty();
+                    there.body().at("/data/subscriptions").forEach(it -> accounts.add(it.path("user_id").asText()));
+                }
+                found.add(new Webhook(one.id(), one.url(), one.valid(), accounts));
+            }
+            return Optional.of(found);
+        }
+
+        private boolean isFormer(String url) { return url.equals(former + PATH); }
+
+        /** What is at this folder's former address is its own; what is at any other somebody has to give up. */
+        private boolean mayMove(String what, String url) {
+            boolean own = isFormer(url) || url.equals(settings.publicUrl() + PATH);
+            if (allowed.contains(own ? Change.MOVE_OWN : Change.MOVE) || own && rehearsal != null) return true;
+            if (!own && consent.computeIfAbsent(url, asked)) return true;
+            return say(what, State.MISSING, own ? "it is still at " + url + ": run setup"
+                    : "it is at " + url + ", where another bridge may need it; if it does not, run setup --move");
         }
 
         /** Asks for our own challenge. Where that cannot be reached from this machine, X's may all the same. */
         private State reached() {
-            String path = "/fromTwitter?crc_token=" + UUID.randomUUID(), url = settings.publicUrl();
-            Answer answer = client.call("bridge", HttpRequest.newBuilder(URI.create(url + path)).GET());
-            String expected = challenge(settings, new Request("GET", "/fromTwitter", path, Map.of(), new byte[0])).body();
-            State state = !answer.ok() ? State.UNKNOWN : answer.body().toString().equals(expected) ? State.FOUND : State.MISSING;
+            String url = settings.publicUrl();
+            Answer answer = challenged(url);
+            State state = !answer.ok() ? State.UNKNOWN : isOurs(answer) ? State.FOUND : State.MISSING;
             say("public address", state, state == State.FOUND ? url : state == State.MISSING
                     ? "what answers at " + url + " signs with other secrets than these: start the bridge with this .env"
                     : "the bridge does not answer at " + url + " (" + (answer.status() == 0 ? answer.trouble()
@@ -3799,96 +4013,252 @@ public final class Bridge {
             return state;
         }
 
-        /** X switches a webhook off after wrong answers, or a day without right ones; it challenges it anew when asked. */
-        private Optional<String> valid(JsonNode webhook) {
-            String id = webhook.path("id").asText();
-            if (!webhook.path("valid").asBoolean()) {
-                return make("X webhook", Change.REVALIDATE, State.CHANGED, "X had switched it off, and sends again",
-                        toX("PUT", "/2/webhooks/" + id, "")).map(done -> id);
-            }
-            say("X webhook", State.FOUND, webhook.path("url").asText());
-            return Optional.of(id);
+        private Answer challenged(String base) {
+            return client.call("bridge", HttpRequest.newBuilder(URI.create(base + question)).GET());
         }
 
-        /** @param old registrations of ours at other addresses, of which the app may have room for only one */
-        private Optional<String> register(String url, List<JsonNode> old) {
-            Change change = old.isEmpty() ? Change.CREATE : old.stream().allMatch(this::mayMove) ? move(old.get(0).path("url").asText())
-                    : Change.MOVE;
+        /** Whether who answered knows our secret. */
+        private boolean isOurs(Answer answer) {
+            Request asked = new Request("GET", PATH, question, Map.of(), new byte[0]);
+            return answer.ok() && answer.body().toString().equals(challenge(settings, asked).body());
+        }
+
+        /** X switches a webhook off after wrong answers, or a day without right ones; it challenges it anew when asked. */
+        private Optional<String> valid(Webhook webhook) {
+            if (webhook.valid()) say("X webhook", State.FOUND, webhook.url());
+            boolean sends = webhook.valid()
+                    || challengedByX(webhook.id(), State.CHANGED, "X had switched it off, and sends again");
+            return sends ? Optional.of(webhook.id()) : Optional.empty();
+        }
+
+        private boolean challengedByX(String webhook, State done, String words) {
+            Call call = toX("PUT", "/2/webhooks/" + webhook, "");
+            boolean valid = make("X webhook", Change.REVALIDATE, done, words, call).isPresent();
+            proven |= valid;
+            return valid;
+        }
+
+        /** Nothing is given up for an address that has answered neither us nor X. */
+        private boolean prove(String webhook) {
+            return proven || rehearsal != null || challengedByX(webhook, State.FOUND, "X has challenged it anew");
+        }
+
+        private Call registering(String url) { return toX("POST", "/2/webhooks", object().put("url", url).toString()); }
+
+        /** @param old registrations at other addresses; the one that has to make room is taken out */
+        private Optional<String> register(String url, List<Webhook> old, String user) {
             URI address = URI.create(url);
             if (address.getScheme().equals("https") && (address.getPort() >= 0 || url.length() > 200)) {
                 say("X webhook", State.MISSING, "X takes https addresses without a port, of at most 200 characters: see PUBLIC_URL");
                 return Optional.empty();
             }
-            Call call = toX("POST", "/2/webhooks", object().put("url", url).toString());
-            String from = old.isEmpty() ? "" : ", no longer " + old.get(0).path("url").asText();
-            if (rehearsal == null && allowed.contains(change) && !old.isEmpty()) {
-                Answer first = send(call);
-                if (first.ok()) {
-                    say("X webhook", State.CHANGED, url + from);
-                    return Optional.of(first.body().at("/data/id").asText());
+            Optional<Webhook> first = old.stream().max(Comparator.<Webhook, Boolean>comparing(one -> one.serves(user))
+                    .thenComparing(one -> isFormer(one.url())));
+            if (first.isEmpty() || !allowed.contains(Change.CREATE)) {
+                Optional<String> made = make("X webhook", Change.CREATE, State.CREATED, url, registering(url));
+                if (rehearsal != null) first.ifPresent(one -> rehearse(one, url, user));
+                proven |= made.isPresent() && rehearsal == null;
+                return made;
+            }
+            Answer answer = send(registering(url));
+            if (answer.sentence().contains("WebhookLimitExceeded")) {
+                if (!makeRoom(first.get(), user)) return Optional.empty();
+                old.remove(first.get());
+                answer = send(registering(url));
+            }
+            Optional<String> made = made("X webhook", answer, State.CREATED, url);
+            proven |= made.isPresent();
+            return made;
+        }
+
+        /** How many webhooks the app may have only X knows: the order of both cases is told. */
+        private void rehearse(Webhook old, String url, String user) {
+            rehearsal.accept("           which X refuses where the app may have one webhook only; then setup");
+            if (proven && !old.servesOthers(user)) {
+                if (old.serves(user)) rehearse(subscribing(events().get(0), old.id(), user)[0]);
+                remove(old);
+                rehearse(registering(url));
+                events().forEach(event -> rehearse(subscribing(event, "", user)[0]));
+            } else {
+                rehearsal.accept("           would change nothing: " + (proven ? "other accounts need the old one"
+                        : "the address does not answer"));
+            }
+            rehearsal.accept("           and where it may have more, setup");
+        }
+
+        /**
+         * An app may have one webhook only (X, pay per use). From its removal until the next one is registered there is
+         * none, and if setup is killed in that moment, none until it runs again: what could go wrong is tried before.
+         */
+        private boolean makeRoom(Webhook old, String user) {
+            if (!mayMove("X webhook", old.url())) return false;
+            String stays = "the app may have no more than the one at " + old.url() + ", which stays: ";
+            boolean needed = old.servesOthers(user);
+            if (needed || !mayLeave(old)) {
+                String why = needed ? "other accounts need it" : settings.publicUrl() + " does not answer";
+                return say("X webhook", State.MISSING, stays + why);
+            }
+            if (old.serves(user)) {
+                Answer again = send(subscribing(events().get(0), old.id(), user));
+                // That it is there already is told only to those who may subscribe.
+                boolean may = again.ok() || again.status() == 400 || again.status() == 409;
+                if (!may) return good("X subscription", again);
+            }
+            if (old.valid()) note(old.url());
+            return remove(old);
+        }
+
+        /** A running bridge cannot always see itself: it leaves its former address unless only that is seen to work. */
+        private boolean mayLeave(Webhook old) {
+            if (proven || dotEnv != null) return proven;
+            String before = old.url().substring(0, old.url().length() - PATH.length());
+            return isOurs(challenged(settings.publicUrl())) || !isOurs(challenged(before));
+        }
+
+        private boolean remove(Webhook old) {
+            return make("old X webhook", Change.CREATE, State.CHANGED, old.url() + " is removed",
+                    toX("DELETE", "/2/webhooks/" + old.id(), "")).isPresent();
+        }
+
+        /** Remembers what makes room until another one works, setup also beside .env: it may be killed in between. */
+        private void note(String url) {
+            removed = url;
+            if (dotEnv == null || rehearsal != null) return;
+            try {
+                if (url.isEmpty()) Files.deleteIfExists(noteFile());
+                else Files.writeString(noteFile(), url + "\n");
+            } catch (IOException readOnly) {
+                LOG.log(DEBUG, () -> "no note of " + url + ": " + reason(readOnly));
+            }
+        }
+
+        private String noted() {
+            if (dotEnv == null || rehearsal != null || !Files.isRegularFile(noteFile())) return "";
+            try {
+                return Files.readString(noteFile()).strip();
+            } catch (IOException unreadable) {
+                return "";
+            }
+        }
+
+        private Path noteFile() { return dotEnv.resolveSibling(".env.old-webhook"); }
+
+        /** After a failure half-way: goes on if X has the new webhook after all, else puts back what made room. */
+        private void settle(String url, String user) {
+            for (int tries = 3; tries > 0; tries--) {
+                if (webhooks().filter(all -> settled(url, user, all)).isPresent()) {
+                    note("");
+                    return;
                 }
-                if (!first.sentence().contains("WebhookLimitExceeded") && !good("X webhook", first)) return Optional.empty();
-                old.removeIf(this::remove);
-                if (!old.isEmpty()) return Optional.empty();
+                LockSupport.parkNanos(Duration.ofSeconds(1).toNanos());
             }
-            return make("X webhook", change, from.isEmpty() ? State.CREATED : State.CHANGED, url + from, call);
+            say("old X webhook", State.MISSING, removed + " could not be put back: run setup in its own folder, or here"
+                    + " once " + settings.publicUrl() + " answers");
         }
 
-        /** A running bridge moves what it had at its own former address: any other may belong to another bridge. */
-        private Change move(String url) { return url.equals(former + "/fromTwitter") ? Change.MOVE_OWN : Change.MOVE; }
-        private boolean mayMove(JsonNode old) { return allowed.contains(move(old.path("url").asText())); }
-
-        private boolean remove(JsonNode webhook) {
-            String url = webhook.path("url").asText();
-            return make("old X webhook", move(url), State.CHANGED, url + " is removed",
-                    toX("DELETE", "/2/webhooks/" + webhook.path("id").asText(), "")).isPresent();
+        private boolean settled(String url, String user, List<Webhook> all) {
+            Optional<Webhook> here = at(url, all);
+            // A running bridge goes on at its next look.
+            if (here.isPresent() && (subscribe(here.get().id(), user, all) || dotEnv == null)) return true;
+            if (here.isPresent() && !remove(here.get())) return false;
+            Optional<String> still = at(removed, all).map(Webhook::id);
+            Optional<String> back = still.or(() -> make("old X webhook", Change.CREATE, State.CHANGED,
+                    removed + " is registered again", registering(removed)));
+            restored |= still.isEmpty() && back.isPresent();
+            return back.isPresent() && subscribe(back.get(), user, all);
         }
 
-        private void subscribe(String webhook, String user, JsonNode webhooks) {
-            if (settings.twitterApi().equals("1.1")) {
-                String path = "/2/account_activity/webhooks/" + webhook + "/subscriptions/all", what = "all of the account's activity";
-                Answer known = rehearsal != null && webhook.isEmpty() ? Answer.none("", "", "", false)
-                        : client.call(X.SERVICE, X.signed(settings, "GET", path, Form.of()).GET());
-                boolean told = known.ok() || known.status() == 404 || known.status() == 400 || rehearsal != null;
-                if (!told && !good("X subscription", known)) return;
-                if (known.body().at("/data/subscribed").asBoolean()) say("X subscription", State.FOUND, what);
-                else make("X subscription", Change.CREATE, State.CREATED, what,
-                        new Call(X.SERVICE, X.signed(settings, "POST", path, Form.of()), "POST", "{}"));
-                return;
+        // Subscriptions: in X's Activity API one for each kind of event, in its Account Activity API one for all.
+
+        private static final String EVERYTHING = "all of the account's activity";
+
+        private List<String> events() {
+            return settings.twitterApi().equals("1.1") ? List.of(EVERYTHING) : List.of("dm.received", "oauth.revoke");
+        }
+
+        /** @return calls to try in turn: X's pages want OAuth 2.0, its OpenAPI description takes OAuth 1.0a too */
+        private Call[] subscribing(String event, String webhook, String user) {
+            boolean everything = event.equals(EVERYTHING);
+            String path = everything ? everythingOf(webhook) : "/2/activity/subscriptions";
+            ObjectNode body = object();
+            if (!everything) {
+                body.put("webhook_id", webhook).put("event_type", event).put("tag", "twitter-flex-bridge");
+                body.putObject("filter").put("user_id", user);
             }
+            Call byKeys = new Call(X.SERVICE, X.signed(settings, "POST", path, Form.of()), "POST", body.toString());
+            if (everything || settings.userToken().isEmpty()) return new Call[] {byKeys};
+            String token = "Bearer " + settings.userToken();
+            return new Call[] {byKeys, new Call(X.SERVICE, authorized(path, token), "POST", body.toString())};
+        }
+
+        private static String everythingOf(String webhook) {
+            return "/2/account_activity/webhooks/" + webhook + "/subscriptions/all";
+        }
+
+        /** Every subscription of the app; empty if they could not be had, which is told. */
+        private Optional<List<JsonNode>> subscriptions() {
             List<JsonNode> all = new ArrayList<>();
             for (String cursor = ""; cursor != null;) {
                 String query = cursor.isEmpty() ? "" : "?pagination_token=" + Form.escape(cursor);
                 Answer page = client.call(X.SERVICE, app("/2/activity/subscriptions" + query).GET());
-                if (!good("X subscription", page)) return;
+                if (!good("X subscription", page)) return Optional.empty();
                 page.body().path("data").valueStream().forEach(all::add);
                 cursor = page.body().at("/meta/next_token").asText(null);
             }
-            for (String event : List.of("dm.received", "oauth.revoke")) {
-                Optional<JsonNode> known = all.stream().filter(one -> one.path("event_type").asText().equals(event)
-                        && (one.at("/filter/user_id").asText().equals(user)
-                        || event.equals("oauth.revoke") && one.path("filter").isEmpty())).findFirst();
-                ObjectNode body = object().put("webhook_id", webhook);
+            return Optional.of(all);
+        }
+
+        /** The account of a subscription; one without any hears of every account that revokes the app, ours too. */
+        private static String whose(JsonNode subscription, String user) {
+            boolean revoked = subscription.path("event_type").asText().equals("oauth.revoke");
+            boolean anybody = revoked && subscription.path("filter").isEmpty();
+            return anybody ? user : subscription.at("/filter/user_id").asText();
+        }
+
+        /** @return whether everything the bridge needs comes to this webhook */
+        private boolean subscribe(String webhook, String user, List<Webhook> webhooks) {
+            if (settings.twitterApi().equals("1.1")) return subscribeToEverything(webhook, user);
+            Optional<List<JsonNode>> all = subscriptions();
+            if (all.isEmpty()) return false;
+            boolean done = true;
+            for (String event : events()) {
+                Optional<JsonNode> known = all.get().stream().filter(one -> whose(one, user).equals(user))
+                        .filter(one -> one.path("event_type").asText().equals(event)).findFirst();
                 if (known.isEmpty()) {
-                    body.put("event_type", event).put("tag", "twitter-flex-bridge").putObject("filter").put("user_id", user);
-                    String path = "/2/activity/subscriptions";
-                    // X's documents want OAuth 2.0 for this, its OpenAPI description is content with OAuth 1.0a.
-                    Call byKeys = new Call(X.SERVICE, X.signed(settings, "POST", path, Form.of()), "POST", body.toString());
-                    Call byToken = new Call(X.SERVICE, authorized(path, "Bearer " + settings.userToken()), "POST", body.toString());
-                    make("X subscription", Change.CREATE, State.CREATED, event,
-                            settings.userToken().isEmpty() ? new Call[] {byKeys} : new Call[] {byKeys, byToken});
+                    done &= subscribeTo(event, webhook, user);
                 } else if (known.get().path("webhook_id").asText().equals(webhook)) {
                     say("X subscription", State.FOUND, event);
                 } else {
-                    String id = known.get().path("subscription_id").asText(known.get().path("id").asText());
-                    String other = known.get().path("webhook_id").asText();
-                    String from = webhooks.valueStream().filter(one -> one.path("id").asText().equals(other))
-                            .map(one -> one.path("url").asText()).findFirst().orElse("");
-                    make("X subscription", from.isEmpty() ? Change.CREATE : move(from), State.CHANGED, event + " comes to this address"
-                            + (from.isEmpty() ? "" : ", no longer to " + from),
-                            toX("PUT", "/2/activity/subscriptions/" + id, body.toString()));
+                    done &= bring(known.get(), event, webhook, webhooks);
                 }
             }
+            return done;
+        }
+
+        private boolean subscribeToEverything(String webhook, String user) {
+            Answer known = rehearsal != null && webhook.isEmpty() ? Answer.none("", "", "", false)
+                    : client.call(X.SERVICE, X.signed(settings, "GET", everythingOf(webhook), Form.of()).GET());
+            boolean told = known.ok() || known.status() == 404 || known.status() == 400 || rehearsal != null;
+            if (!told && !good("X subscription", known)) return false;
+            if (known.body().at("/data/subscribed").asBoolean()) return say("X subscription", State.FOUND, EVERYTHING);
+            return subscribeTo(EVERYTHING, webhook, user);
+        }
+
+        private boolean subscribeTo(String event, String webhook, String user) {
+            Call[] inTurn = subscribing(event, webhook, user);
+            return make("X subscription", Change.CREATE, State.CREATED, event, inTurn).isPresent();
+        }
+
+        /** Has a subscription lead to another webhook. */
+        private boolean bring(JsonNode subscription, String event, String webhook, List<Webhook> webhooks) {
+            String id = subscription.path("subscription_id").asText(subscription.path("id").asText());
+            String other = subscription.path("webhook_id").asText();
+            String from = webhooks.stream().filter(one -> one.id().equals(other)).map(Webhook::url).findFirst()
+                    .orElse("");
+            if (!from.isEmpty() && !(mayMove("X subscription", from) && prove(webhook))) return false;
+            String words = event + " comes to this address" + (from.isEmpty() ? "" : ", no longer to " + from);
+            Call call = toX("PUT", "/2/activity/subscriptions/" + id, object().put("webhook_id", webhook).toString());
+            return make("X subscription", Change.CREATE, State.CHANGED, words, call).isPresent();
         }
 
         private HttpRequest.Builder app(String path) { return authorized(path, bearer); }
@@ -3950,8 +4320,7 @@ public final class Bridge {
          */
         private Optional<String> make(String what, Change change, State done, String words, Call... inTurn) {
             if (rehearsal != null) {
-                rehearsal.accept("           would call " + inTurn[0].method() + " " + inTurn[0].request().copy().GET().build().uri()
-                        + (inTurn[0].body().isEmpty() ? "" : " with " + inTurn[0].body()));
+                rehearse(inTurn[0]);
                 return Optional.of("");
             }
             if (!allowed.contains(change)) {
@@ -3959,8 +4328,16 @@ public final class Bridge {
                         : "not there yet (" + words + "): run setup");
                 return Optional.empty();
             }
-            Answer answer = send(inTurn[0]);
-            for (int i = 1; i < inTurn.length && (answer.status() == 401 || answer.status() == 403); i++) answer = send(inTurn[i]);
+            return made(what, send(inTurn), done, words);
+        }
+
+        private void rehearse(Call call) {
+            rehearsal.accept("           would call " + call.method() + " " + call.request().copy().GET().build().uri()
+                    + (call.body().isEmpty() ? "" : " with " + call.body()));
+        }
+
+        /** @return the id of what was made; that it was not is told */
+        private Optional<String> made(String what, Answer answer, State done, String words) {
             // Another process may have been quicker.
             boolean same = answer.sentence().contains("DuplicateSubscriptionFailed");
             if (!same && !good(what, answer)) return Optional.empty();
@@ -3971,6 +4348,14 @@ public final class Bridge {
             }
             say(what, same ? State.FOUND : done, words);
             return Optional.of(answer.body().path("sid").asText(answer.body().at("/data/id").asText()));
+        }
+
+        private Answer send(Call... inTurn) {
+            Answer answer = send(inTurn[0]);
+            for (int i = 1; i < inTurn.length && (answer.status() == 401 || answer.status() == 403); i++) {
+                answer = send(inTurn[i]);
+            }
+            return answer;
         }
 
         private Answer send(Call call) {

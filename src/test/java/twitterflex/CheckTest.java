@@ -151,6 +151,79 @@ class CheckTest {
         assertTrue(broken().get(0).contains("try again later"), () -> broken().get(0));
     }
 
+    // The running bridge, and the disk.
+
+    private String line(String name) {
+        List<String> lines = new ArrayList<>();
+        Bridge.Setup.check(given, false, lines::add);
+        return lines.stream().filter(line -> line.substring(2).startsWith(name + " ")).findFirst().orElseThrow();
+    }
+
+    @Test
+    void theRunningBridgeIsAskedForItsCounters() throws Exception {
+        well(Rig.Generation.CURRENT);
+        rig.customer("1").writes("hello");
+        rig.quiet();
+        assertTrue(line("bridge").matches("✓ bridge +runs at \\S+: .*received 1, delivered 1, .*pending 0.*"), () -> line("bridge"));
+    }
+
+    @Test
+    void aDegradedBridgeIsAFaultAndItsReasonIsTold() throws Exception {
+        well(Rig.Generation.CURRENT);
+        rig.flex.faults().always("*", twitterflex.sandbox.Fault.status(401));
+        rig.customer("1").writes("hello");
+        Rig.until("degraded", () -> line("bridge").startsWith("✗"));
+        assertTrue(line("bridge").endsWith("degraded: " + rig.health().path("reason").asText()), () -> line("bridge"));
+    }
+
+    @Test
+    void aBridgeThatDoesNotRunIsNoFaultAndIsSaid() throws Exception {
+        well(Rig.Generation.CURRENT);
+        rig.bridge.stop();
+        assertTrue(line("bridge").matches("✓ bridge +does not run: nothing answers at \\S+"), () -> line("bridge"));
+        given.put("PORT", "0");
+        assertTrue(line("bridge").startsWith("✓ bridge ") && line("bridge").contains("PORT=0"), () -> line("bridge"));
+    }
+
+    @Test
+    void anotherProgramOnTheBridgesPortIsAFault() throws Exception {
+        well(Rig.Generation.CURRENT);
+        given.put("PORT", rig.x.url().replaceFirst(".*:", ""));
+        assertTrue(line("bridge").startsWith("✗ bridge ") && line("bridge").contains("set PORT"), () -> line("bridge"));
+    }
+
+    /** Root can make a small disk; elsewhere there is none to be had. */
+    @Test
+    void aFullDiskIsFound() throws Exception {
+        well(Rig.Generation.CURRENT);
+        Path disk = Files.createTempDirectory(rig.data, "disk");
+        org.junit.jupiter.api.Assumptions.assumeTrue(mounted("mount", "-t", "tmpfs", "-o", "size=1m", "none", disk.toString()),
+                "skipped: no disk can be mounted here");
+        try {
+            given.put("DATA_DIR", disk.toString());
+            assertTrue(broken().get(0).matches("✗ data folder +only 1 MiB is free on the disk of .*"), () -> broken().toString());
+        } finally {
+            mounted("umount", disk.toString());
+        }
+    }
+
+    private static boolean mounted(String... command) throws Exception {
+        return new ProcessBuilder(command).redirectErrorStream(true).redirectOutput(ProcessBuilder.Redirect.DISCARD).start().waitFor() == 0;
+    }
+
+    @Test
+    void forMachinesABrokenDotEnvIsJsonToo() throws Exception {
+        well(Rig.Generation.CURRENT);
+        Path folder = Files.createTempDirectory(rig.data, "command");
+        Files.writeString(folder.resolve(".env"), "this is no setting\n");
+        try (Command check = Command.jar(folder, given, "check", "--json")) {
+            assertEquals(1, check.status());
+            JsonNode json = Bridge.lenient(check.output());
+            assertTrue(!json.path("ok").asBoolean(true) && json.at("/checks/0/words").asText().equals(".env line 1 is not NAME=value"),
+                    check.output() + check.errors());
+        }
+    }
+
     @Test
     void forMachinesItIsJsonAndTheStatusTells() throws Exception {
         well(Rig.Generation.CURRENT);
@@ -163,7 +236,7 @@ class CheckTest {
                 assertEquals(ok ? 0 : 1, check.status(), check.errors());
                 JsonNode json = Bridge.lenient(check.output());
                 assertEquals(ok, json.path("ok").asBoolean());
-                assertEquals(List.of("Java", "settings", "data folder", "journal", "Twilio account", "chat service", "conversations", "workspace",
+                assertEquals(List.of("Java", "settings", "data folder", "journal", "bridge", "Twilio account", "chat service", "conversations", "workspace",
                         "workflow", "task channel", "X app", "X account", "public address", "X webhook", "X subscription", "X subscription", "clock"),
                         json.path("checks").valueStream().map(row -> row.path("name").asText()).toList());
                 assertEquals("", check.errors());

@@ -1,6 +1,5 @@
 package twitterflex;
 
-import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static twitterflex.Rig.until;
@@ -9,7 +8,6 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
@@ -166,25 +164,48 @@ class NothingIsLostTest {
             Chat chat = Rig.eventually("a chat", () -> world.flex.openChat("twitter-" + ann.id()).filter(open -> !open.messages().isEmpty()).orElse(null));
             ann.blocks(true);
             String sid = world.flex.agentWrites(chat, "a secret answer");
-            until("refused", () -> command(world, "failed").contains(sid));
-            assertTrue(!command(world, "failed").contains("secret"), "no text in the list");
-            assertTrue(command(world, "retry", "IM0").startsWith("no refused message has the id IM0"));
+            until("refused", () -> command(world, "failed").output().contains(sid));
+            Ended failed = command(world, "failed");
+            assertTrue(failed.output().matches(sid + "  \\S+Z  " + ann.id() + "  .*403.*\n"), "one line a message, for scripts: " + failed);
+            assertTrue(!failed.output().contains("secret"), "no text in the list");
+            Path journal = world.folder.resolve("data");
+            assertEquals("1 message refused, by the journal in " + journal + "\n", failed.errors());
+            assertEquals(new Ended(1, "", "no refused message has the id IM0 in data: see the command failed\n"), command(world, "retry", "IM0"));
             ann.blocks(false);
-            assertEquals("", command(world, "retry", sid));
+            Ended retried = command(world, "retry", sid);
+            assertTrue(retried.output().startsWith("1 message put back, by the journal in " + journal + ": delivered after what was sent since"),
+                    retried::toString);
+            assertEquals(0, retried.status());
             until("delivered", () -> Rig.received(ann).equals(List.of("a secret answer")));
-            until("none left", () -> command(world, "failed").isEmpty());
+            until("none left", () -> command(world, "failed").output().isEmpty());
+            assertEquals(new Ended(0, "", "0 messages refused, by the journal in " + journal + "\n"), command(world, "failed"));
+            assertEquals(new Ended(1, "", "no message was refused, by the journal in data\n"), command(world, "retry"));
         }
     }
 
-    private static String command(World world, String... arguments) {
-        try {
-            List<String> command = new ArrayList<>(List.of(Path.of(System.getProperty("java.home"), "bin", "java").toString(), "-XX:TieredStopAtLevel=1",
-                    "-jar", BridgeProcess.JAR.toString()));
-            command.addAll(List.of(arguments));
-            ProcessBuilder builder = new ProcessBuilder(command).redirectErrorStream(true).directory(world.folder.toFile());
-            builder.environment().put("DATA_DIR", "data");
-            return new String(builder.start().getInputStream().readAllBytes(), UTF_8).strip();
-        } catch (IOException failed) {
+    @Test
+    void whereThereIsNoJournalTheCommandsSaySo() throws Exception {
+        Path folder = Files.createTempDirectory("bridge-test");
+        for (String command : List.of("failed", "retry")) {
+            assertEquals(new Ended(1, "", "there is no journal in data: set DATA_DIR to the bridge's folder\n"), command(folder, Map.of(), command));
+            String file = Files.writeString(folder.resolve("file"), "").toString();
+            Ended unreadable = command(folder, Map.of("DATA_DIR", file), command);
+            assertTrue(unreadable.status() == 1 && unreadable.errors().contains("run this as the bridge's user"), unreadable::toString);
+        }
+        Rig.delete(folder);
+    }
+
+    private record Ended(int status, String output, String errors) { }
+
+    private static Ended command(World world, String... arguments) {
+        return command(world.folder, Map.of("DATA_DIR", "data"), arguments);
+    }
+
+    private static Ended command(Path folder, Map<String, String> environment, String... arguments) {
+        try (Command command = Command.jar(folder, environment, arguments)) {
+            int status = command.status();
+            return new Ended(status, command.output(), command.errors());
+        } catch (IOException | InterruptedException failed) {
             throw new AssertionError(failed);
         }
     }

@@ -74,6 +74,13 @@ class RunScriptTest {
         return bin;
     }
 
+    /** The folder of a journal in which nothing stands. */
+    private String journal() throws IOException {
+        Path data = Files.createDirectories(folder.resolve("journal"));
+        Files.writeString(data.resolve("journal.jsonl"), "");
+        return data.toString();
+    }
+
     private static String before(Path bin) {
         return bin + File.pathSeparator + System.getenv("PATH");
     }
@@ -160,10 +167,10 @@ class RunScriptTest {
     void itBuildsOnlyWhenASourceIsNewerThanTheJar() throws Exception {
         Path calls = folder.resolve("calls");
         String path = before(fake("mvn", "echo \"$@\" >> '" + calls + "'"));
-        assertEquals(0, run(Map.of("PATH", path, "DATA_DIR", "none"), "failed").status());
+        assertEquals(0, run(Map.of("PATH", path, "DATA_DIR", journal()), "failed").status());
         assertFalse(Files.exists(calls));
         Files.setLastModifiedTime(project.resolve("src/main/java/twitterflex/Bridge.java"), FileTime.from(Instant.now().plusSeconds(5)));
-        assertEquals(0, run(Map.of("PATH", path, "DATA_DIR", "none"), "failed").status());
+        assertEquals(0, run(Map.of("PATH", path, "DATA_DIR", journal()), "failed").status());
         assertTrue(Files.readString(calls).contains("-DskipTests package"), Files.readString(calls));
     }
 
@@ -192,7 +199,7 @@ class RunScriptTest {
     @Test
     void aMissingMavenIsToldWhenItIsNeeded() throws Exception {
         String path = bareSystem().toString();
-        assertEquals(0, run(Map.of("PATH", path, "DATA_DIR", "none"), "failed").status());
+        assertEquals(0, run(Map.of("PATH", path, "DATA_DIR", journal()), "failed").status());
         Files.delete(jar);
         Ended ended = run(Map.of("PATH", path), "serve");
         assertEquals(2, ended.status(), ended::toString);

@@ -16,6 +16,7 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeMap;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CountDownLatch;
@@ -43,7 +44,7 @@ class SetupTest {
             "FLEX_TASK_CHANNEL");
 
     /** Accounts as they are on the first day, and a .env with nothing but keys in it. */
-    private static final class Day implements AutoCloseable {
+    static final class Day implements AutoCloseable {
         final SimulatedX x = new SimulatedX(0, SimulatedX.sampleKeys());
         final SimulatedFlex flex = new SimulatedFlex(0, SimulatedFlex.Account.sample());
         final Path folder = Files.createTempDirectory("bridge-test");
@@ -63,7 +64,7 @@ class SetupTest {
             said.clear();
             Map<String, String> all = new HashMap<>(given);
             all.putAll(Bridge.Settings.canonical(Bridge.Settings.readDotEnv(dotEnv)));
-            return Bridge.Setup.run(all, dotEnv, words.length == 0, said::add);
+            return Bridge.Setup.run(all, dotEnv, Set.of(words), said::add);
         }
 
         String learnt() throws Exception {
@@ -126,7 +127,7 @@ class SetupTest {
         }
     }
 
-    private static Map<String, String> merged(Day day) throws Bridge.Wrong {
+    static Map<String, String> merged(Day day) throws Bridge.Wrong {
         Map<String, String> all = new HashMap<>(day.given);
         all.putAll(Bridge.Settings.readDotEnv(day.dotEnv));
         return all;
@@ -194,30 +195,6 @@ class SetupTest {
             day.x.faults().clear();
             day.flex.faults().clear();
             return day.setup() ? day.shape().replace(String.valueOf(day.port), "PORT") + names(day) : String.join("\n", day.said);
-        }
-    }
-
-    private static String url(Day day) {
-        return "http://127.0.0.1:" + day.port + "/fromTwitter";
-    }
-
-    @Test
-    void aWebhookAtAnOldAddressIsMovedWithItsSubscriptionsWhetherOrNotThereIsRoomForTwo() throws Exception {
-        for (int room : new int[] {1, 2}) {
-            try (Day day = new Day(Rig.Generation.CURRENT)) {
-                day.x.registrations().limits(room, 1500, 3);
-                String old = day.x.registrations().webhook("https://old.ngrok-free.app/fromTwitter");
-                day.x.registrations().subscription("dm.received", "dm", old);
-                assertTrue(day.setup(), () -> String.join("\n", day.said));
-                assertEquals(List.of(url(day)), day.x.registrations().webhooks().stream().map(Registrations.Webhook::url).toList());
-                String id = day.x.registrations().webhooks().get(0).id();
-                assertEquals(List.of("dm.received " + id, "oauth.revoke " + id), day.x.registrations().subscriptions().stream()
-                        .map(one -> one.eventType() + " " + one.webhookId()).sorted().toList());
-                assertEquals(List.of(), day.x.violations());
-                String state = day.state();
-                assertTrue(day.setup());
-                assertEquals(state, day.state());
-            }
         }
     }
 
@@ -400,7 +377,7 @@ class SetupTest {
         Map<String, String> all = new HashMap<>(merged(day));
         all.put("PUBLIC_URL", "http://127.0.0.1:9");
         all.put("NGROK_API_URL", "http://127.0.0.1:9");
-        Bridge.Setup.run(all, day.dotEnv, true, line -> { });
+        Bridge.Setup.run(all, day.dotEnv, Set.of(), line -> { });
     }
 
     @Test

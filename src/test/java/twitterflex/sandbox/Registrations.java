@@ -137,6 +137,13 @@ public final class Registrations {
         return kept(eventType, tag, webhookId).id();
     }
 
+    /** A subscription of another account of the same app; returns its id. */
+    public synchronized String subscriptionOf(String userId, String eventType, String webhookId) {
+        Subscription made = new Subscription(String.valueOf(++lastId), eventType, userId, "", webhookId, SimulatedX.seconds());
+        subscriptions.put(made.id(), made);
+        return made.id();
+    }
+
     /** Makes the support account subscribed to Account Activity on that webhook. */
     public synchronized void accountSubscription(String webhookId) {
         if (!webhooks.containsKey(webhookId)) {
