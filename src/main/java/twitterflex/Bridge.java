@@ -590,6 +590,7 @@ public final class Bridge {
             handle = cut(handle, 50);
             name = cut(name, 100);
             text = encodable(text);
+            attachments = attachments.stream().map(Bridge::encodable).toList();
             answer = cut(answer, 1_000);
         }
 
@@ -687,9 +688,9 @@ public final class Bridge {
                 Optional<String> other = Stream.concat(subscribers.stream(), recipient).filter(anothers).findFirst();
                 if (!event.path("type").asText().equals("message_create") || sent) {
                     ignored++;
-                } else if (event.path("id").asText("").isEmpty() || !sender.matches("[0-9]{1,19}")) {
+                } else if (!event.path("id").asText().matches("[0-9]{1,19}") || !sender.matches("[0-9]{1,19}")) {
                     ignored++;
-                    warnings.add("a Direct Message event without an id or a numeric sender was left alone");
+                    warnings.add("a Direct Message event without a numeric id or sender was left alone");
                 } else if (other.isPresent()) {
                     ignored++;
                     notices.add("events for account " + other.get() + " arrive here too and are left alone:"
