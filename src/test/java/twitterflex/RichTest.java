@@ -328,7 +328,8 @@ class RichTest {
             for (int word = 0; word < 14; word++) {
                 String piece = pieces.get(random.nextInt(pieces.size()));
                 if (random.nextInt(2) == 0) {
-                    piece = List.of("W" + word + "x", "w" + word + "x", "https://w" + word + "x.example/").get(random.nextInt(3));
+                    String url = "https://w" + word + "x.example/" + List.of("", ".", ",", ")", "?!", "\u00a0", "(a)").get(random.nextInt(7));
+                    piece = List.of("W" + word + "x", "w" + word + "x", url, "Link l" + word + ", " + url).get(random.nextInt(4));
                     words.add("w" + word + "x");
                 }
                 typed.add(piece + (random.nextInt(4) == 0 ? "" : " "));
