@@ -2053,8 +2053,9 @@ public final class Bridge {
                 return new Rich(typed, List.of(), List.of(), complaint);
             }
             // They end the sentence before the button if there is one; brackets around the button go with it.
-            String open = text.replaceAll("(?U)[\\Q" + OPENING + "\\E]\\s*\\r[\\Q" + CLOSING + "\\E]", "\n\n\r");
-            String ended = open.replaceAll("(?U)(?<=[^\\s.,;:!?…])\\s*\\r(\\S+)", "$1").replaceAll("(?U)\\r\\S*", "");
+            String unbracketed = text.replaceAll("(?U)[\\Q" + OPENING + "\\E]\\s*\\r[\\Q" + CLOSING + "\\E]", "\n\n\r");
+            String ended = unbracketed.replaceAll("(?U)(?<=[^\\s.,;:!?…])\\s*\\r(\\S+)", "$1")
+                    .replaceAll("(?U)\\r\\S*", "");
             String tidy = ended.strip().replaceAll("(?<![ \\t])[ \\t]*+\\n(?:[ \\t]*+\\n)++[ \\t]*+", "\n\n");
             boolean blank = X.seen(tidy, Normalizer.Form.NFC).isEmpty();
             return new Rich(blank ? labels(options, buttons) : tidy, options, List.copyOf(buttons), "");
