@@ -627,6 +627,7 @@ public final class Bridge {
             handle = cut(handle, 50);
             name = cut(name, 100);
             text = encodable(text);
+            attachments = attachments.stream().map(Bridge::encodable).toList();
             answer = cut(answer, 1_000);
         }
 
@@ -724,9 +725,9 @@ public final class Bridge {
                 Optional<String> other = Stream.concat(subscribers.stream(), recipient).filter(anothers).findFirst();
                 if (!event.path("type").asText().equals("message_create") || sent) {
                     ignored++;
-                } else if (event.path("id").asText("").isEmpty() || !sender.matches("[0-9]{1,19}")) {
+                } else if (!event.path("id").asText().matches("[0-9]{1,19}") || !sender.matches("[0-9]{1,19}")) {
                     ignored++;
-                    warnings.add("a Direct Message event without an id or a numeric sender was left alone");
+                    warnings.add("a Direct Message event without a numeric id or sender was left alone");
                 } else if (other.isPresent()) {
                     ignored++;
                     notices.add("events for account " + other.get() + " arrive here too and are left alone:"
@@ -1587,7 +1588,7 @@ public final class Bridge {
             while (delivery.parts < parts.size()) {
                 ObjectNode attributes = object().put("x_dm_id", message.id()).put("part", delivery.parts + 1);
                 if (!message.answer().isEmpty()) attributes.put("quick_reply_metadata", message.answer());
-                if (read.chosen()) attributes.put("chosen_by", cut(message.text().strip(), 100));
+                if (read.chosen()) attributes.put("chosen_by", message.text().strip());
                 Form form = Form.of(api.author, note ? NOTE_AUTHOR : identity(message.customer()),
                         "Body", parts.get(delivery.parts), "Attributes", attributes.toString());
                 // REST calls fire no webhooks by default. In Programmable Chat the flow hears of a chat by them, and so does whatever
@@ -2088,10 +2089,13 @@ public final class Bridge {
             if (!complaint.isEmpty() || options.isEmpty() && buttons.isEmpty()) {
                 return new Rich(typed, List.of(), List.of(), complaint);
             }
-            // They end the sentence before the button if there is one.
-            String ended = text.replaceAll("(?<=[^\\s.,;:!?…])\\s*\\r(\\S+)", "$1").replaceAll("\\r\\S*", "");
+            // They end the sentence before the button if there is one; brackets around the button go with it.
+            String unbracketed = text.replaceAll("(?U)[\\Q" + OPENING + "\\E]\\s*\\r[\\Q" + CLOSING + "\\E]", "\n\n\r");
+            String ended = unbracketed.replaceAll("(?U)(?<=[^\\s.,;:!?…])\\s*\\r(\\S+)", "$1")
+                    .replaceAll("(?U)\\r\\S*", "");
             String tidy = ended.strip().replaceAll("(?<![ \\t])[ \\t]*+\\n(?:[ \\t]*+\\n)++[ \\t]*+", "\n\n");
-            return new Rich(tidy.isEmpty() ? labels(options, buttons) : tidy, options, List.copyOf(buttons), "");
+            boolean blank = X.seen(tidy, Normalizer.Form.NFC).isEmpty();
+            return new Rich(blank ? labels(options, buttons) : tidy, options, List.copyOf(buttons), "");
         }
 
         private static int addressEnd(String run) {
@@ -2134,7 +2138,7 @@ public final class Bridge {
         }
 
         private static String complaint(List<Option> options, List<Button> buttons) {
-            List<String> wrong = new ArrayList<>();
+            Set<String> wrong = new LinkedHashSet<>();
             if (options.size() > MAX_OPTIONS) wrong.add("it has " + options.size() + " options, X shows at most " + MAX_OPTIONS);
             if (buttons.size() > MAX_BUTTONS) wrong.add("it has " + buttons.size() + " buttons, X shows at most " + MAX_BUTTONS);
             for (Option option : options) {
@@ -2150,12 +2154,13 @@ public final class Bridge {
             }
             for (Button button : buttons) {
                 tooLong(button.label(), MAX_LABEL, "label", wrong);
+                if (Choices.folded(button.label()).isEmpty()) wrong.add("a button's label is empty");
                 if (!usable(button.url())) wrong.add("\"" + button.url() + "\" is not a usable http or https address");
             }
             return wrong.isEmpty() ? "" : "Sent as plain text, because " + String.join("; ", wrong) + ".";
         }
 
-        private static void tooLong(String text, int limit, String what, List<String> wrong) {
+        private static void tooLong(String text, int limit, String what, Set<String> wrong) {
             int length = text.codePointCount(0, text.length());
             if (length > limit) wrong.add("the " + what + " \"" + text + "\" has " + length + " characters, X shows at most " + limit);
         }

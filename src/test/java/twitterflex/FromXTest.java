@@ -5,11 +5,15 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.fasterxml.jackson.core.JsonPointer;
 import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.ArrayNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
 import java.io.InputStream;
 import java.lang.management.ManagementFactory;
 import java.time.Instant;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.Set;
@@ -161,6 +165,8 @@ class FromXTest {
     @ParameterizedTest(name = "id {0}, sender {1}")
     @CsvSource(textBlock = """
             '',                   3001969357
+            ../../Messages,       3001969357
+            12345678901234567890, 3001969357
             1860000000000000101,  customer_one
             1860000000000000101,  -5
             1860000000000000101,  12345678901234567890
@@ -329,6 +335,49 @@ class FromXTest {
     @Test
     void anAttachmentThatIsNullIsNone() {
         assertEquals(List.of(), only(FromX.read(webhook(event("1", CUSTOMER, "hello", ",\"attachment\":null,\"quick_reply_response\":null,\"entities\":null")), OWN)).attachments());
+    }
+
+    // Whatever a field holds.
+
+    @ParameterizedTest
+    @ValueSource(strings = {"message", "media", "location", "place", "activity-message"})
+    void noFieldOfAnEventCanBreakTheReading(String name) throws IOException {
+        ObjectNode webhook = (ObjectNode) switch (name) {
+            case "location" -> webhook(event("1", CUSTOMER, "here", """
+                    ,"attachment":{"type":"location","location":{"type":"shared_coordinate","shared_coordinate":
+                    {"coordinates":{"type":"Point","coordinates":[-122.4,37.7]}}}}"""));
+            case "place" -> webhook(event("1", CUSTOMER, "here", """
+                    ,"attachment":{"type":"location","location":{"type":"shared_place","shared_place":
+                    {"place":{"id":"1","name":"Hill","full_name":"Hill, CA","centroid":[-122.4,37.7]}}}}"""));
+            default -> captured(name);
+        };
+        List<String> values = List.of("null", "[]", "{}", "5", "-1", "1e300", "1e999", "123456789012345678901234567890", "true", "\"\"", "\"x\"",
+                "\"\\ud83d\"", "\"\\u0000\"", "\"9223372036854775807\"", "[[null],{\"a\":[]},\"b\"]", "{\"type\":{},\"url\":[]}");
+        for (JsonPointer field : fields(webhook, JsonPointer.empty())) {
+            for (String value : values) {
+                ObjectNode changed = webhook.deepCopy();
+                JsonNode parent = changed.at(field.head());
+                if (parent instanceof ObjectNode object) {
+                    object.set(field.last().getMatchingProperty(), json(value));
+                } else {
+                    ((ArrayNode) parent).set(field.last().getMatchingIndex(), json(value));
+                }
+                for (Message message : FromX.read(changed, OWN).messages()) {
+                    assertEquals(message, Message.fromJson(json(message.toJson().toString())), () -> field + " is " + value);
+                }
+            }
+        }
+    }
+
+    private static List<JsonPointer> fields(JsonNode node, JsonPointer at) {
+        List<JsonPointer> all = new ArrayList<>();
+        if (node.isObject()) {
+            node.fieldNames().forEachRemaining(name -> all.add(at.appendProperty(name)));
+        } else {
+            IntStream.range(0, node.size()).forEach(index -> all.add(at.appendIndex(index)));
+        }
+        List.copyOf(all).forEach(child -> all.addAll(fields(node.at(child.toString().substring(at.toString().length())), child)));
+        return all;
     }
 
     // Bodies.

@@ -162,15 +162,37 @@ class HardCasesTest {
                 }
                 until("all of " + ann.id(), () -> rig.written(ann).equals(List.of("hi", "Red", "Red")));
             }
-            rig.flex.agentWrites(rig.chat(rig.customer("50")), "Pick: Options Red, Green");
             Customer first = rig.customer("50");
+            rig.flex.agentWrites(rig.chat(first), "Pick: Options Red, Green");
             until("the list", () -> received(first).size() == 1);
-            String typed = "2" + " \u200b".repeat(4_000);
-            first.writes(typed);
+            first.writes("2" + " \n".repeat(4_000));
             until("the answer", () -> rig.written(first).size() == 4);
             rig.quiet();
             assertEquals(List.of(), rig.flex.violations());
             assertEquals(0, rig.health().path("failed").asInt());
+        }
+    }
+
+    @Test
+    void anEventFromAnImpossibleTimeIsDelivered() throws Exception {
+        try (Rig rig = rig()) {
+            Customer ann = rig.customer("7");
+            List<String> times = List.of("9223372036854775807", "-9223372036854775808", "0", "soon");
+            for (String time : times) {
+                String event = rig.x.event(ann, "at " + time).replaceFirst("\"created_timestamp\":\"[0-9]+\"", "\"created_timestamp\":\"" + time + "\"");
+                assertEquals(200, rig.x.post(event).status());
+                until(time, () -> rig.written(ann).contains("at " + time));
+                rig.get("/metrics");
+            }
+            rig.flex.faults().next(POST, Fault.dropAfter(), Fault.dropAfter());
+            rig.x.post(rig.x.event(ann, "late").replaceFirst("\"created_timestamp\":\"[0-9]+\"", "\"created_timestamp\":\"9223372036854775807\""));
+            rig.x.post(rig.x.event(ann, "early").replaceFirst("\"created_timestamp\":\"[0-9]+\"", "\"created_timestamp\":\"-9223372036854775808\""));
+            until("both", () -> rig.written(ann).contains("early"));
+            rig.quiet();
+            rig.bridge.stop();
+            rig.start();
+            rig.quiet();
+            assertEquals(List.of("late", "early"), rig.written(ann).subList(4, rig.written(ann).size()));
         }
     }
 

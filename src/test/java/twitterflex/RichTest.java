@@ -183,6 +183,9 @@ class RichTest {
             Pick one: Options Red, Green Link Help, https://example.com.              | Pick one:
             Options Red, Green Link Help, https://example.com.                        | Red / Green / Help
             See the list Link Help, https://example.com. Options Red, Green           | See the list.
+            Track it here (Link Order, https://example.com/o/77). Bye                 | Track it here. Bye
+            Track it "Link Order, https://example.com/o/77", please                   | Track it please
+            [Link Order, https://example.com/o/77]                                    | Order
             """)
     void thePunctuationAfterAButtonEndsTheSentenceBeforeItIfThereIsOne(String typed, String text) {
         Rich rich = Rich.read(typed);
@@ -281,6 +284,7 @@ class RichTest {
                 Arguments.of("a label with a link", "Pick: Options See https://example.com, Other", "link"),
                 Arguments.of("4 buttons", "See Link A, https://a.example Link B, https://b.example Link C, https://c.example Link D, https://d.example", "3"),
                 Arguments.of("a button's label of 37", "See Link " + "L".repeat(37) + ", https://example.com", "36"),
+                Arguments.of("a button's label nobody sees", "See Link \u200b, https://example.com", "empty"),
                 Arguments.of("a button's label of 250", "See Link " + "L".repeat(250) + ", https://example.com", "36"),
                 Arguments.of("a URL that is only a scheme", "See Link Help, https://", "https://"),
                 Arguments.of("a URL of another scheme", "See Link Help, ftp://x/y", "ftp://x/y"),
@@ -288,6 +292,11 @@ class RichTest {
                 Arguments.of("a URL without a scheme", "See Link Help, www.example.com", "www.example.com"),
                 Arguments.of("a good list and a bad button", "Pick: Options Red, Green Link Help, https://", "https://"),
                 Arguments.of("a bad list and a good button", "Pick: Options " + numbered("Item", 21) + " Link Help, https://example.com", "20"));
+    }
+
+    @Test
+    void theSameReasonIsToldOnce() {
+        assertEquals("Sent as plain text, because an option's label is empty or has a link in it.", Rich.read("Options -a, -b, -c").complaint());
     }
 
     private static String numbered(String word, int count) {
@@ -319,7 +328,8 @@ class RichTest {
             for (int word = 0; word < 14; word++) {
                 String piece = pieces.get(random.nextInt(pieces.size()));
                 if (random.nextInt(2) == 0) {
-                    piece = List.of("W" + word + "x", "w" + word + "x", "https://w" + word + "x.example/").get(random.nextInt(3));
+                    String url = "https://w" + word + "x.example/" + List.of("", ".", ",", ")", "?!", "\u00a0", "(a)").get(random.nextInt(7));
+                    piece = List.of("W" + word + "x", "w" + word + "x", url, "Link l" + word + ", " + url).get(random.nextInt(4));
                     words.add("w" + word + "x");
                 }
                 typed.add(piece + (random.nextInt(4) == 0 ? "" : " "));
@@ -340,6 +350,22 @@ class RichTest {
     void anyWhiteSpaceMayStandBeforeOptions(String point) {
         String space = Character.toString(Integer.parseInt(point, 16));
         assertEquals(List.of("Red", "Green"), Rich.read(space + "Options Red, Green").options().stream().map(Option::label).toList());
+    }
+
+    @ParameterizedTest(name = "U+{0}")
+    @ValueSource(strings = {"3000", "2003", "000C", "000B", "000D", "2028", "00A0", "0020", "0009"})
+    void anyWhiteSpaceMayStandAfterAnAddress(String point) {
+        String space = Character.toString(Integer.parseInt(point, 16));
+        assertTrue(List.of("See\n\nthere", "See\n\n" + space + "there").contains(Rich.read("See Link Help, https://example.com" + space + "there").text()));
+        assertEquals("See!" + (space.equals("\r") ? "\n" : space) + "there", Rich.read("See Link Help, https://example.com!" + space + "there").text());
+    }
+
+    @ParameterizedTest(name = "U+{0}")
+    @ValueSource(strings = {"200B", "FEFF", "200F", "00A0", "0000"})
+    void aTextThatNobodySeesIsNone(String point) {
+        String invisible = Character.toString(Integer.parseInt(point, 16));
+        assertEquals("Red / Green", Rich.read(invisible + "Options Red, Green").text());
+        assertEquals("Help", Rich.read("Link Help, https://example.com " + invisible).text());
     }
 
     /** Every word a customer sees. */
