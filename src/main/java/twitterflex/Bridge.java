@@ -215,6 +215,7 @@ public final class Bridge {
     }
 
     private static void serve() throws Wrong, IOException {
+        Settings.sweep(DOT_ENV);
         Bridge bridge = new Bridge(Ngrok.address(Settings.from(environment()), Duration.ofSeconds(30)), Tempo.NORMAL);
         Runtime.getRuntime().addShutdownHook(new Thread(() -> {
             try {
@@ -2733,7 +2734,9 @@ public final class Bridge {
             List<String> problems = new ArrayList<>();
             for (Key key : KEYS) {
                 String value = given.getOrDefault(key.name(), key.fallback() == REQUIRED ? "" : key.fallback());
-                if (!value.isEmpty() && !value.matches(key.shape())) problems.add(key.name() + " is not right: " + key.advice());
+                boolean fits = value.isEmpty() || value.matches(key.shape());
+                quoted(key.name(), value).or(() -> fits ? Optional.empty() : Optional.of(key.name() + " is not right: "
+                        + key.advice())).ifPresent(problems::add);
                 values.put(key.name(), value);
             }
             if (apiKey().isEmpty() != apiSecret().isEmpty()) {
@@ -2779,8 +2782,18 @@ public final class Bridge {
             return new Settings(changed);
         }
 
+        private static Optional<String> quoted(String name, String value) {
+            if (!value.matches("([\"']).*\\1")) return Optional.empty();
+            return Optional.of(name + " has quotes around its value, as docker --env-file leaves them there: write it without them");
+        }
+
         /** The folder alone, for commands that need no account. */
-        static Path dataFolder(Map<String, String> given) { return Path.of(given.getOrDefault("DATA_DIR", "data")); }
+        static Path dataFolder(Map<String, String> given) throws Wrong {
+            String folder = given.getOrDefault("DATA_DIR", "data");
+            Optional<String> quoted = quoted("DATA_DIR", folder);
+            if (quoted.isPresent()) throw new Wrong(2, List.of(quoted.get()));
+            return Path.of(folder);
+        }
 
         static String describe() {
             return KEYS.stream().map(key -> "  %-24s %s%s%n".formatted(key.name(), key.advice(),
@@ -2873,20 +2886,66 @@ public final class Bridge {
             return values;
         }
 
-        /** Sets one value in the file, which only its owner may read then: written aside and put in the old one's place. */
+        /**
+         * Sets one value in the file, which only its owner may read then: written aside and put in the old one's place or,
+         * where that cannot be replaced (a file mounted into a container), into the file itself.
+         */
         static void write(Path file, String name, String value) throws IOException {
             Path real = Files.exists(file) ? file.toRealPath() : file.toAbsolutePath();
-            Path aside = real.resolveSibling(real.getFileName() + ".new");
-            Files.deleteIfExists(aside);
-            Files.createFile(aside, Journal.only("rw-------"));
+            String text = changed(Files.exists(real) ? Files.readString(real) : "", name, value);
+            Path aside = aside(file);
             try {
-                if (Files.exists(real)) Files.setOwner(aside, Files.getOwner(real));
+                Files.deleteIfExists(aside);
+                Files.createFile(aside, Journal.only("rw-------"));
+                if (Files.exists(real)) keepOwner(real, aside);
+                Files.writeString(aside, text, StandardOpenOption.WRITE, StandardOpenOption.SYNC);
+                Files.move(aside, real, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
+            } catch (IOException irreplaceable) {
+                if (!Files.isRegularFile(real)) throw irreplaceable;
+                writeInto(real, text.getBytes(UTF_8));
+            } finally {
+                sweep(file);
+            }
+        }
+
+        private static Path aside(Path file) throws IOException {
+            Path real = Files.exists(file) ? file.toRealPath() : file.toAbsolutePath();
+            return real.resolveSibling(real.getFileName() + ".new");
+        }
+
+        private static void keepOwner(Path from, Path to) {
+            try {
+                Files.setOwner(to, Files.getOwner(from));
             } catch (IOException | UnsupportedOperationException notOurs) {
                 LOG.log(DEBUG, () -> "the file keeps the owner it has: " + reason(notOurs));
             }
-            Files.writeString(aside, changed(Files.exists(real) ? Files.readString(real) : "", name, value), StandardOpenOption.WRITE,
-                    StandardOpenOption.SYNC);
-            Files.move(aside, real, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
+        }
+
+        /** What makes the file longer first: where there is no room for it, the file stays as it was. */
+        private static void writeInto(Path file, byte[] text) throws IOException {
+            try (RandomAccessFile out = new RandomAccessFile(file.toFile(), "rws")) {
+                long before = out.length();
+                int kept = (int) Math.min(before, text.length);
+                try {
+                    out.seek(kept);
+                    out.write(text, kept, text.length - kept);
+                } catch (IOException full) {
+                    out.setLength(before);
+                    throw full;
+                }
+                out.seek(0);
+                out.write(text, 0, kept);
+                out.setLength(text.length);
+            }
+        }
+
+        /** Removes the copy that a killed {@link #write} has left, with all the secrets. */
+        static void sweep(Path file) {
+            try {
+                if (Files.isRegularFile(aside(file))) Files.delete(aside(file));
+            } catch (IOException failed) {
+                LOG.log(WARNING, () -> "a copy of " + file + " stays behind: " + reason(failed));
+            }
         }
 
         /** The file's text with this value in the place of the last line that names it, else at the end; all the rest as it was. */
@@ -3075,6 +3134,7 @@ public final class Bridge {
         static boolean run(Map<String, String> given, Path dotEnv, Set<String> words, Consumer<String> out)
                 throws Wrong, IOException {
             boolean apply = !words.contains("--dry-run");
+            Settings.sweep(dotEnv);
             Map<String, String> values = new HashMap<>(given);
             ask(values, dotEnv, apply, out);
             Settings settings = Settings.draft(values);
