@@ -2691,9 +2691,9 @@ public final class Bridge {
                         "the TaskRouter workflow's SID, WW and 32 hex digits (FLEX_API=conversations)"),
                 key("FLEX_TASK_CHANNEL", "chat", ANY, "the TaskRouter task channel's unique name"),
                 key("AUTO_REGISTER", "", "on|off",
-                        "on: the bridge itself keeps its webhook registered at X, the default with ngrok's address; off: it minds nothing"
-                        + " that X lacks"),
-                key("NGROK_API_URL", "http://127.0.0.1:4040", "https?://\\S+", "the local ngrok agent"),
+                        "on: the bridge registers its webhook at X itself and keeps it so, the default with ngrok's address;"
+                        + " unset: it only has it validated again; off: what is missing at X is no trouble"),
+                key("NGROK_API_URL", "", "https?://\\S+", "the local ngrok agent; unset, that at http://127.0.0.1:4040 or the next ports"),
                 key("DATA_DIR", "data", ".+", "folder of the journal; one bridge each"),
                 key("MAX_PENDING", "100000", "[1-9][0-9]{0,8}", "undelivered messages beyond which new ones are refused with 503"),
                 key("MAX_JOURNAL_MIB", "256", "[1-9][0-9]{0,5}", "size of the journal beyond which new messages are refused with 503"),
@@ -2978,18 +2978,27 @@ public final class Bridge {
     static final class Ngrok {
         private Ngrok() { }
 
-        /** @return the settings with a public URL; @throws Wrong if none is set and no tunnel shows up within the patience */
+        /** An agent's own port is 4040; where another one has that, it takes the next that is free. */
+        private static final List<String> AGENTS = IntStream.range(4040, 4050).mapToObj(port -> "http://127.0.0.1:" + port).toList();
+
         static Settings address(Settings settings, Duration patience) throws Wrong {
+            return address(settings, patience, line -> LOG.log(INFO, () -> line));
+        }
+
+        /** @return the settings with a public URL; @throws Wrong if none is set and no tunnel shows up within the patience */
+        static Settings address(Settings settings, Duration patience, Consumer<String> out) throws Wrong {
             if (!settings.publicUrl().isEmpty()) return settings;
             Client client = new Client(Duration.ofSeconds(2), new Metrics());
-            URI tunnels = URI.create(settings.get("NGROK_API_URL").replaceAll("/+$", "") + "/api/tunnels");
+            String set = settings.get("NGROK_API_URL").replaceAll("/+$", "");
+            List<String> agents = set.isEmpty() ? AGENTS : List.of(set);
             if (settings.port() == 0) {
                 throw new Wrong(2, List.of("PUBLIC_URL is not set, and no tunnel can lead to PORT=0: set one of them"));
             }
-            if (patience.toSeconds() > 5) LOG.log(INFO, () -> "PUBLIC_URL is not set: asking the ngrok agent at " + tunnels.getAuthority());
+            out.accept("PUBLIC_URL is not set: asking the ngrok agent at " + URI.create(agents.get(0)).getAuthority()
+                    + (set.isEmpty() ? " and the next ports" : "") + " for up to " + patience.toSeconds() + " s");
             long end = System.nanoTime() + patience.toNanos();
             while (true) {
-                Optional<String> tunnel = client.call("ngrok", HttpRequest.newBuilder(tunnels)).body().path("tunnels").valueStream()
+                Optional<String> tunnel = agents.stream().flatMap(agent -> tunnels(client, agent))
                         .filter(one -> one.at("/config/addr").asText().matches("(.*[:/])?" + settings.port() + "/?"))
                         .map(one -> one.path("public_url").asText()).filter(url -> url.startsWith("https://")).findFirst();
                 if (tunnel.isPresent()) {
@@ -3002,6 +3011,10 @@ public final class Bridge {
                 }
                 LockSupport.parkNanos(200_000_000);
             }
+        }
+
+        private static Stream<JsonNode> tunnels(Client client, String agent) {
+            return client.call("ngrok", HttpRequest.newBuilder(URI.create(agent + "/api/tunnels"))).body().path("tunnels").valueStream();
         }
     }
 
@@ -3159,7 +3172,7 @@ public final class Bridge {
                 };
             }
             setup.twilio();
-            setup.listening(report);
+            setup.listening(report, out);
             boolean done = steps.stream().allMatch(Step::good);
             out.accept(!apply ? "Nothing was changed." : done ? "All is there: start the bridge with ./run.sh"
                     : "Do what is marked ✗, then run setup again.");
@@ -3184,10 +3197,10 @@ public final class Bridge {
         }
 
         /** X's challenge has to be answered while it registers: by the bridge, or if none is running, from here. */
-        private void listening(Consumer<Step> report) {
+        private void listening(Consumer<Step> report, Consumer<String> out) {
             Edge edge = null;
             try {
-                settings.values().putAll(Ngrok.address(settings, Duration.ofSeconds(30)).values());
+                settings.values().putAll(Ngrok.address(settings, Duration.ofSeconds(30), out).values());
                 edge = new Edge(settings, Map.of("GET /fromTwitter", request -> challenge(settings, request)));
                 edge.start();
             } catch (Wrong wrong) {
