@@ -328,6 +328,7 @@ public final class Bridge {
         relay.start();
         edge.start();
         LOG.log(INFO, () -> "listening on " + address() + ", reached by X at " + settings.publicUrl() + "/fromTwitter");
+        settings.shutIn(Path.of("/")).ifPresent(line -> LOG.log(WARNING, () -> line));
         watch.start();
     }
 
@@ -2713,10 +2714,7 @@ public final class Bridge {
         static Settings from(Map<String, String> given) throws Wrong {
             Settings settings = new Settings(new LinkedHashMap<>());
             List<String> problems = settings.take(given);
-            for (String name : settings.missing()) {
-                String remedy = key(name).fallback() == REQUIRED ? "" : "; the command setup finds it out";
-                problems.add(name + " is missing: " + advice(name) + remedy);
-            }
+            settings.missing().forEach(name -> problems.add(missing(name)));
             if (!problems.isEmpty()) throw new Wrong(2, problems);
             return settings;
         }
@@ -2774,6 +2772,12 @@ public final class Bridge {
 
         private static Key key(String name) { return KEYS.stream().filter(key -> key.name().equals(name)).findFirst().orElseThrow(); }
         static String advice(String name) { return key(name).advice(); }
+
+        static String missing(String name) {
+            return name + " is missing: " + advice(name) + (key(name).fallback() == REQUIRED
+                    ? "; put it into .env, or run setup on a terminal, which asks" : "; the command setup finds it out");
+        }
+
         static boolean fits(String name, String value) { return value.matches(key(name).shape()); }
 
         Settings with(String name, String value) {
@@ -2805,6 +2809,23 @@ public final class Bridge {
         int port() { return Integer.parseInt(get("PORT")); }
         String host() { return get("HOST"); }
         boolean autoRegister() { return get("AUTO_REGISTER").equals("on"); }
+
+        private static final List<String> CONTAINER = List.of(".dockerenv", "run/.containerenv", "run/secrets/kubernetes.io",
+                "var/run/secrets/kubernetes.io");
+
+        /** @param root of the file system; @return what to do where nobody outside this container can reach the bridge */
+        Optional<String> shutIn(Path root) {
+            boolean contained = CONTAINER.stream().anyMatch(mark -> Files.exists(root.resolve(mark)));
+            try {
+                String group = contained ? "" : Files.readString(root.resolve("proc/1/cgroup"));
+                contained |= Pattern.compile("docker|kubepods|containerd|libpod|lxc").matcher(group).find();
+                if (!contained || !InetAddress.getByName(host()).isLoopbackAddress()) return Optional.empty();
+            } catch (IOException noLinux) {
+                return Optional.empty();
+            }
+            return Optional.of("HOST=" + host() + " can only be reached from inside this container: set HOST=0.0.0.0, and publish"
+                    + " the port to the machine's own loopback (docker run -p 127.0.0.1:" + port() + ":" + port() + ")");
+        }
 
         /** Without a slash at its end. */
         String publicUrl() { return get("PUBLIC_URL").replaceAll("/+$", ""); }
@@ -3219,7 +3240,7 @@ public final class Bridge {
             List<String> missing = Settings.draft(values).missing().stream().filter(name -> !name.startsWith("FLEX_")).toList();
             Console console = System.console();
             if (!missing.isEmpty() && (console == null || !apply)) {
-                throw new Wrong(2, missing.stream().map(name -> name + " is missing: " + Settings.advice(name)).toList());
+                throw new Wrong(2, missing.stream().map(Settings::missing).toList());
             }
             for (String name : missing) {
                 out.accept(name + ": " + Settings.advice(name));
@@ -3227,7 +3248,7 @@ public final class Bridge {
                 while (value.isEmpty()) {
                     char[] typed = name.matches(".*(SECRET|TOKEN|KEY)") ? console.readPassword("%s (not shown): ", name)
                             : Optional.ofNullable(console.readLine("%s: ", name)).map(String::toCharArray).orElse(null);
-                    if (typed == null) throw new Wrong(2, List.of(name + " is missing: " + Settings.advice(name)));
+                    if (typed == null) throw new Wrong(2, List.of(Settings.missing(name)));
                     String given = new String(typed).strip();
                     if (Settings.fits(name, given)) value = given;
                     else out.accept("That is not right.");

@@ -77,6 +77,28 @@ class SettingsTest {
         assertTrue(problems.stream().allMatch(problem -> problem.length() > 30 && !problem.contains("\n")), "each says what to do");
     }
 
+    @Test
+    void whatIsMissingIsToldWithThePlaceToPutItOrTheCommandThatFindsIt() {
+        List<String> problems = problems(Map.of());
+        assertTrue(problems.stream().allMatch(problem -> problem.endsWith(problem.startsWith("FLEX_") ? "; the command setup finds it out"
+                : "; put it into .env, or run setup on a terminal, which asks")), problems.toString());
+    }
+
+    /** Marks as Docker, Podman and Kubernetes leave them; the last is a machine that is none of these. */
+    @ParameterizedTest
+    @CsvSource({".dockerenv, '', true", "run/.containerenv, '', true", "proc/1/cgroup, '12:pids:/docker/0123', true",
+            "proc/1/cgroup, '0::/kubepods.slice/pod1', true", "var/run/secrets/kubernetes.io/x, '', true", "proc/1/cgroup, '0::/init.scope', false"})
+    void aLoopbackHostInAContainerIsTold(String mark, String content, boolean container, @TempDir Path root) throws Exception {
+        Files.createDirectories(root.resolve(mark).getParent());
+        Files.writeString(root.resolve(mark), content + "\n");
+        for (String host : List.of("127.0.0.1", "localhost", "::1")) {
+            assertEquals(container, Settings.from(with("HOST", host)).shutIn(root).isPresent(), host);
+        }
+        String told = Settings.from(GOOD).shutIn(root).orElse("HOST=0.0.0.0");
+        assertTrue(told.contains("HOST=0.0.0.0"), told);
+        assertEquals(java.util.Optional.empty(), Settings.from(with("HOST", "0.0.0.0")).shutIn(root));
+    }
+
     @ParameterizedTest(name = "{0}={1}")
     @CsvSource(textBlock = """
             PORT,               65536

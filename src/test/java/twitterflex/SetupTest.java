@@ -248,6 +248,7 @@ class SetupTest {
                 List<String> lines = setup.errors().lines().toList();
                 assertEquals(6, lines.size(), setup.errors());
                 assertTrue(lines.get(0).startsWith("TWITTER_CONSUMER_KEY is missing: the X app's API key: developer.x.com"), lines.get(0));
+                assertTrue(lines.stream().allMatch(line -> line.endsWith("; put it into .env, or run setup on a terminal, which asks")), setup.errors());
                 assertEquals("", setup.output());
             }
             assertEquals(0, day.x.calls() + day.flex.calls());
