@@ -216,6 +216,7 @@ public final class Bridge {
     }
 
     private static void serve() throws Wrong, IOException {
+        Settings.sweep(DOT_ENV);
         Bridge bridge = new Bridge(Ngrok.address(Settings.from(environment()), Duration.ofSeconds(30)), Tempo.NORMAL);
         Runtime.getRuntime().addShutdownHook(new Thread(() -> {
             try {
@@ -346,6 +347,7 @@ public final class Bridge {
         relay.start();
         edge.start();
         LOG.log(INFO, () -> "listening on " + address() + ", reached by X at " + settings.publicUrl() + "/fromTwitter");
+        settings.shutIn(Path.of("/")).ifPresent(line -> LOG.log(WARNING, () -> line));
         watch.start();
     }
 
@@ -3171,9 +3173,9 @@ public final class Bridge {
                         "the TaskRouter workflow's SID, WW and 32 hex digits (FLEX_API=conversations)"),
                 key("FLEX_TASK_CHANNEL", "chat", ANY, "the TaskRouter task channel's unique name"),
                 key("AUTO_REGISTER", "", "on|off",
-                        "on: the bridge itself keeps its webhook registered at X, the default with ngrok's address; off: it minds nothing"
-                        + " that X lacks"),
-                key("NGROK_API_URL", "http://127.0.0.1:4040", "https?://\\S+", "the local ngrok agent"),
+                        "on: the bridge registers its webhook at X itself and keeps it so, the default with ngrok's address;"
+                        + " unset: it only has it validated again; off: what is missing at X is no trouble"),
+                key("NGROK_API_URL", "", "https?://\\S+", "the local ngrok agent; unset, that at http://127.0.0.1:4040 or the next ports"),
                 key("DATA_DIR", "data", ".+", "folder of the journal; one bridge each"),
                 key("MAX_PENDING", "100000", "[1-9][0-9]{0,8}", "undelivered messages beyond which new ones are refused with 503"),
                 key("MAX_JOURNAL_MIB", "256", "[1-9][0-9]{0,5}", "size of the journal beyond which new messages are refused with 503"),
@@ -3193,10 +3195,7 @@ public final class Bridge {
         static Settings from(Map<String, String> given) throws Wrong {
             Settings settings = new Settings(new LinkedHashMap<>());
             List<String> problems = settings.take(given);
-            for (String name : settings.missing()) {
-                String remedy = key(name).fallback() == REQUIRED ? "" : "; the command setup finds it out";
-                problems.add(name + " is missing: " + advice(name) + remedy);
-            }
+            settings.missing().forEach(name -> problems.add(missing(name)));
             if (!problems.isEmpty()) throw new Wrong(2, problems);
             return settings;
         }
@@ -3214,7 +3213,9 @@ public final class Bridge {
             List<String> problems = new ArrayList<>();
             for (Key key : KEYS) {
                 String value = given.getOrDefault(key.name(), key.fallback() == REQUIRED ? "" : key.fallback());
-                if (!value.isEmpty() && !value.matches(key.shape())) problems.add(key.name() + " is not right: " + key.advice());
+                boolean fits = value.isEmpty() || value.matches(key.shape());
+                quoted(key.name(), value).or(() -> fits ? Optional.empty() : Optional.of(key.name() + " is not right: "
+                        + key.advice())).ifPresent(problems::add);
                 values.put(key.name(), value);
             }
             if (apiKey().isEmpty() != apiSecret().isEmpty()) {
@@ -3252,6 +3253,12 @@ public final class Bridge {
 
         private static Key key(String name) { return KEYS.stream().filter(key -> key.name().equals(name)).findFirst().orElseThrow(); }
         static String advice(String name) { return key(name).advice(); }
+
+        static String missing(String name) {
+            return name + " is missing: " + advice(name) + (key(name).fallback() == REQUIRED
+                    ? "; put it into .env, or run setup on a terminal, which asks" : "; the command setup finds it out");
+        }
+
         static boolean fits(String name, String value) { return value.matches(key(name).shape()); }
 
         Settings with(String name, String value) {
@@ -3260,8 +3267,18 @@ public final class Bridge {
             return new Settings(changed);
         }
 
+        private static Optional<String> quoted(String name, String value) {
+            if (!value.matches("([\"']).*\\1")) return Optional.empty();
+            return Optional.of(name + " has quotes around its value, as docker --env-file leaves them there: write it without them");
+        }
+
         /** The folder alone, for commands that need no account. */
-        static Path dataFolder(Map<String, String> given) { return Path.of(given.getOrDefault("DATA_DIR", "data")); }
+        static Path dataFolder(Map<String, String> given) throws Wrong {
+            String folder = given.getOrDefault("DATA_DIR", "data");
+            Optional<String> quoted = quoted("DATA_DIR", folder);
+            if (quoted.isPresent()) throw new Wrong(2, List.of(quoted.get()));
+            return Path.of(folder);
+        }
 
         static String describe() {
             return KEYS.stream().map(key -> "  %-24s %s%s%n".formatted(key.name(), key.advice(),
@@ -3273,6 +3290,23 @@ public final class Bridge {
         int port() { return Integer.parseInt(get("PORT")); }
         String host() { return get("HOST"); }
         boolean autoRegister() { return get("AUTO_REGISTER").equals("on"); }
+
+        private static final List<String> CONTAINER = List.of(".dockerenv", "run/.containerenv", "run/secrets/kubernetes.io",
+                "var/run/secrets/kubernetes.io");
+
+        /** @param root of the file system; @return what to do where nobody outside this container can reach the bridge */
+        Optional<String> shutIn(Path root) {
+            boolean contained = CONTAINER.stream().anyMatch(mark -> Files.exists(root.resolve(mark)));
+            try {
+                String group = contained ? "" : Files.readString(root.resolve("proc/1/cgroup"));
+                contained |= Pattern.compile("docker|kubepods|containerd|libpod|lxc").matcher(group).find();
+                if (!contained || !InetAddress.getByName(host()).isLoopbackAddress()) return Optional.empty();
+            } catch (IOException noLinux) {
+                return Optional.empty();
+            }
+            return Optional.of("HOST=" + host() + " can only be reached from inside this container: set HOST=0.0.0.0, and publish"
+                    + " the port to the machine's own loopback (docker run -p 127.0.0.1:" + port() + ":" + port() + ")");
+        }
 
         /** Without a slash at its end. */
         String publicUrl() { return get("PUBLIC_URL").replaceAll("/+$", ""); }
@@ -3361,20 +3395,66 @@ public final class Bridge {
             return values;
         }
 
-        /** Sets one value in the file, which only its owner may read then: written aside and put in the old one's place. */
+        /**
+         * Sets one value in the file, which only its owner may read then: written aside and put in the old one's place or,
+         * where that cannot be replaced (a file mounted into a container), into the file itself.
+         */
         static void write(Path file, String name, String value) throws IOException {
             Path real = Files.exists(file) ? file.toRealPath() : file.toAbsolutePath();
-            Path aside = real.resolveSibling(real.getFileName() + ".new");
-            Files.deleteIfExists(aside);
-            Files.createFile(aside, Journal.only("rw-------"));
+            String text = changed(Files.exists(real) ? Files.readString(real) : "", name, value);
+            Path aside = aside(file);
             try {
-                if (Files.exists(real)) Files.setOwner(aside, Files.getOwner(real));
+                Files.deleteIfExists(aside);
+                Files.createFile(aside, Journal.only("rw-------"));
+                if (Files.exists(real)) keepOwner(real, aside);
+                Files.writeString(aside, text, StandardOpenOption.WRITE, StandardOpenOption.SYNC);
+                Files.move(aside, real, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
+            } catch (IOException irreplaceable) {
+                if (!Files.isRegularFile(real)) throw irreplaceable;
+                writeInto(real, text.getBytes(UTF_8));
+            } finally {
+                sweep(file);
+            }
+        }
+
+        private static Path aside(Path file) throws IOException {
+            Path real = Files.exists(file) ? file.toRealPath() : file.toAbsolutePath();
+            return real.resolveSibling(real.getFileName() + ".new");
+        }
+
+        private static void keepOwner(Path from, Path to) {
+            try {
+                Files.setOwner(to, Files.getOwner(from));
             } catch (IOException | UnsupportedOperationException notOurs) {
                 LOG.log(DEBUG, () -> "the file keeps the owner it has: " + reason(notOurs));
             }
-            Files.writeString(aside, changed(Files.exists(real) ? Files.readString(real) : "", name, value), StandardOpenOption.WRITE,
-                    StandardOpenOption.SYNC);
-            Files.move(aside, real, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
+        }
+
+        /** What makes the file longer first: where there is no room for it, the file stays as it was. */
+        private static void writeInto(Path file, byte[] text) throws IOException {
+            try (RandomAccessFile out = new RandomAccessFile(file.toFile(), "rws")) {
+                long before = out.length();
+                int kept = (int) Math.min(before, text.length);
+                try {
+                    out.seek(kept);
+                    out.write(text, kept, text.length - kept);
+                } catch (IOException full) {
+                    out.setLength(before);
+                    throw full;
+                }
+                out.seek(0);
+                out.write(text, 0, kept);
+                out.setLength(text.length);
+            }
+        }
+
+        /** Removes the copy that a killed {@link #write} has left, with all the secrets. */
+        static void sweep(Path file) {
+            try {
+                if (Files.isRegularFile(aside(file))) Files.delete(aside(file));
+            } catch (IOException failed) {
+                LOG.log(WARNING, () -> "a copy of " + file + " stays behind: " + reason(failed));
+            }
         }
 
         /** The file's text with this value in the place of the last line that names it, else at the end; all the rest as it was. */
@@ -3407,18 +3487,27 @@ public final class Bridge {
     static final class Ngrok {
         private Ngrok() { }
 
-        /** @return the settings with a public URL; @throws Wrong if none is set and no tunnel shows up within the patience */
+        /** An agent's own port is 4040; where another one has that, it takes the next that is free. */
+        private static final List<String> AGENTS = IntStream.range(4040, 4050).mapToObj(port -> "http://127.0.0.1:" + port).toList();
+
         static Settings address(Settings settings, Duration patience) throws Wrong {
+            return address(settings, patience, line -> LOG.log(INFO, () -> line));
+        }
+
+        /** @return the settings with a public URL; @throws Wrong if none is set and no tunnel shows up within the patience */
+        static Settings address(Settings settings, Duration patience, Consumer<String> out) throws Wrong {
             if (!settings.publicUrl().isEmpty()) return settings;
             Client client = new Client(Duration.ofSeconds(2), new Metrics());
-            URI tunnels = URI.create(settings.get("NGROK_API_URL").replaceAll("/+$", "") + "/api/tunnels");
+            String set = settings.get("NGROK_API_URL").replaceAll("/+$", "");
+            List<String> agents = set.isEmpty() ? AGENTS : List.of(set);
             if (settings.port() == 0) {
                 throw new Wrong(2, List.of("PUBLIC_URL is not set, and no tunnel can lead to PORT=0: set one of them"));
             }
-            if (patience.toSeconds() > 5) LOG.log(INFO, () -> "PUBLIC_URL is not set: asking the ngrok agent at " + tunnels.getAuthority());
+            out.accept("PUBLIC_URL is not set: asking the ngrok agent at " + URI.create(agents.get(0)).getAuthority()
+                    + (set.isEmpty() ? " and the next ports" : "") + " for up to " + patience.toSeconds() + " s");
             long end = System.nanoTime() + patience.toNanos();
             while (true) {
-                Optional<String> tunnel = client.call("ngrok", HttpRequest.newBuilder(tunnels)).body().path("tunnels").valueStream()
+                Optional<String> tunnel = agents.stream().flatMap(agent -> tunnels(client, agent))
                         .filter(one -> one.at("/config/addr").asText().matches("(.*[:/])?" + settings.port() + "/?"))
                         .map(one -> one.path("public_url").asText()).filter(url -> url.startsWith("https://")).findFirst();
                 if (tunnel.isPresent()) {
@@ -3431,6 +3520,10 @@ public final class Bridge {
                 }
                 LockSupport.parkNanos(200_000_000);
             }
+        }
+
+        private static Stream<JsonNode> tunnels(Client client, String agent) {
+            return client.call("ngrok", HttpRequest.newBuilder(URI.create(agent + "/api/tunnels"))).body().path("tunnels").valueStream();
         }
     }
 
@@ -3563,6 +3656,7 @@ public final class Bridge {
         static boolean run(Map<String, String> given, Path dotEnv, Set<String> words, Consumer<String> out)
                 throws Wrong, IOException {
             boolean apply = !words.contains("--dry-run");
+            Settings.sweep(dotEnv);
             Map<String, String> values = new HashMap<>(given);
             ask(values, dotEnv, apply, out);
             Settings settings = Settings.draft(values);
@@ -3587,7 +3681,7 @@ public final class Bridge {
                 };
             }
             setup.twilio();
-            setup.listening(report);
+            setup.listening(report, out);
             boolean done = steps.stream().allMatch(Step::good);
             out.accept(!apply ? "Nothing was changed." : done ? "All is there: start the bridge with ./run.sh"
                     : "Do what is marked ✗, then run setup again.");
@@ -3612,10 +3706,10 @@ public final class Bridge {
         }
 
         /** X's challenge has to be answered while it registers: by the bridge, or if none is running, from here. */
-        private void listening(Consumer<Step> report) {
+        private void listening(Consumer<Step> report, Consumer<String> out) {
             Edge edge = null;
             try {
-                settings.values().putAll(Ngrok.address(settings, Duration.ofSeconds(30)).values());
+                settings.values().putAll(Ngrok.address(settings, Duration.ofSeconds(30), out).values());
                 edge = new Edge(settings, Map.of("GET /fromTwitter", request -> challenge(settings, request)));
                 edge.start();
             } catch (Wrong wrong) {
@@ -3634,7 +3728,7 @@ public final class Bridge {
             List<String> missing = Settings.draft(values).missing().stream().filter(name -> !name.startsWith("FLEX_")).toList();
             Console console = System.console();
             if (!missing.isEmpty() && (console == null || !apply)) {
-                throw new Wrong(2, missing.stream().map(name -> name + " is missing: " + Settings.advice(name)).toList());
+                throw new Wrong(2, missing.stream().map(Settings::missing).toList());
             }
             for (String name : missing) {
                 out.accept(name + ": " + Settings.advice(name));
@@ -3642,7 +3736,7 @@ public final class Bridge {
                 while (value.isEmpty()) {
                     char[] typed = name.matches(".*(SECRET|TOKEN|KEY)") ? console.readPassword("%s (not shown): ", name)
                             : Optional.ofNullable(console.readLine("%s: ", name)).map(String::toCharArray).orElse(null);
-                    if (typed == null) throw new Wrong(2, List.of(name + " is missing: " + Settings.advice(name)));
+                    if (typed == null) throw new Wrong(2, List.of(Settings.missing(name)));
                     String given = new String(typed).strip();
                     if (Settings.fits(name, given)) value = given;
                     else out.accept("That is not right.");

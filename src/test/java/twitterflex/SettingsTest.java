@@ -5,11 +5,13 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import com.fasterxml.jackson.annotation.JsonInclude;
 import com.fasterxml.jackson.core.JsonParser;
 import com.fasterxml.jackson.databind.JsonNode;
 import java.io.File;
+import java.io.IOException;
 import java.net.URISyntaxException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -76,6 +78,28 @@ class SettingsTest {
         assertTrue(problems.stream().allMatch(problem -> problem.length() > 30 && !problem.contains("\n")), "each says what to do");
     }
 
+    @Test
+    void whatIsMissingIsToldWithThePlaceToPutItOrTheCommandThatFindsIt() {
+        List<String> problems = problems(Map.of());
+        assertTrue(problems.stream().allMatch(problem -> problem.endsWith(problem.startsWith("FLEX_") ? "; the command setup finds it out"
+                : "; put it into .env, or run setup on a terminal, which asks")), problems.toString());
+    }
+
+    /** Marks as Docker, Podman and Kubernetes leave them; the last is a machine that is none of these. */
+    @ParameterizedTest
+    @CsvSource({".dockerenv, '', true", "run/.containerenv, '', true", "proc/1/cgroup, '12:pids:/docker/0123', true",
+            "proc/1/cgroup, '0::/kubepods.slice/pod1', true", "var/run/secrets/kubernetes.io/x, '', true", "proc/1/cgroup, '0::/init.scope', false"})
+    void aLoopbackHostInAContainerIsTold(String mark, String content, boolean container, @TempDir Path root) throws Exception {
+        Files.createDirectories(root.resolve(mark).getParent());
+        Files.writeString(root.resolve(mark), content + "\n");
+        for (String host : List.of("127.0.0.1", "localhost", "::1")) {
+            assertEquals(container, Settings.from(with("HOST", host)).shutIn(root).isPresent(), host);
+        }
+        String told = Settings.from(GOOD).shutIn(root).orElse("HOST=0.0.0.0");
+        assertTrue(told.contains("HOST=0.0.0.0"), told);
+        assertEquals(java.util.Optional.empty(), Settings.from(with("HOST", "0.0.0.0")).shutIn(root));
+    }
+
     @ParameterizedTest(name = "{0}={1}")
     @CsvSource(textBlock = """
             PORT,               65536
@@ -111,6 +135,34 @@ class SettingsTest {
     void aWrongValueIsNotShownBecauseItMayBeASecretInTheWrongPlace() {
         for (String name : List.of("PORT", "PUBLIC_URL", "TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "FLEX_API", "LOG_LEVEL")) {
             assertFalse(problems(with(name, "my secret-8")).toString().contains("secret-8"), name);
+        }
+    }
+
+    /** As docker --env-file passes them. */
+    @ParameterizedTest(name = "{0}={1}")
+    @CsvSource(delimiter = '|', quoteCharacter = '`', textBlock = """
+            PORT              | "3000"
+            PUBLIC_URL        | "https://bridge.example.com"
+            TWILIO_AUTH_TOKEN | 'secret-8'
+            TWILIO_AUTH_TOKEN | ""
+            TWITTER_CO_HANDLE | "@support_co"
+            DATA_DIR          | "/var/lib/bridge"
+            """)
+    void quotesThatAreStillAroundAValueAreToldAndTheValueIsNotUsed(String name, String value) {
+        List<String> problems = problems(with(name, value));
+        assertEquals(List.of(name + " has quotes around its value, as docker --env-file leaves them there: write it without them"), problems);
+    }
+
+    @Test
+    void theFolderOfAJournalIsNotTakenWithItsQuotesEither() {
+        Wrong wrong = assertThrows(Wrong.class, () -> Settings.dataFolder(Map.of("DATA_DIR", "'data'")));
+        assertTrue(wrong.getMessage().startsWith("DATA_DIR has quotes around its value"), wrong::getMessage);
+    }
+
+    @Test
+    void quotesElsewhereInAValueAreItsOwn() throws Wrong {
+        for (String value : List.of("a\"b\"", "\"", "'", "\"a'", "a'")) {
+            assertEquals(value, Settings.from(with("TWILIO_AUTH_TOKEN", value)).authToken());
         }
     }
 
@@ -389,6 +441,54 @@ class SettingsTest {
             assertEquals("IS1", Bridge.Settings.dotEnv(changed).get("FLEX_CHAT_SERVICE"));
         }
         assertEquals("NGROK_URL=https://new.example.com\n", Bridge.Settings.changed("NGROK_URL=\n", "PUBLIC_URL", "https://new.example.com"));
+    }
+
+    /** A file that is mounted by itself, as into a container, cannot be replaced by another one. */
+    @Test
+    void aMountedDotEnvIsWrittenInPlaceAndNoCopyStaysBehind(@TempDir Path folder) throws Exception {
+        Path outside = Files.writeString(folder.resolve("outside"), "A=1\nFLEX_CHAT_SERVICE=a-longer-value\nB=2\n");
+        Path dotEnv = Files.writeString(folder.resolve(".env"), "");
+        assumeTrue(ended("mount", "--bind", outside.toString(), dotEnv.toString()), "skipped: nothing can be mounted here");
+        try {
+            Settings.write(dotEnv, "FLEX_CHAT_SERVICE", "IS1");
+            Settings.write(dotEnv, "FLEX_TASK_CHANNEL", "twitter");
+        } finally {
+            ended("umount", dotEnv.toString());
+        }
+        assertEquals("A=1\nFLEX_CHAT_SERVICE=IS1\nB=2\nFLEX_TASK_CHANNEL=twitter\n", Files.readString(outside));
+        assertFalse(Files.exists(folder.resolve(".env.new")));
+    }
+
+    private static boolean ended(String... command) throws Exception {
+        return new ProcessBuilder(command).redirectErrorStream(true).redirectOutput(ProcessBuilder.Redirect.DISCARD).start().waitFor() == 0;
+    }
+
+    @Test
+    void aFullDiskLeavesTheFileAsItWasAndNoCopyBehind(@TempDir Path folder) throws Exception {
+        assumeTrue(ended("mount", "-t", "tmpfs", "-o", "size=16k", "none", folder.toString()), "skipped: nothing can be mounted here");
+        try {
+            Path dotEnv = folder.resolve(".env");
+            String before = "A=1\n# " + "x".repeat(4_000) + "\nB=" + "y".repeat(80) + "\n";
+            Files.writeString(dotEnv, before);
+            assertThrows(IOException.class, () -> Files.write(folder.resolve("everything else"), new byte[1 << 20]));
+            assertThrows(IOException.class, () -> Settings.write(dotEnv, "FLEX_CHAT_SERVICE", "IS" + "1".repeat(32)));
+            assertEquals(before, Files.readString(dotEnv));
+            assertFalse(Files.exists(folder.resolve(".env.new")));
+        } finally {
+            ended("umount", folder.toString());
+        }
+    }
+
+    @Test
+    void theCopyThatAKilledSetupHasLeftIsSweptAway(@TempDir Path folder) throws Exception {
+        Path copy = folder.resolve(".env.new");
+        for (String command : List.of("serve", "setup")) {
+            Files.writeString(copy, "TWILIO_AUTH_TOKEN=secret-8\n");
+            try (Command started = Command.jar(folder, Map.of(), command)) {
+                assertEquals(2, started.status(), "too little is set");
+            }
+            assertFalse(Files.exists(copy), command);
+        }
     }
 
     @ParameterizedTest

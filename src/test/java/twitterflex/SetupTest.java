@@ -51,7 +51,7 @@ class SetupTest {
         final Path dotEnv = folder.resolve(".env");
         final int port = Ports.free();
         final Map<String, String> given;
-        final List<String> said = new ArrayList<>();
+        final List<String> said = new java.util.concurrent.CopyOnWriteArrayList<>();
 
         Day(Rig.Generation generation) throws IOException {
             flex.provisioning().withoutFlows();
@@ -248,6 +248,7 @@ class SetupTest {
                 List<String> lines = setup.errors().lines().toList();
                 assertEquals(6, lines.size(), setup.errors());
                 assertTrue(lines.get(0).startsWith("TWITTER_CONSUMER_KEY is missing: the X app's API key: developer.x.com"), lines.get(0));
+                assertTrue(lines.stream().allMatch(line -> line.endsWith("; put it into .env, or run setup on a terminal, which asks")), setup.errors());
                 assertEquals("", setup.output());
             }
             assertEquals(0, day.x.calls() + day.flex.calls());
@@ -336,6 +337,52 @@ class SetupTest {
             assertTrue(found.autoRegister());
             given.put("AUTO_REGISTER", "off");
             assertFalse(Bridge.Ngrok.address(Bridge.Settings.draft(given), Duration.ofSeconds(30)).autoRegister());
+        }
+    }
+
+    /** Another program's agent has 4040, ours the next port that was free. */
+    @Test
+    void anAgentOnOneOfTheNextPortsIsFoundUnlessAnotherIsNamed() throws Exception {
+        String port = String.valueOf(Ports.free());
+        SimulatedNgrok.Tunnel ours = new SimulatedNgrok.Tunnel("ours", "https://ours.ngrok-free.app", "http://localhost:" + port);
+        try (SimulatedNgrok other = agent(4040); SimulatedNgrok agent = agent(4041)) {
+            other.tunnels(new SimulatedNgrok.Tunnel("other", "https://other.ngrok-free.app", "http://localhost:1"));
+            agent.tunnels(ours);
+            Bridge.Settings unset = Bridge.Settings.draft(Map.of("PORT", port));
+            assertEquals("https://ours.ngrok-free.app", Bridge.Ngrok.address(unset, Duration.ofSeconds(5)).publicUrl());
+            Bridge.Settings set = unset.with("NGROK_API_URL", other.url());
+            Bridge.Wrong none = assertThrows(Bridge.Wrong.class, () -> Bridge.Ngrok.address(set, Duration.ofMillis(300)));
+            assertTrue(none.getMessage().contains("ngrok http " + port), none.getMessage());
+        }
+    }
+
+    /** An agent on this port or, where something else has it, on the next that is free. */
+    private static SimulatedNgrok agent(int port) {
+        for (int next = port; next < 4050; next++) {
+            try {
+                return new SimulatedNgrok(next);
+            } catch (java.io.UncheckedIOException taken) {
+                assertTrue(next < 4049, "ten agents run here already");
+            }
+        }
+        throw new AssertionError();
+    }
+
+    @Test
+    void setupSaysThatItWaitsForNgrok() throws Exception {
+        try (SimulatedNgrok ngrok = new SimulatedNgrok(0); Day day = new Day(Rig.Generation.CURRENT)) {
+            day.given.remove("PUBLIC_URL");
+            day.given.put("NGROK_API_URL", ngrok.url());
+            Thread later = new Thread(() -> {
+                until("a word", () -> String.join("\n", day.said).contains("asking the ngrok agent"));
+                ngrok.tunnels(new SimulatedNgrok.Tunnel("bridge", "https://bridge.ngrok-free.app", "http://localhost:" + day.port));
+            });
+            later.start();
+            day.setup();
+            assertTrue(day.said.stream().anyMatch(line -> line.contains("asking the ngrok agent at " + ngrok.url().replace("http://", "")
+                    + " for up to 30 s")), () -> String.join("\n", day.said));
+            assertTrue(String.join("\n", day.said).contains("https://bridge.ngrok-free.app"), () -> String.join("\n", day.said));
+            later.join();
         }
     }
 
