@@ -3769,8 +3769,9 @@ public final class Bridge {
 
         private boolean settled(String url, String user, List<Webhook> all) {
             Optional<Webhook> here = at(url, all);
+            boolean works = here.isPresent() && here.get().valid() && subscribe(here.get().id(), user, all);
             // A running bridge goes on at its next look.
-            if (here.isPresent() && (subscribe(here.get().id(), user, all) || dotEnv == null)) return true;
+            if (works || here.isPresent() && dotEnv == null) return true;
             if (here.isPresent() && !remove(here.get())) return false;
             Optional<String> still = at(removed, all).map(Webhook::id);
             Optional<String> back = still.or(() -> make("old X webhook", Change.CREATE, State.CHANGED,
