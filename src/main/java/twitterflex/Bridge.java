@@ -158,8 +158,8 @@ public final class Bridge {
                 case "retry" -> {
                     Path folder = Settings.dataFolder(environment());
                     int asked = Journal.askForRetry(folder, String.join("", words));
-                    out.println(messages(asked) + " put back" + by(folder) + ": delivered after what was sent since, within"
-                            + " seconds if the bridge runs, else when it starts");
+                    out.println(messages(asked) + " put back" + by(folder) + ": delivered after what was sent since,"
+                            + " within seconds if the bridge runs, else when it starts");
                 }
                 default -> out.print(HELP + Settings.describe());
             }
@@ -3050,7 +3050,8 @@ public final class Bridge {
                 journal.read();
                 return journal;
             } catch (NoSuchFileException none) {
-                throw new Wrong(1, List.of("there is no journal in " + folder + ": set DATA_DIR to the bridge's folder"));
+                throw new Wrong(1,
+                        List.of("there is no journal in " + folder + ": set DATA_DIR to the bridge's folder"));
             } catch (IOException unreadable) {
                 throw new Wrong(1, List.of("the journal in " + folder + " cannot be read (" + reason(unreadable)
                         + "): run this as the bridge's user"));
@@ -3063,7 +3064,7 @@ public final class Bridge {
                     kept.at().toString(), kept.message().customer(), kept.reason())).toList();
         }
 
-        /** Leaves a request for the bridge that holds the folder's lock, or the next one that will. @return for how many */
+        /** Leaves a request for the bridge that holds the folder's lock, or the next that will. @return for how many */
         static int askForRetry(Path folder, String given) throws Wrong, IOException {
             String id = given.isEmpty() ? "all" : given;
             Set<String> refused = find(folder).refused.keySet();
@@ -3173,9 +3174,10 @@ public final class Bridge {
                         "the TaskRouter workflow's SID, WW and 32 hex digits (FLEX_API=conversations)"),
                 key("FLEX_TASK_CHANNEL", "chat", ANY, "the TaskRouter task channel's unique name"),
                 key("AUTO_REGISTER", "", "on|off",
-                        "on: the bridge registers its webhook at X itself and keeps it so, the default with ngrok's address;"
-                        + " unset: it only has it validated again; off: what is missing at X is no trouble"),
-                key("NGROK_API_URL", "", "https?://\\S+", "the local ngrok agent; unset, that at http://127.0.0.1:4040 or the next ports"),
+                        "on: the bridge registers its webhook at X itself and keeps it so, the default with ngrok's"
+                        + " address; unset: it only has it validated again; off: what is missing at X is no trouble"),
+                key("NGROK_API_URL", "", "https?://\\S+",
+                        "the local ngrok agent; unset, that at http://127.0.0.1:4040 or the next ports"),
                 key("DATA_DIR", "data", ".+", "folder of the journal; one bridge each"),
                 key("MAX_PENDING", "100000", "[1-9][0-9]{0,8}", "undelivered messages beyond which new ones are refused with 503"),
                 key("MAX_JOURNAL_MIB", "256", "[1-9][0-9]{0,5}", "size of the journal beyond which new messages are refused with 503"),
@@ -3255,8 +3257,9 @@ public final class Bridge {
         static String advice(String name) { return key(name).advice(); }
 
         static String missing(String name) {
-            return name + " is missing: " + advice(name) + (key(name).fallback() == REQUIRED
-                    ? "; put it into .env, or run setup on a terminal, which asks" : "; the command setup finds it out");
+            boolean yours = key(name).fallback() == REQUIRED;
+            return name + " is missing: " + advice(name) + "; " + (yours
+                    ? "put it into .env, or run setup on a terminal, which asks" : "the command setup finds it out");
         }
 
         static boolean fits(String name, String value) { return value.matches(key(name).shape()); }
@@ -3269,7 +3272,8 @@ public final class Bridge {
 
         private static Optional<String> quoted(String name, String value) {
             if (!value.matches("([\"']).*\\1")) return Optional.empty();
-            return Optional.of(name + " has quotes around its value, as docker --env-file leaves them there: write it without them");
+            return Optional.of(name + " has quotes around its value, as docker --env-file leaves them there: write it"
+                    + " without them");
         }
 
         /** The folder alone, for commands that need no account. */
@@ -3291,10 +3295,10 @@ public final class Bridge {
         String host() { return get("HOST"); }
         boolean autoRegister() { return get("AUTO_REGISTER").equals("on"); }
 
-        private static final List<String> CONTAINER = List.of(".dockerenv", "run/.containerenv", "run/secrets/kubernetes.io",
-                "var/run/secrets/kubernetes.io");
+        private static final List<String> CONTAINER = List.of(".dockerenv", "run/.containerenv",
+                "run/secrets/kubernetes.io", "var/run/secrets/kubernetes.io");
 
-        /** @param root of the file system; @return what to do where nobody outside this container can reach the bridge */
+        /** @param root of the file system; @return what to do where nobody outside this container reaches the bridge */
         Optional<String> shutIn(Path root) {
             boolean contained = CONTAINER.stream().anyMatch(mark -> Files.exists(root.resolve(mark)));
             try {
@@ -3304,8 +3308,8 @@ public final class Bridge {
             } catch (IOException noLinux) {
                 return Optional.empty();
             }
-            return Optional.of("HOST=" + host() + " can only be reached from inside this container: set HOST=0.0.0.0, and publish"
-                    + " the port to the machine's own loopback (docker run -p 127.0.0.1:" + port() + ":" + port() + ")");
+            return Optional.of("HOST=" + host() + " can only be reached from inside this container: set HOST=0.0.0.0,"
+                    + " and publish the port to this machine alone (docker run -p 127.0.0.1:3000:" + port() + ")");
         }
 
         /** Without a slash at its end. */
@@ -3396,7 +3400,7 @@ public final class Bridge {
         }
 
         /**
-         * Sets one value in the file, which only its owner may read then: written aside and put in the old one's place or,
+         * Sets one value in the file, which only its owner may read: written aside and put in the old one's place, or
          * where that cannot be replaced (a file mounted into a container), into the file itself.
          */
         static void write(Path file, String name, String value) throws IOException {
@@ -3488,13 +3492,14 @@ public final class Bridge {
         private Ngrok() { }
 
         /** An agent's own port is 4040; where another one has that, it takes the next that is free. */
-        private static final List<String> AGENTS = IntStream.range(4040, 4050).mapToObj(port -> "http://127.0.0.1:" + port).toList();
+        private static final List<String> AGENTS = IntStream.range(4040, 4050)
+                .mapToObj(port -> "http://127.0.0.1:" + port).toList();
 
         static Settings address(Settings settings, Duration patience) throws Wrong {
             return address(settings, patience, line -> LOG.log(INFO, () -> line));
         }
 
-        /** @return the settings with a public URL; @throws Wrong if none is set and no tunnel shows up within the patience */
+        /** @return the settings with a public URL; @throws Wrong if none is set and no tunnel shows up in time */
         static Settings address(Settings settings, Duration patience, Consumer<String> out) throws Wrong {
             if (!settings.publicUrl().isEmpty()) return settings;
             Client client = new Client(Duration.ofSeconds(2), new Metrics());
@@ -3523,7 +3528,8 @@ public final class Bridge {
         }
 
         private static Stream<JsonNode> tunnels(Client client, String agent) {
-            return client.call("ngrok", HttpRequest.newBuilder(URI.create(agent + "/api/tunnels"))).body().path("tunnels").valueStream();
+            Answer answer = client.call("ngrok", HttpRequest.newBuilder(URI.create(agent + "/api/tunnels")));
+            return answer.body().path("tunnels").valueStream();
         }
     }
 
@@ -3652,7 +3658,7 @@ public final class Bridge {
 
         // The two commands.
 
-        /** @param words --dry-run only tells what it would do, --move says yes to moves; @return whether all is there */
+        /** @param words --dry-run only tells what it would do, --move says yes to moves; @return whether all is well */
         static boolean run(Map<String, String> given, Path dotEnv, Set<String> words, Consumer<String> out)
                 throws Wrong, IOException {
             boolean apply = !words.contains("--dry-run");
@@ -3825,8 +3831,8 @@ public final class Bridge {
         private static String full(Path folder) {
             try {
                 long free = Files.getFileStore(folder).getUsableSpace() >> 20;
-                return free >= 16 ? "" : "only " + free + " MiB is free on the disk of " + folder + ": make room there, or set"
-                        + " DATA_DIR";
+                return free >= 16 ? "" : "only " + free + " MiB is free on the disk of " + folder
+                        + ": make room there, or set DATA_DIR";
             } catch (IOException untold) {
                 return "";
             }
@@ -3835,10 +3841,6 @@ public final class Bridge {
         /** The bridge itself knows of outages that no look from here shows. That none runs is no fault. */
         private void bridge() {
             String at = settings.host() + ":" + settings.port();
-            if (settings.port() == 0) {
-                say("bridge", State.FOUND, "not asked, because PORT=0 may be any port");
-                return;
-            }
             Answer answer;
             try {
                 URI health = new URI("http", null, settings.host(), settings.port(), "/healthz", null, null);
@@ -3853,9 +3855,10 @@ public final class Bridge {
             switch (told.path("status").asText(answer.sent() ? "unknown" : "none")) {
                 case "none" -> say("bridge", State.FOUND, "does not run: nothing answers at " + at);
                 case "ok" -> say("bridge", State.FOUND, "runs at " + at + ": " + counters);
-                case "degraded" -> say("bridge", State.MISSING, "runs at " + at + ", degraded: " + told.path("reason").asText());
-                default -> say("bridge", State.MISSING, "what is at " + at + " is another program, or hangs: end it, or set"
-                        + " PORT to a free port");
+                case "degraded" -> say("bridge", State.MISSING, "runs at " + at + ", degraded: "
+                        + told.path("reason").asText());
+                default -> say("bridge", State.MISSING, "what is at " + at + " is another program, or hangs: end it,"
+                        + " or set PORT to a free port");
             }
         }
 
@@ -4200,8 +4203,8 @@ public final class Bridge {
             if (old.serves(user)) {
                 Answer again = send(subscribing(events().get(0), old.id(), user));
                 // That it is there already is told only to those who may subscribe.
-                boolean may = again.ok() || again.status() == 400 || again.status() == 409;
-                if (!may) return good("X subscription", again);
+                boolean may = again.status() == 400 || again.sentence().contains("Duplicate");
+                if (!may && !good("X subscription", again)) return false;
             }
             if (old.valid()) note(old.url());
             return remove(old);
@@ -4257,8 +4260,9 @@ public final class Bridge {
 
         private boolean settled(String url, String user, List<Webhook> all) {
             Optional<Webhook> here = at(url, all);
+            boolean works = here.isPresent() && here.get().valid() && subscribe(here.get().id(), user, all);
             // A running bridge goes on at its next look.
-            if (here.isPresent() && (subscribe(here.get().id(), user, all) || dotEnv == null)) return true;
+            if (works || here.isPresent() && dotEnv == null) return true;
             if (here.isPresent() && !remove(here.get())) return false;
             Optional<String> still = at(removed, all).map(Webhook::id);
             Optional<String> back = still.or(() -> make("old X webhook", Change.CREATE, State.CHANGED,

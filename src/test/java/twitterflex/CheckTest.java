@@ -182,7 +182,15 @@ class CheckTest {
         rig.bridge.stop();
         assertTrue(line("bridge").matches("✓ bridge +does not run: nothing answers at \\S+"), () -> line("bridge"));
         given.put("PORT", "0");
-        assertTrue(line("bridge").startsWith("✓ bridge ") && line("bridge").contains("PORT=0"), () -> line("bridge"));
+        assertTrue(line("bridge").startsWith("✓ bridge ") && line("bridge").contains("127.0.0.1:0"), () -> line("bridge"));
+    }
+
+    @ParameterizedTest
+    @org.junit.jupiter.params.provider.CsvSource({"::1, does not run", "a_b.example, HOST is no address", "localhost, runs at localhost"})
+    void theBridgeIsAskedWhereHostSaysItIs(String host, String expected) throws Exception {
+        well(Rig.Generation.CURRENT);
+        given.put("HOST", host);
+        assertTrue(line("bridge").contains(expected), () -> line("bridge"));
     }
 
     @Test
