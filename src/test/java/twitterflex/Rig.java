@@ -1,6 +1,8 @@
 package twitterflex;
 
+import com.fasterxml.jackson.databind.JsonNode;
 import java.io.IOException;
+import java.lang.reflect.RecordComponent;
 import java.net.URI;
 import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
@@ -42,6 +44,9 @@ final class Rig implements AutoCloseable {
     static final Bridge.Tempo QUICK = new Bridge.Tempo(Duration.ofMillis(10), Duration.ofMillis(300), Duration.ofSeconds(4),
             Duration.ofSeconds(1), Duration.ofSeconds(5), Duration.ofHours(1), Duration.ofHours(1));
 
+    /** What no test should have to wait for: how long a call, a half-opened chat and the next look at X's webhook take. */
+    private static final Map<String, Duration> OWN_TIME = Map.of("call", QUICK.call(), "claim", QUICK.claim(), "watch", QUICK.watch());
+
     static final HttpClient HTTP = HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).build();
 
     final Generation generation;
@@ -73,6 +78,18 @@ final class Rig implements AutoCloseable {
         x.retryDelays(Duration.ofMillis(50));
         flex.retryDelays(Duration.ofMillis(50));
         start();
+    }
+
+    /** The bridge's usual patience in everything, so many times quicker, whatever there is to be patient about. */
+    static Bridge.Tempo compressed(int times) throws ReflectiveOperationException {
+        RecordComponent[] parts = Bridge.Tempo.class.getRecordComponents();
+        Object[] values = new Object[parts.length];
+        for (int i = 0; i < parts.length; i++) {
+            Duration usual = (Duration) parts[i].getAccessor().invoke(Bridge.Tempo.NORMAL);
+            values[i] = OWN_TIME.getOrDefault(parts[i].getName(), usual.dividedBy(times));
+        }
+        Class<?>[] types = Stream.of(parts).map(RecordComponent::getType).toArray(Class<?>[]::new);
+        return Bridge.Tempo.class.getDeclaredConstructor(types).newInstance(values);
     }
 
     static Map<String, String> environment(Generation generation, SimulatedX x, SimulatedFlex flex, int port, Path data) {
@@ -146,7 +163,26 @@ final class Rig implements AutoCloseable {
         return customer.inbox().stream().map(Customer.Received::text).toList();
     }
 
-    com.fasterxml.jackson.databind.JsonNode health() throws Exception {
+    /** Refused for good, since the start. */
+    int failed() {
+        return healthNow().path("failed").asInt();
+    }
+
+    /** The reason why the bridge is degraded, or empty if it is not. */
+    String trouble() {
+        JsonNode health = healthNow();
+        return health.path("status").asText().equals("ok") ? "" : health.path("reason").asText("degraded without a reason");
+    }
+
+    JsonNode healthNow() {
+        try {
+            return health();
+        } catch (Exception unreachable) {
+            throw new AssertionError(unreachable);
+        }
+    }
+
+    JsonNode health() throws Exception {
         return Bridge.lenient(get("/healthz").body());
     }
 
@@ -160,14 +196,22 @@ final class Rig implements AutoCloseable {
 
     /** Waits for something to be there; no test passes by luck of timing. */
     static <T> T eventually(String what, Supplier<T> there) {
-        Instant end = Instant.now().plusSeconds(90);
+        return eventually(() -> what, Duration.ofSeconds(90), there);
+    }
+
+    /**
+     * @param what is asked only when it is missing in the end
+     * @param patience much more than it takes, so that only a test that fails waits that long
+     */
+    static <T> T eventually(Supplier<String> what, Duration patience, Supplier<T> there) {
+        Instant end = Instant.now().plus(patience);
         while (true) {
             T thing = there.get();
             if (thing != null) {
                 return thing;
             }
             if (Instant.now().isAfter(end)) {
-                throw new AssertionError("not within 90 s: " + what);
+                throw new AssertionError("not within " + patience.toSeconds() + " s: " + what.get());
             }
             java.util.concurrent.locks.LockSupport.parkNanos(2_000_000);
         }
@@ -175,15 +219,13 @@ final class Rig implements AutoCloseable {
 
     /** Nothing is on its way any more, in either direction. */
     void quiet() {
+        quiet(Duration.ofSeconds(90));
+    }
+
+    void quiet(Duration patience) {
         x.awaitDelivered(Duration.ofSeconds(30));
         flex.awaitDelivered(Duration.ofSeconds(30));
-        until("nothing pending", () -> {
-            try {
-                return health().path("pending").asInt() == 0;
-            } catch (Exception unreachable) {
-                throw new AssertionError(unreachable);
-            }
-        });
+        eventually(() -> "nothing pending: " + healthNow(), patience, () -> healthNow().path("pending").asInt() == 0 ? true : null);
     }
 
     static void delete(Path folder) throws IOException {
