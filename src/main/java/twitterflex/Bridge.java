@@ -1271,8 +1271,10 @@ public final class Bridge {
     static final class Flex {
         /** Bytes of a message's body, in UTF-8 (Twilio, "Conversations limits"). X's 10,000 characters can be 40,000 bytes. */
         static final int MAX_BODY = 32 * 1024;
-        /** Conversation unique name exists; participant exists; its channel is being made; five webhooks, no more (Twilio, errors). */
-        private static final int TAKEN = 50353, ALREADY_IN = 50433, ALREADY_ASKED = 45353, NO_ROOM = 50361;
+        /** Conversation unique name exists; participant exists; its channel is being made (Twilio, "Error and warning dictionary"). */
+        private static final int TAKEN = 50353, ALREADY_IN = 50433, ALREADY_ASKED = 45353;
+        /** A conversation, or a channel, has five webhooks, and Twilio takes no more. */
+        private static final Set<Integer> NO_ROOM = Set.of(50361, 50321);
 
         private static final Promise LISTED = Promise.list("conversations", Promise.fields("/conversation_sid", Promise.CONVERSATION,
                 "/conversation_state", Promise.STATE, "/conversation_unique_name", "(?s).*", "/conversation_date_updated", Promise.TIME));
@@ -1330,8 +1332,10 @@ public final class Bridge {
                 if (!canBeTaken(tasks)) return new Outcome.RetryLater("it has been posted, but Flex has made no task of it yet",
                         Duration.ZERO, Outcome.Scope.MESSAGE, false);
             }
-            if (posted instanceof Outcome.Delivered) openConversations.put(customer, new Known(opening.sid(), System.nanoTime()));
-            return posted;
+            if (!(posted instanceof Outcome.Delivered delivered)) return posted;
+            Known before = openConversations.put(customer, new Known(opening.sid(), System.nanoTime()));
+            boolean told = before != null && before.sid().equals(opening.sid());
+            return told || !opening.sid().equals(deaf.get(customer)) ? posted : new Outcome.Delivered(delivered.id(), UNHEARD);
         }
 
         /** One call for a message in a known conversation, seven for the first message of a new customer, five after a restart. */
@@ -1532,13 +1536,14 @@ public final class Bridge {
             if (ours.isEmpty()) {
                 Answer added = twilio.post(api.product, webhooks, Promise.fields("/sid", Promise.WEBHOOK),
                         api.webhook.and(Form.of("Configuration.Url", url)));
-                if (added.code() == NO_ROOM && deaf.put(customer, sid) == null) LOG.log(ERROR, () -> DEAF + ": " + sid);
-                if (!added.ok()) return new Hook(added.code() == NO_ROOM ? listed : added, false);
+                boolean full = NO_ROOM.contains(added.code());
+                if (!added.ok() && !full) return new Hook(added, false);
+                if (full && deaf.put(customer, sid) == null) LOG.log(ERROR, () -> DEAF + ": " + sid);
                 listed = twilio.get(api.product, webhooks + "?PageSize=5", WEBHOOKS);
                 if (!listed.ok()) return new Hook(listed, false);
                 ours = ours(listed, url);
             }
-            deaf.remove(customer);
+            if (!ours.isEmpty()) deaf.remove(customer);
             for (JsonNode surplus : ours.subList(Math.min(1, ours.size()), ours.size())) {
                 Answer removed = twilio.delete(api.product, webhooks + "/" + surplus.path("sid").asText());
                 if (!removed.ok() && removed.status() != 404) return new Hook(removed, false);
@@ -1551,6 +1556,8 @@ public final class Bridge {
             return new Hook(last, parked);
         }
 
+        private static final String UNHEARD = "Your replies cannot reach the customer from here: this conversation has five webhooks,"
+                + " as many as Twilio takes, and none of them is the bridge's.";
         private static final String DEAF = "a conversation has no room for the bridge's webhook (Twilio takes five):"
                 + " what agents write there does not reach the customer";
 
@@ -1601,9 +1608,7 @@ public final class Bridge {
                 delivery.arrived(posted.body().path("sid").asText());
             }
             if (read.chosen()) lists.answered(message.customer());
-            boolean unheard = !note && !opening.looked() && opening.sid().equals(deaf.get(message.customer()));
-            return new Outcome.Delivered(delivery.lastId, unheard ? "Replies written here cannot reach the customer: this conversation has five"
-                    + " webhooks, as many as Twilio takes, and none of them is the bridge's." : "");
+            return new Outcome.Delivered(delivery.lastId, "");
         }
 
         /** Goes back through the conversation until a part of the message is found, or what is older than the message. */

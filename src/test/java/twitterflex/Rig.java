@@ -45,7 +45,7 @@ final class Rig implements AutoCloseable {
             Duration.ofSeconds(1), Duration.ofSeconds(5), Duration.ofHours(1), Duration.ofHours(1));
 
     /** What no test should have to wait for: how long a call, a half-opened chat and the next look at X's webhook take. */
-    private static final Map<String, Duration> OWN_TIME = Map.of("call", QUICK.call(), "claim", QUICK.claim(), "watch", QUICK.watch());
+    private static final Map<String, Duration> OWN_TIME = Map.of("call", QUICK.call(), "opening", QUICK.opening(), "quiet", QUICK.quiet(), "watch", QUICK.watch());
 
     static final HttpClient HTTP = HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).build();
 
