@@ -90,7 +90,7 @@ final class BridgeSource {
                     : List.of("signedByTwilio", "Signatures.isTwilios", "Signatures.twilio", "fromFlex", "FromFlex.read", "keep"));
             if (call.status() == 403) {
                 names.removeIf(name -> name.startsWith("from") || name.startsWith("From") || name.equals("keep"));
-                names.add("refused");
+                names.add("Edge.Refusals");
             }
             return names;
         }
