@@ -65,23 +65,28 @@ public final class Bridge {
 
     // Read once by the JDK, when its first server, client and logger are made; -D on the command line wins.
     static {
-        Map.of(
-                // JDK 22 to 24 find a terminal even where there is none.
-                "jdk.console", "java.base",
-                // Without it JDK 17 to 22 answer a kept-alive connection 40 ms late: Nagle's algorithm meets delayed ACKs.
-                "sun.net.httpserver.nodelay", "true",
-                // Seconds (not milliseconds, as its documentation says) a client may take to send its request.
-                "sun.net.httpserver.maxReqTime", "10",
-                // Each may hold a thread while its request arrives; beyond it connections are closed at once.
-                "jdk.httpserver.maxConnections", "2000",
-                // Seconds. The front ends of X and Twilio close idle connections long before JDK 17's 20 minutes.
-                "jdk.httpclient.keepalive.timeout", "25",
-                // One try: a GET the client repeats by itself has an OAuth nonce that X has seen, and is refused.
-                "jdk.httpclient.redirects.retrylimit", "1",
-                "jdk.httpclient.disableRetryConnect", "true",
-                // The client ends each exchange on the common pool; on two cores that is so small that a thread is started for each.
-                "java.util.concurrent.ForkJoinPool.common.parallelism", "2").forEach(System.getProperties()::putIfAbsent);
+        // JDK 22 to 24 find a terminal even where there is none.
+        preset("jdk.console", "java.base");
+        // Without it JDK 17 to 22 answer a kept-alive connection 40 ms late: Nagle's algorithm meets delayed ACKs.
+        preset("sun.net.httpserver.nodelay", "true");
+        // Bytes of request line and headers together. X's and Twilio's have 4,000 at most.
+        preset("sun.net.httpserver.maxReqHeaderSize", "16384");
+        // Seconds (not milliseconds, as its documentation says) a client may take to send its request.
+        preset("sun.net.httpserver.maxReqTime", "10");
+        // Seconds from then on until the answer is written; a webhook may wait 10 of them for the disk.
+        preset("sun.net.httpserver.maxRspTime", "15");
+        // Beyond it connections are closed at once.
+        preset("jdk.httpserver.maxConnections", "2000");
+        // Seconds. The front ends of X and Twilio close idle connections long before JDK 17's 20 minutes.
+        preset("jdk.httpclient.keepalive.timeout", "25");
+        // One try: a GET the client repeats by itself has an OAuth nonce that X has seen, and is refused.
+        preset("jdk.httpclient.redirects.retrylimit", "1");
+        preset("jdk.httpclient.disableRetryConnect", "true");
+        // The client ends each exchange on the common pool; on two cores that is so small that each starts a thread.
+        preset("java.util.concurrent.ForkJoinPool.common.parallelism", "2");
     }
+
+    private static void preset(String property, String value) { System.getProperties().putIfAbsent(property, value); }
 
     private static final Log LOG = new Log();
 
@@ -377,14 +382,26 @@ public final class Bridge {
     static final class Edge {
         /** Bytes of a request body: X's largest webhook is some 45 KB (10,000 four-byte characters), Twilio's is smaller. */
         static final int MAX_BODY = 1 << 20;
-        private static final int SMALL_BODY = 16 << 10;
-        private static final Duration TICK = Duration.ofMillis(250);
+
+        // The worst that strangers can cause takes 64 MiB of this process:
+        //   38 for threads: 82 KB each outside of the heap, and 70 KB for the JDK's buffers and 16 KB of headers;
+        //    9 for bodies that are being read: all there is room for, three times while it is copied;
+        //    7 for a form of 1 MiB that is taken apart, and no two are at a time;
+        //    6 for idle connections: the JDK keeps 200, with 28 KB of buffers each;
+        //    4 for 2,000 connections on which nothing comes, or that wait for a thread.
+        private static final int THREADS = 256;
+        private static final int ROOM = 3 << 20;
+        private static final int PIECE = 8 << 10;
+        private static final Duration TICK = Duration.ofMillis(125);
 
         final Refusals refusals = new Refusals();
-        private final ScheduledExecutorService clock = Executors.newSingleThreadScheduledExecutor(threads("edge"));
-        private final Semaphore largeBodies = new Semaphore(32);
         private final Map<String, Handler> routes;
-        private final ExecutorService requests = Executors.newCachedThreadPool(threads("request"));
+        private final ThreadPoolExecutor requests = pool("request", THREADS, Duration.ofSeconds(1));
+        private final Semaphore room = new Semaphore(ROOM);
+        /** Threads that wait for their client, the longest first, and since which tick; guarded by itself. */
+        private final Map<Thread, Long> waiting = new LinkedHashMap<>();
+        private long ticks;
+        private final ScheduledExecutorService clock = Executors.newSingleThreadScheduledExecutor(threads("edge"));
         private final HttpServer server;
 
         Edge(Settings settings, Map<String, Handler> routes) throws Wrong {
@@ -400,13 +417,64 @@ public final class Bridge {
 
         void start() {
             server.createContext("/", this::serve);
-            server.setExecutor(requests);
+            server.setExecutor(this::attend);
             server.start();
             Runnable tick = surviving(this::tick, "the edge's clock has missed a tick");
             clock.scheduleWithFixedDelay(tick, 0, TICK.toMillis(), TimeUnit.MILLISECONDS);
         }
 
-        private void tick() { refusals.news(System.nanoTime()).ifPresent(news -> LOG.log(WARNING, () -> news)); }
+        private void tick() {
+            refusals.news(System.nanoTime()).ifPresent(news -> LOG.log(WARNING, () -> news));
+            synchronized (waiting) {
+                ticks++;
+            }
+            giveWay();
+        }
+
+        /** Takes a request from its first byte to the last of its answer. */
+        private void attend(Runnable request) {
+            requests.execute(() -> {
+                clientIsAwaited();
+                try {
+                    request.run();
+                } finally {
+                    clientIsThrough();
+                }
+            });
+            giveWay();
+        }
+
+        /** From now on this thread waits for its client, to read from it or to write to it. */
+        private void clientIsAwaited() {
+            synchronized (waiting) {
+                waiting.put(Thread.currentThread(), ticks);
+            }
+        }
+
+        /** And from now on not; if it was to give way, it is through. */
+        private void clientIsThrough() {
+            synchronized (waiting) {
+                waiting.remove(Thread.currentThread());
+                Thread.interrupted();
+            }
+        }
+
+        /**
+         * When threads or room for bodies are short, those give way whose clients have kept them waiting, the longest
+         * first: an interrupt closes the connection. A request that arrives whole is through in a fraction of a tick.
+         */
+        private void giveWay() {
+            boolean idle = requests.getActiveCount() < requests.getPoolSize();
+            int wanted = idle ? 0 : requests.getQueue().size();
+            if (room.availablePermits() < ROOM / 2) wanted = THREADS;
+            if (wanted == 0) return;
+            synchronized (waiting) {
+                List<Thread> stalled = waiting.entrySet().stream().filter(one -> ticks - one.getValue() >= 2)
+                        .map(Map.Entry::getKey).limit(wanted).toList();
+                stalled.forEach(Thread::interrupt);
+                waiting.keySet().removeAll(stalled);
+            }
+        }
 
         int port() { return server.getAddress().getPort(); }
 
@@ -424,48 +492,56 @@ public final class Bridge {
 
         private static final String NOTHING = "there is nothing here";
 
-        private void serve(HttpExchange exchange) {
-            try (exchange) {
-                boolean head = exchange.getRequestMethod().equals("HEAD");
-                Reply reply = answer(exchange);
-                if (reply.refuses()) refusals.add(reply);
-                byte[] body = reply.body().getBytes(UTF_8);
-                reply.headers().forEach(exchange.getResponseHeaders()::set);
-                exchange.sendResponseHeaders(reply.status(), head ? -1 : body.length);
-                if (!head) exchange.getResponseBody().write(body);
-            } catch (IOException gone) {
-                LOG.log(DEBUG, () -> "a client went away: " + reason(gone));
-            }
+        /** An exception let out here closes the connection and the JDK forgets it, which close() does not always do. */
+        private void serve(HttpExchange exchange) throws IOException {
+            boolean head = exchange.getRequestMethod().equals("HEAD");
+            Reply reply = answer(exchange);
+            if (reply.refuses()) refusals.add(reply);
+            byte[] body = reply.body().getBytes(UTF_8);
+            reply.headers().forEach(exchange.getResponseHeaders()::set);
+            exchange.sendResponseHeaders(reply.status(), head ? -1 : body.length);
+            if (!head) exchange.getResponseBody().write(body);
+            exchange.close();
         }
 
         /** Turns whatever happens into a reply: an Error let out here would leave the client hanging (the JDK rethrows it). */
         private Reply answer(HttpExchange exchange) throws IOException {
+            int held = 0;
             try {
-                Optional<byte[]> body = body(exchange.getRequestBody());
-                if (body.isEmpty()) return Reply.error(503, "too many large requests at the moment").with("Retry-After", "5");
+                // Read to its end, or a refusal would be lost. Each body may hold as much as is left, so that some is.
+                InputStream in = exchange.getRequestBody();
+                ByteArrayOutputStream body = new ByteArrayOutputStream();
+                byte[] piece = new byte[PIECE];
+                long length = 0;
+                for (int n = in.read(piece); n > 0; n = in.read(piece)) {
+                    length += n;
+                    boolean fits = length <= MAX_BODY && body.size() + n == length && length <= room.availablePermits();
+                    if (fits && room.tryAcquire(n)) {
+                        held += n;
+                        body.write(piece, 0, n);
+                    } else {
+                        room.release(held);
+                        held = 0;
+                        body = new ByteArrayOutputStream();
+                    }
+                }
+                clientIsThrough();
+                if (length > MAX_BODY) return Reply.error(413, "the body is larger than " + MAX_BODY + " bytes");
+                if (length > held) {
+                    return Reply.error(503, "too many large requests at the moment").with("Retry-After", "5");
+                }
                 URI uri = exchange.getRequestURI();
                 Map<String, List<String>> headers = new HashMap<>();
                 exchange.getRequestHeaders().forEach((name, values) -> headers.put(name.toLowerCase(Locale.ROOT), values));
                 String target = uri.getRawPath() + (uri.getRawQuery() == null ? "" : "?" + uri.getRawQuery());
-                return answer(new Request(exchange.getRequestMethod(), uri.getRawPath(), target, headers, body.get()));
+                String method = exchange.getRequestMethod();
+                return answer(new Request(method, uri.getRawPath(), target, headers, body.toByteArray()));
             } catch (RuntimeException | Error bug) {
                 LOG.log(ERROR, "a request could not be handled", bug);
                 return Reply.error(500, "something went wrong here; the log of the bridge says what");
-            }
-        }
-
-        /**
-         * A request's whole body, and one byte more than allowed if it is too long: it is read before it is refused, or the refusal
-         * would be lost. A few may be large at a time, so that a thousand of them do not fill the memory; the others get nothing.
-         */
-        private Optional<byte[]> body(InputStream in) throws IOException {
-            byte[] start = in.readNBytes(SMALL_BODY);
-            if (start.length < SMALL_BODY) return Optional.of(start);
-            if (!largeBodies.tryAcquire()) return Optional.empty();
-            try {
-                return Optional.of(new SequenceInputStream(new ByteArrayInputStream(start), in).readNBytes(MAX_BODY + 1));
             } finally {
-                largeBodies.release();
+                room.release(held);
+                clientIsAwaited();
             }
         }
 
@@ -478,7 +554,6 @@ public final class Bridge {
                 return allowed.isEmpty() ? Reply.error(404, NOTHING)
                         : Reply.error(405, "this path takes only " + allowed).with("Allow", allowed);
             }
-            if (request.body().length > MAX_BODY) return Reply.error(413, "the body is larger than " + MAX_BODY + " bytes");
             try {
                 return handler.answer(request);
             } catch (IllegalArgumentException mistake) {
@@ -530,11 +605,16 @@ public final class Bridge {
      */
     private Handler signedByTwilio(BiFunction<String, Form, Reply> next) {
         return request -> {
-            Form form = request.form();
+            Form form;
+            // One form at a time: to be taken apart it needs seven times its bytes.
+            synchronized (this) {
+                form = request.form();
+                if (!Signatures.isTwilios(settings.webhookTokens(), request.header("x-twilio-signature"),
+                        settings.publicUrl() + request.target(), form)) {
+                    return Reply.error(403, "no valid signature of Twilio");
+                }
+            }
             Matcher target = FROM_FLEX.matcher(request.target());
-            boolean signed = Signatures.isTwilios(settings.webhookTokens(), request.header("x-twilio-signature"),
-                    settings.publicUrl() + request.target(), form);
-            if (!signed) return Reply.error(403, "no valid signature of Twilio");
             if (!target.matches() || !FromFlex.isWhole(form, settings.accountSid())) {
                 return Reply.error(403, "not as Twilio sends it, or of another account of Twilio");
             }
@@ -2644,6 +2724,23 @@ public final class Bridge {
                 LOG.log(ERROR, trouble, bug);
             }
         };
+    }
+
+    /** At most so many threads. Where the system gives no more of them, a task waits for one of those there are. */
+    static ThreadPoolExecutor pool(String name, int most, Duration idle) {
+        ThreadPoolExecutor pool = new ThreadPoolExecutor(most, most, idle.toMillis(), TimeUnit.MILLISECONDS,
+                new LinkedBlockingQueue<>(), threads(name)) {
+            @Override public void execute(Runnable task) {
+                try {
+                    super.execute(task);
+                } catch (OutOfMemoryError noThread) {
+                    if (getPoolSize() == 0) throw noThread;
+                    getQueue().add(task);
+                }
+            }
+        };
+        pool.allowCoreThreadTimeOut(true);
+        return pool;
     }
 
     static ThreadFactory threads(String name) {

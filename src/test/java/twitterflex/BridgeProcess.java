@@ -6,6 +6,8 @@ import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Map;
 import java.util.concurrent.TimeUnit;
 
@@ -14,12 +16,23 @@ final class BridgeProcess implements AutoCloseable {
     static final Path JAR = Path.of("target/twitter-flex-bridge.jar").toAbsolutePath();
 
     private final Map<String, String> environment;
+    private final List<String> command = new ArrayList<>();
     final Path log;
     private Process process;
 
-    BridgeProcess(Map<String, String> environment, Path folder) {
+    /** @param options of the JVM, or {@code ulimit …} before it */
+    BridgeProcess(Map<String, String> environment, Path folder, String... options) {
         this.environment = environment;
         log = folder.resolve("bridge.log");
+        String java = Path.of(System.getProperty("java.home"), "bin", "java").toString();
+        List<String> given = List.of(options);
+        if (options.length > 0 && options[0].startsWith("ulimit ")) {
+            command.addAll(List.of("bash", "-c", options[0] + "; exec \"$0\" \"$@\""));
+            given = given.subList(1, options.length);
+        }
+        command.addAll(List.of(java, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"));
+        command.addAll(given);
+        command.addAll(List.of("-jar", JAR.toString()));
     }
 
     /** Starts it and waits until it answers. */
@@ -41,8 +54,7 @@ final class BridgeProcess implements AutoCloseable {
     }
 
     void launch() throws IOException {
-        ProcessBuilder builder = new ProcessBuilder(Path.of(System.getProperty("java.home"), "bin", "java").toString(),
-                "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-jar", JAR.toString());
+        ProcessBuilder builder = new ProcessBuilder(command);
         builder.directory(log.getParent().toFile());
         builder.environment().keySet().removeIf(name -> name.matches("(TWITTER|TWILIO|FLEX)_.*|PUBLIC_URL|NGROK_URL"));
         builder.environment().putAll(environment);
@@ -69,6 +81,18 @@ final class BridgeProcess implements AutoCloseable {
             throw new AssertionError("still running");
         }
         return process.exitValue();
+    }
+
+    /** MiB, as Linux tells them by this name, such as VmRSS; 0 where there is no such thing. */
+    int memory(String name) throws IOException {
+        return figure(name) >> 10;
+    }
+
+    int figure(String name) throws IOException {
+        Path status = Path.of("/proc/" + process.pid() + "/status");
+        List<String> lines = Files.exists(status) ? Files.readAllLines(status) : List.of();
+        return lines.stream().filter(line -> line.startsWith(name + ":"))
+                .mapToInt(line -> Integer.parseInt(line.replaceAll("[^0-9]", ""))).sum();
     }
 
     String log() {

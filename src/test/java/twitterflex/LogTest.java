@@ -11,6 +11,7 @@ import java.net.http.HttpResponse;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.time.Instant;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -24,7 +25,6 @@ import org.junit.jupiter.api.Test;
 import twitterflex.sandbox.Ports;
 import twitterflex.sandbox.Refusals;
 import twitterflex.sandbox.SimulatedFlex;
-import twitterflex.sandbox.SimulatedService.Posted;
 import twitterflex.sandbox.SimulatedX;
 
 /** What the operator reads, and what nobody else can make them read: the log of a bridge in a process of its own. */
@@ -71,18 +71,20 @@ class LogTest {
 
     @Test
     void strangersGetOneLineAMinuteWithTheirNumber() throws Exception {
-        Posted forged = world.x.post("{}".getBytes(UTF_8), Map.of());
-        assertEquals(403, forged.status());
+        Instant start = Instant.now();
+        assertEquals(403, world.x.post("{}".getBytes(UTF_8), Map.of()).status());
         until("the first line", () -> lines("requests refused: ").size() == 1);
         long before = count("rejected");
         for (int i = 0; i < 300; i++) {
-            world.x.post(("{\"n\":" + i + "}").getBytes(UTF_8), Map.of("x-twitter-webhooks-signature", "sha256=" + i));
+            byte[] body = ("{\"n\":" + i + "}").getBytes(UTF_8);
+            world.x.post(body, Map.of("x-twitter-webhooks-signature", "sha256=" + i));
         }
         assertEquals(before + 300, count("rejected"));
         // Longer than it takes to be told, were it told.
         LockSupport.parkNanos(Duration.ofMillis(600).toNanos());
-        assertEquals(1, lines("requests refused: ").size());
-        assertEquals(1, lines("signature").size(), "nowhere else either");
+        List<String> all = lines("signature");
+        assertEquals(lines("requests refused: "), all);
+        assertTrue(all.size() <= 1 + Duration.between(start, Instant.now()).toMinutes(), all::toString);
     }
 
     @Test

@@ -87,7 +87,8 @@ final class BridgeSource {
             names.addAll(call.method().equals("GET") ? List.of("challenge", "Signatures.x")
                     : call.from().equals(Wire.X) ? List.of("signedByX", "Signatures.x", "Signatures.same", "fromTwitter", "FromX.read",
                             "keep")
-                    : List.of("signedByTwilio", "Signatures.isTwilios", "Signatures.twilio", "fromFlex", "FromFlex.read", "keep"));
+                    : List.of("signedByTwilio", "Signatures.isTwilios", "Signatures.twilio", "FromFlex.isWhole",
+                            "fromFlex", "FromFlex.read", "keep"));
             if (call.status() == 403) {
                 names.removeIf(name -> name.startsWith("from") || name.startsWith("From") || name.equals("keep"));
                 names.add("Edge.Refusals");
