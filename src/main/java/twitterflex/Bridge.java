@@ -43,23 +43,30 @@ import javax.crypto.spec.SecretKeySpec;
  *                                                    │
  *                                    lane of this customer, in order
  *                                                    ▼
- *                      conversation found or opened ▶ message posted ▶ settled in the journal
+ *                  live conversation found or opened ▶ message posted ▶ settled in the journal
  *
  *   Flex ──POST /fromFlex────▶ signature ▶ read ▶ journal ▶ 200 ▶ lane ▶ Direct Message sent ▶ settled
  * </pre>
  *
  * What it promises, most important first:
  * <ol>
- *   <li>Nothing unsigned gets in: the signature is checked over the raw bytes before anything is parsed.
+ *   <li>Nothing unsigned gets in: the signature is checked over the raw bytes before anything is parsed. And nothing is
+ *       signed for strangers.
  *   <li>200 means on disk: a webhook is acknowledged after its messages are synced, never before.
  *   <li>Each accepted message arrives once, in order per customer; customers do not wait for each other.
- *   <li>One live conversation, task and webhook per customer; the state of record is at Twilio, memory is a cache.
- *   <li>Nothing is dropped silently: what a service refuses for good is kept, logged, counted and told to the agent.
+ *   <li>One live conversation, task and webhook per customer, and a message always ends where an agent can take it; the
+ *       state of record is at Twilio, memory is a cache.
+ *   <li>Nothing is dropped silently: what a service refuses for good is kept, logged, counted and told to the agent. What is
+ *       wrong with us refuses nothing: it pauses the service, and the health says so.
  *   <li>Bounded in everything a stranger could make grow: bodies, queues, threads, memory, disk, time.
  *   <li>Private: no secret and no message text in a log; data files are their owner's alone.
  * </ol>
  *
- * Read it from {@code main} down: callers stand above what they call, the details of the wire come last.
+ * Two parts. <b>Part I, the story</b>, is read from top to bottom: {@code main}, the routes with their guards and handlers, the
+ * message, from X, from Flex, the relay, Flex, X. Callers stand above what they call, and a message's way goes down the page.
+ * <b>Part II, the craft</b>, can be skipped at first: the HTTP server, signatures and forms, calling out, the journal, rich
+ * messages, settings. This file is the server, alone: the tool beside it, which sets the bridge up and checks it, may be
+ * deleted.
  */
 public final class Bridge {
 
@@ -88,123 +95,78 @@ public final class Bridge {
 
     private static void preset(String property, String value) { System.getProperties().putIfAbsent(property, value); }
 
-    private static final Log LOG = new Log();
-
-    /**
-     * The log, on standard error: one line per event, {@code key=value}, with message ids and never a text. java.util.logging would
-     * switch itself off in a shutdown hook, in a race with ours, and lose the last lines of a stop.
-     */
-    static final class Log implements System.Logger {
-        private static final DateTimeFormatter TIME = DateTimeFormatter.ofPattern("uuuu-MM-dd'T'HH:mm:ss.SSSZ");
-        volatile Level level = INFO;
-
-        @Override public String getName() { return "twitterflex"; }
-        @Override public boolean isLoggable(Level asked) { return asked.getSeverity() >= level.getSeverity(); }
-
-        @Override public void log(Level asked, ResourceBundle none, String words, Object... parameters) {
-            // What strangers write may stand in here: it must not begin a line of its own, or move the terminal's cursor.
-            String line = words.replaceAll("\\p{Cntrl}+", " ");
-            if (isLoggable(asked)) System.err.println(TIME.format(ZonedDateTime.now()) + " " + asked + " " + line);
-        }
-
-        /** A bug, with the place and without the exception's message, which may hold what a customer wrote. */
-        @Override public void log(Level asked, ResourceBundle none, String words, Throwable bug) {
-            log(asked, none, words + ": " + bug.getClass().getName() + Stream.of(bug.getStackTrace()).limit(12)
-                    .map(frame -> " at " + frame).collect(Collectors.joining()));
-        }
-    }
-
-    private static final JsonMapper JSON = JsonMapper.builder().enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS).build();
-
-    private static ObjectNode object() { return JSON.createObjectNode(); }
+    static final Log LOG = new Log();
+    static final JsonMapper JSON = JsonMapper.builder().enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS).build();
 
     // ------------------------------------------------------------------------------------------------------------------
-    // 1. main: the commands. Exit status 0 after a clean stop, 1 when something failed, 2 for wrong settings or usage.
+    // Part I, the story
+    //
+    // 1. main: serving. Exit status 0 after a clean stop, 1 when something failed at run time, 2 for wrong settings.
 
-    private static final String HELP = """
-            usage: java -jar twitter-flex-bridge.jar [command]
-
-              serve         carry messages until SIGTERM or Ctrl-C (the default)
-              setup         find or create what the bridge needs at Twilio and X, and write it to .env;
-                            --dry-run only tells, --move takes over what is at another bridge's address
-              check         tell whether all of it works, and what to do if not; changes nothing; --json for machines
-              failed        list the messages a service refused for good, one a line: id, time, customer, reason;
-                            which journal that is, and how many they are, is told on stderr
-              retry [ID]    put a refused message, or all of them, back; a running bridge takes them within seconds,
-                            and each comes after what was sent since
-              help          this text
-
-            Settings are read from the environment and from the file .env in this folder (the environment wins):
-            """;
-
-    /** What may follow a command, in any order. */
-    private static final Map<String, List<String>> WORDS = Map.of(
-            "serve", List.of(), "failed", List.of(), "help", List.of(),
-            "setup", List.of("--dry-run", "--move"), "check", List.of("--json"), "retry", List.of("ID"));
-
+    /** Serves until SIGTERM or Ctrl-C, with the settings of the environment and of {@code .env}. */
     public static void main(String[] arguments) {
-        String command = arguments.length == 0 ? "serve" : arguments[0].replaceFirst("^(-h|--help)$", "help");
-        PrintStream out = new PrintStream(new FileOutputStream(FileDescriptor.out), true, UTF_8);
+        run("serve", () -> {
+            if (arguments.length > 0) throw new Wrong(2, List.of("the bridge alone serves, and takes no '" + arguments[0] + "'"));
+            serve(Settings.from(environment()), Caretaker.NONE);
+        });
+    }
+
+    /** Something one can ask the program to do. */
+    interface Command {
+        void run() throws Wrong, IOException;
+    }
+
+    /** Runs a command. What stands in its way is told in sentences, never as a stack trace. */
+    static void run(String name, Command command) {
         try {
-            Set<String> words = words(command, arguments);
-            // The commands talk to the one who typed them; a log is for a bridge that runs.
-            if (!command.equals("serve")) LOG.level = System.Logger.Level.OFF;
-            switch (command) {
-                case "serve" -> serve();
-                case "setup" -> System.exit(Setup.run(environment(), DOT_ENV, words, out::println) ? 0 : 1);
-                case "check" -> System.exit(check(words.contains("--json"), out::println) ? 0 : 1);
-                case "failed" -> {
-                    Path folder = Settings.dataFolder(environment());
-                    List<String> lines = Journal.failed(folder);
-                    lines.forEach(out::println);
-                    // Not among the lines, which scripts count and cut.
-                    System.err.println(messages(lines.size()) + " refused" + by(folder));
-                }
-                case "retry" -> {
-                    Path folder = Settings.dataFolder(environment());
-                    int asked = Journal.askForRetry(folder, String.join("", words));
-                    out.println(messages(asked) + " put back" + by(folder) + ": delivered after what was sent since,"
-                            + " within seconds if the bridge runs, else when it starts");
-                }
-                default -> out.print(HELP + Settings.describe());
-            }
+            command.run();
         } catch (Wrong wrong) {
             wrong.sentences.forEach(System.err::println);
             System.exit(wrong.status);
         } catch (IOException failed) {
-            System.err.println(command + " failed: " + reason(failed));
+            System.err.println(name + " failed: " + reason(failed));
             System.exit(1);
         } catch (RuntimeException bug) {
-            // Not its message, in which a secret may stand.
-            System.err.println(command + " failed: a bug of the bridge (" + bug.getClass().getSimpleName()
+            // The exception's message is left out: it may contain a secret.
+            System.err.println(name + " failed: a bug of the bridge (" + bug.getClass().getSimpleName()
                     + " at " + bug.getStackTrace()[0] + ")");
             System.exit(1);
         }
     }
 
-    private static boolean check(boolean json, Consumer<String> out) {
-        try {
-            return Setup.check(environment(), json, out);
-        } catch (Wrong unreadable) {
-            return Setup.told(Setup.wrong(unreadable), json, out);
-        }
+    static void serve(Settings settings, Function<Bridge, Caretaker> caretaker) throws Wrong {
+        Bridge bridge = new Bridge(settings, Tempo.NORMAL, caretaker);
+        Runtime.getRuntime().addShutdownHook(new Thread(() -> {
+            try {
+                bridge.stop();
+            } finally {
+                // The JVM would end with 143 or 130; a clean stop is 0.
+                Runtime.getRuntime().halt(0);
+            }
+        }, "stop"));
+        bridge.start();
     }
 
-    private static String messages(int number) { return number == 1 ? "1 message" : number + " messages"; }
-    private static String by(Path folder) { return ", by the journal in " + folder.toAbsolutePath(); }
+    /** Looks after what is registered at X while the bridge serves. The bridge needs none; the operator's tool brings one. */
+    interface Caretaker {
+        Function<Bridge, Caretaker> NONE = bridge -> new Caretaker() { };
 
-    /** @throws Wrong for a word that the command does not know */
-    private static Set<String> words(String command, String[] arguments) throws Wrong {
-        List<String> known = WORDS.get(command);
-        if (known == null) throw new Wrong(2, List.of("unknown command '" + command + "': try help"));
-        Set<String> words = Stream.of(arguments).skip(1).collect(Collectors.toCollection(LinkedHashSet::new));
-        for (String word : words) {
-            boolean id = known.contains("ID") && words.size() == 1 && !word.startsWith("-");
-            if (known.contains(word) || id) continue;
-            String knows = known.isEmpty() ? "nothing after it" : "only " + String.join(" and ", known);
-            throw new Wrong(2, List.of(command + " takes " + knows + ", not '" + word + "': try help"));
-        }
-        return words;
+        default void start() { }
+        default void stop() { }
+
+        /** X has said something that may mean it sends no more. */
+        default void lookNow() { }
+
+        /** What is not well there, for the health. */
+        default List<String> troubles() { return List.of(); }
+    }
+
+    static final Path DOT_ENV = Path.of(".env");
+
+    static Map<String, String> environment() throws Wrong {
+        Map<String, String> all = new HashMap<>(Settings.canonical(Settings.readDotEnv(DOT_ENV)));
+        all.putAll(Settings.canonical(System.getenv()));
+        return all;
     }
 
     /** Ends a command with sentences for the one who typed it, instead of a stack trace. */
@@ -218,28 +180,6 @@ public final class Bridge {
             this.status = status;
             this.sentences = sentences;
         }
-    }
-
-    private static void serve() throws Wrong, IOException {
-        Settings.sweep(DOT_ENV);
-        Bridge bridge = new Bridge(Ngrok.address(Settings.from(environment()), Duration.ofSeconds(30)), Tempo.NORMAL);
-        Runtime.getRuntime().addShutdownHook(new Thread(() -> {
-            try {
-                bridge.stop();
-            } finally {
-                // The JVM would end with 143 or 130; a clean stop is 0.
-                Runtime.getRuntime().halt(0);
-            }
-        }, "stop"));
-        bridge.start();
-    }
-
-    private static final Path DOT_ENV = Path.of(".env");
-
-    private static Map<String, String> environment() throws Wrong {
-        Map<String, String> all = new HashMap<>(Settings.canonical(Settings.readDotEnv(DOT_ENV)));
-        all.putAll(Settings.canonical(System.getenv()));
-        return all;
     }
 
     /**
@@ -259,9 +199,62 @@ public final class Bridge {
                 Duration.ofMinutes(1), Duration.ofSeconds(45), Duration.ofMinutes(10), Duration.ofMinutes(30));
     }
 
+    final Settings settings;
+    final Tempo tempo;
+    final Client client;
+    private final AtomicLong ignored = new AtomicLong();
+    private final Map<String, String> noticed = cache();
+    private final Metrics metrics = new Metrics();
+    final Journal journal;
+    private final Edge edge;
+    final Flex flex;
+    private final Relay relay;
+    private final Caretaker caretaker;
+
+    /** Takes the data folder and the port; nothing moves before {@link #start}. @param caretaker {@link Caretaker#NONE} will do */
+    Bridge(Settings settings, Tempo tempo, Function<Bridge, Caretaker> caretaker) throws Wrong {
+        this.settings = settings;
+        this.tempo = tempo;
+        LOG.level = settings.logLevel();
+        journal = Journal.open(settings.dataDir(), settings.maxPending(), settings.maxJournalBytes());
+        try {
+            edge = new Edge(settings, routes());
+        } catch (Wrong taken) {
+            journal.close();
+            throw taken;
+        }
+        client = new Client(tempo.call(), metrics);
+        Choices choices = new Choices(settings.twitterApi().equals("2"));
+        flex = new Flex(new Twilio(client, settings), settings, choices, tempo);
+        X x = new X(client, settings, choices, journal::knows);
+        relay = new Relay(journal, flex::deliver, reply -> flex.forItsCustomer(reply, x::deliver), tempo, metrics);
+        this.caretaker = caretaker.apply(this);
+    }
+
+    void start() {
+        LOG.log(INFO, () -> "settings " + settings);
+        relay.start();
+        edge.start();
+        LOG.log(INFO, () -> "listening on " + address() + ", reached by X at " + settings.publicUrl() + "/fromTwitter");
+        settings.shutIn(Path.of("/")).ifPresent(line -> LOG.log(WARNING, () -> line));
+        caretaker.start();
+    }
+
+    String address() { return "http://" + settings.host() + ":" + edge.port(); }
+    Reply answer(Request request) { return edge.answer(request); }
+
+    /** Takes no more, finishes what is in hand (10 s at most) and leaves the rest in the journal for the next start. */
+    void stop() {
+        edge.stop();
+        caretaker.stop();
+        relay.stop();
+        journal.close();
+        LOG.log(INFO, () -> "stopped pending=" + journal.counts().pending());
+    }
+
     // ------------------------------------------------------------------------------------------------------------------
     // 2. The routes: everything the outside can ask for, on one screen. Guards wrap handlers, handlers see only checked
-    //    requests, and two methods alone touch the JDK's HttpExchange.
+    //    requests, and one place alone touches the JDK's HttpExchange: the edge, further down.
 
     private Map<String, Handler> routes() {
         return Map.of(
@@ -312,276 +305,6 @@ public final class Bridge {
             Map<String, String> all = new HashMap<>(headers);
             all.put(header, value);
             return new Reply(status, body, all);
-        }
-    }
-
-    private final Settings settings;
-    private final Tempo tempo;
-    private final Client client;
-    private final AtomicLong ignored = new AtomicLong();
-    private final Map<String, String> noticed = cache();
-    private final Metrics metrics = new Metrics();
-    private final Journal journal;
-    private final Edge edge;
-    private final Flex flex;
-    private final Relay relay;
-    private final Watch watch;
-
-    /** Takes the data folder and the port; nothing moves before {@link #start}. */
-    Bridge(Settings settings, Tempo tempo) throws Wrong {
-        this.settings = settings;
-        this.tempo = tempo;
-        LOG.level = settings.logLevel();
-        journal = Journal.open(settings.dataDir(), settings.maxPending(), settings.maxJournalBytes());
-        try {
-            edge = new Edge(settings, routes());
-        } catch (Wrong taken) {
-            journal.close();
-            throw taken;
-        }
-        client = new Client(tempo.call(), metrics);
-        Choices choices = new Choices(settings.twitterApi().equals("2"));
-        flex = new Flex(new Twilio(client, settings), settings, choices, tempo);
-        X x = new X(client, settings, choices, journal::knows);
-        relay = new Relay(journal, flex::deliver, reply -> flex.forItsCustomer(reply, x::deliver), tempo, metrics);
-        watch = new Watch();
-    }
-
-    void start() {
-        LOG.log(INFO, () -> "settings " + settings);
-        relay.start();
-        edge.start();
-        LOG.log(INFO, () -> "listening on " + address() + ", reached by X at " + settings.publicUrl() + "/fromTwitter");
-        settings.shutIn(Path.of("/")).ifPresent(line -> LOG.log(WARNING, () -> line));
-        watch.start();
-    }
-
-    String address() { return "http://" + settings.host() + ":" + edge.port(); }
-    Reply answer(Request request) { return edge.answer(request); }
-
-    /** Takes no more, finishes what is in hand (10 s at most) and leaves the rest in the journal for the next start. */
-    void stop() {
-        edge.stop();
-        watch.stop();
-        relay.stop();
-        journal.close();
-        LOG.log(INFO, () -> "stopped pending=" + journal.counts().pending());
-    }
-
-    /** Lets an executor's tasks end, and interrupts what has not ended by then. */
-    static void await(ExecutorService executor, Instant until) {
-        try {
-            executor.awaitTermination(Duration.between(Instant.now(), until).toMillis(), TimeUnit.MILLISECONDS);
-        } catch (InterruptedException hurried) {
-            LOG.log(DEBUG, () -> "the stop was hurried");
-        }
-        executor.shutdownNow();
-    }
-
-    /** The JDK's HTTP server behind a table of routes: the one place that knows {@link HttpExchange}. */
-    static final class Edge {
-        /** Bytes of a request body: X's largest webhook is some 45 KB (10,000 four-byte characters), Twilio's is smaller. */
-        static final int MAX_BODY = 1 << 20;
-
-        // The worst that strangers can cause takes 64 MiB of this process:
-        //   38 for threads: 82 KB each outside of the heap, and 70 KB for the JDK's buffers and 16 KB of headers;
-        //    9 for bodies that are being read: all there is room for, three times while it is copied;
-        //    7 for a form of 1 MiB that is taken apart, and no two are at a time;
-        //    6 for idle connections: the JDK keeps 200, with 28 KB of buffers each;
-        //    4 for 2,000 connections on which nothing comes, or that wait for a thread.
-        private static final int THREADS = 256;
-        private static final int ROOM = 3 << 20;
-        private static final int PIECE = 8 << 10;
-        private static final Duration TICK = Duration.ofMillis(125);
-
-        final Refusals refusals = new Refusals();
-        private final Map<String, Handler> routes;
-        private final ThreadPoolExecutor requests = pool("request", THREADS, Duration.ofSeconds(1));
-        private final Semaphore room = new Semaphore(ROOM);
-        /** Threads that wait for their client, the longest first, and since which tick; guarded by itself. */
-        private final Map<Thread, Long> waiting = new LinkedHashMap<>();
-        private long ticks;
-        private final ScheduledExecutorService clock = Executors.newSingleThreadScheduledExecutor(threads("edge"));
-        private final HttpServer server;
-
-        Edge(Settings settings, Map<String, Handler> routes) throws Wrong {
-            this.routes = routes;
-            try {
-                // The default backlog of 50 makes a burst of connections wait for seconds.
-                server = HttpServer.create(new InetSocketAddress(settings.host(), settings.port()), 1024);
-            } catch (IOException taken) {
-                throw new Wrong(1, List.of("cannot listen on " + settings.host() + ":" + settings.port() + " (" + reason(taken)
-                        + "): set PORT to a free port, or HOST to an address of this machine"));
-            }
-        }
-
-        void start() {
-            server.createContext("/", this::serve);
-            server.setExecutor(this::attend);
-            server.start();
-            Runnable tick = surviving(this::tick, "the edge's clock has missed a tick");
-            clock.scheduleWithFixedDelay(tick, 0, TICK.toMillis(), TimeUnit.MILLISECONDS);
-        }
-
-        private void tick() {
-            refusals.news(System.nanoTime()).ifPresent(news -> LOG.log(WARNING, () -> news));
-            synchronized (waiting) {
-                ticks++;
-            }
-            giveWay();
-        }
-
-        /** Takes a request from its first byte to the last of its answer. */
-        private void attend(Runnable request) {
-            requests.execute(() -> {
-                clientIsAwaited();
-                try {
-                    request.run();
-                } finally {
-                    clientIsThrough();
-                }
-            });
-            giveWay();
-        }
-
-        /** From now on this thread waits for its client, to read from it or to write to it. */
-        private void clientIsAwaited() {
-            synchronized (waiting) {
-                waiting.put(Thread.currentThread(), ticks);
-            }
-        }
-
-        /** And from now on not; if it was to give way, it is through. */
-        private void clientIsThrough() {
-            synchronized (waiting) {
-                waiting.remove(Thread.currentThread());
-                Thread.interrupted();
-            }
-        }
-
-        /**
-         * When threads or room for bodies are short, those give way whose clients have kept them waiting, the longest
-         * first: an interrupt closes the connection. A request that arrives whole is through in a fraction of a tick.
-         */
-        private void giveWay() {
-            boolean idle = requests.getActiveCount() < requests.getPoolSize();
-            int wanted = idle ? 0 : requests.getQueue().size();
-            if (room.availablePermits() < ROOM / 2) wanted = THREADS;
-            if (wanted == 0) return;
-            synchronized (waiting) {
-                List<Thread> stalled = waiting.entrySet().stream().filter(one -> ticks - one.getValue() >= 2)
-                        .map(Map.Entry::getKey).limit(wanted).toList();
-                stalled.forEach(Thread::interrupt);
-                waiting.keySet().removeAll(stalled);
-            }
-        }
-
-        int port() { return server.getAddress().getPort(); }
-
-        void stop() {
-            // JDK 17's own stop(1) would sit out the second even when idle.
-            requests.shutdown();
-            await(requests, Instant.now().plusSeconds(1));
-            server.stop(0);
-            clock.shutdownNow();
-        }
-
-        static Handler local(Handler next) {
-            return request -> request.local() ? next.answer(request) : Reply.error(404, NOTHING);
-        }
-
-        private static final String NOTHING = "there is nothing here";
-
-        /** An exception let out here closes the connection and the JDK forgets it, which close() does not always do. */
-        private void serve(HttpExchange exchange) throws IOException {
-            boolean head = exchange.getRequestMethod().equals("HEAD");
-            Reply reply = answer(exchange);
-            if (reply.refuses()) refusals.add(reply);
-            byte[] body = reply.body().getBytes(UTF_8);
-            reply.headers().forEach(exchange.getResponseHeaders()::set);
-            exchange.sendResponseHeaders(reply.status(), head ? -1 : body.length);
-            if (!head) exchange.getResponseBody().write(body);
-            exchange.close();
-        }
-
-        /** Turns whatever happens into a reply: an Error let out here would leave the client hanging (the JDK rethrows it). */
-        private Reply answer(HttpExchange exchange) throws IOException {
-            int held = 0;
-            try {
-                // Read to its end, or a refusal would be lost. Each body may hold as much as is left, so that some is.
-                InputStream in = exchange.getRequestBody();
-                ByteArrayOutputStream body = new ByteArrayOutputStream();
-                byte[] piece = new byte[PIECE];
-                long length = 0;
-                for (int n = in.read(piece); n > 0; n = in.read(piece)) {
-                    length += n;
-                    boolean fits = length <= MAX_BODY && body.size() + n == length && length <= room.availablePermits();
-                    if (fits && room.tryAcquire(n)) {
-                        held += n;
-                        body.write(piece, 0, n);
-                    } else {
-                        room.release(held);
-                        held = 0;
-                        body = new ByteArrayOutputStream();
-                    }
-                }
-                clientIsThrough();
-                if (length > MAX_BODY) return Reply.error(413, "the body is larger than " + MAX_BODY + " bytes");
-                if (length > held) {
-                    return Reply.error(503, "too many large requests at the moment").with("Retry-After", "5");
-                }
-                URI uri = exchange.getRequestURI();
-                Map<String, List<String>> headers = new HashMap<>();
-                exchange.getRequestHeaders().forEach((name, values) -> headers.put(name.toLowerCase(Locale.ROOT), values));
-                String target = uri.getRawPath() + (uri.getRawQuery() == null ? "" : "?" + uri.getRawQuery());
-                String method = exchange.getRequestMethod();
-                return answer(new Request(method, uri.getRawPath(), target, headers, body.toByteArray()));
-            } catch (RuntimeException | Error bug) {
-                LOG.log(ERROR, "a request could not be handled", bug);
-                return Reply.error(500, "something went wrong here; the log of the bridge says what");
-            } finally {
-                room.release(held);
-                clientIsAwaited();
-            }
-        }
-
-        /** Exact matches only: the JDK's own contexts match prefixes, and differently from version to version. */
-        Reply answer(Request request) {
-            Handler handler = routes.get(request.method() + " " + request.path());
-            if (handler == null) {
-                String allowed = routes.keySet().stream().filter(route -> route.endsWith(" " + request.path()))
-                        .map(route -> route.substring(0, route.indexOf(' '))).sorted().collect(Collectors.joining(", "));
-                return allowed.isEmpty() ? Reply.error(404, NOTHING)
-                        : Reply.error(405, "this path takes only " + allowed).with("Allow", allowed);
-            }
-            try {
-                return handler.answer(request);
-            } catch (IllegalArgumentException mistake) {
-                return Reply.error(400, mistake.getMessage());
-            }
-        }
-
-        /** What is refused is counted, and told to the log once a minute at most: strangers must not fill it. */
-        static final class Refusals {
-            private static final long MINUTE = Duration.ofMinutes(1).toNanos();
-            private long count, told, toldAt = System.nanoTime() - MINUTE;
-            private Reply last;
-
-            synchronized void add(Reply reply) {
-                count++;
-                last = reply;
-            }
-
-            synchronized long count() { return count; }
-
-            /** @param now by {@link System#nanoTime} */
-            synchronized Optional<String> news(long now) {
-                if (count == told || now - toldAt < MINUTE) return Optional.empty();
-                long more = count - told;
-                told = count;
-                toldAt = now;
-                return Optional.of("requests refused: " + more + ", the last: " + last.status() + " " + last.body());
-            }
         }
     }
 
@@ -641,7 +364,7 @@ public final class Bridge {
     private Reply fromTwitter(Request request) {
         FromX events = FromX.read(json(request.body()), settings.ownId());
         events.warnings().forEach(warning -> LOG.log(WARNING, () -> warning));
-        if (!events.warnings().isEmpty()) watch.lookNow();
+        if (!events.warnings().isEmpty()) caretaker.lookNow();
         events.notices().stream().filter(notice -> noticed.put(notice, "") == null)
                 .forEach(notice -> LOG.log(WARNING, () -> notice));
         ignored.addAndGet(events.ignored());
@@ -679,7 +402,7 @@ public final class Bridge {
     /** Strangers learn whether all is well, and no more. */
     private Reply health(Request request) {
         List<String> troubles = Stream.of(journal.trouble().stream(), relay.troubles().stream(), flex.trouble().stream(),
-                watch.troubles().stream())
+                caretaker.troubles().stream())
                 .flatMap(all -> all).toList();
         ObjectNode body = object().put("status", troubles.isEmpty() ? "ok" : "degraded");
         if (request.local()) {
@@ -688,6 +411,9 @@ public final class Bridge {
         }
         return Reply.json(troubles.isEmpty() ? 200 : 503, body);
     }
+
+    // ------------------------------------------------------------------------------------------------------------------
+    // 3. The message: what travels all the way.
 
     /** From customer to agent, from agent to customer, and from the bridge itself to the agent. */
     enum Direction { TO_FLEX, TO_X, NOTE }
@@ -742,20 +468,6 @@ public final class Bridge {
         }
     }
 
-    /** Half a surrogate pair is valid in JSON's escapes, but in no encoding: it becomes a question mark. */
-    static String encodable(String text) { return new String(text.getBytes(UTF_8), UTF_8); }
-
-    /**
-     * One line of at most so many characters, in UTF-16 units, the strictest way to count them. In JSON they have three
-     * bytes at most, as control characters, which would take six, are replaced.
-     */
-    static String cut(String text, int most) {
-        String line = encodable(text).replaceAll("\\p{Cc}", " ");
-        if (line.length() <= most) return line;
-        int end = Character.isHighSurrogate(line.charAt(most - 2)) ? most - 2 : most - 1;
-        return line.substring(0, end) + "…";
-    }
-
     /** A customer's identity in Flex. His id, not his handle: a handle can be renamed or taken over in the middle of a chat. */
     static String identity(String customer) { return "twitter-" + customer; }
 
@@ -763,7 +475,7 @@ public final class Bridge {
     static final String NOTE_AUTHOR = "twitter-bridge";
 
     // ------------------------------------------------------------------------------------------------------------------
-    // 3. From X: a webhook's JSON becomes messages. Many events may come in one body; what is not a customer's message
+    // 4. From X: a webhook's JSON becomes messages. Many events may come in one body; what is not a customer's message
     //    (typing, read, follow, our own sends, kinds unknown today) is counted and left alone.
 
     /**
@@ -889,28 +601,8 @@ public final class Bridge {
         }
     }
 
-    /** @throws IllegalArgumentException if it is not JSON, or nested beyond Jackson's limit of 1,000 */
-    static JsonNode json(byte[] body) {
-        try {
-            JsonNode json = JSON.readTree(body);
-            if (!json.isMissingNode()) return json;
-        } catch (IOException broken) {
-            LOG.log(DEBUG, () -> "not JSON: " + broken.getClass().getSimpleName());
-        }
-        throw new IllegalArgumentException("the body is not JSON");
-    }
-
-    /** JSON from a place where none may be: attributes are a string that anybody can set. */
-    static JsonNode lenient(String text) {
-        try {
-            return JSON.readTree(text);
-        } catch (JsonProcessingException broken) {
-            return JSON.missingNode();
-        }
-    }
-
     // ------------------------------------------------------------------------------------------------------------------
-    // From Flex: a webhook's form becomes a message, or tells that a conversation has ended.
+    // 5. From Flex: a webhook's form becomes a message, or tells that a conversation has ended.
 
     /**
      * What a webhook of Flex says (Twilio, "Chat Webhooks" and "Conversations Webhooks"; the names differ, the meaning does not).
@@ -977,7 +669,7 @@ public final class Bridge {
     }
 
     // ------------------------------------------------------------------------------------------------------------------
-    // 4. The relay: accept, keep, order, deliver, retry, settle. A lane is one customer's queue in one direction; its head is
+    // 6. The relay: accept, keep, order, deliver, retry, settle. A lane is one customer's queue in one direction; its head is
     //    tried until it is settled, and only then the next. A lane that waits holds no thread.
 
     /** What became of one try to deliver a message. */
@@ -1309,8 +1001,8 @@ public final class Bridge {
     }
 
     // ------------------------------------------------------------------------------------------------------------------
-    // 5. Flex: a customer's live conversation is found or opened, and the message posted. Every step can be repeated after a failure
-    //    at any point. The state of record is at Twilio; what is remembered here saves calls.
+    // 7. Flex: a customer's live conversation is found or opened, and the message posted. Every step can be repeated after a
+    //    failure at any point. The state of record is at Twilio; what is remembered here saves calls.
 
     /** The two generations of Flex: rows of one table. */
     enum FlexApi {
@@ -1759,94 +1451,8 @@ public final class Bridge {
         private String path(String conversation) { return api.path.formatted(settings.chatService()) + Form.escape(conversation); }
     }
 
-    /** Twilio's REST APIs: Basic auth, forms in, JSON out, a host per product (Twilio, "Requests to the REST API"). */
-    record Twilio(Client client, Settings settings) {
-        private static final String SERVICE = "Twilio";
-        /** Pages of one list: of a list without an end no more is believed. 200 pages are 10,000 conversations or 20,000 messages. */
-        private static final int MAX_PAGES = 200;
-        private static final Pattern QUERY = Pattern.compile("[^?]*(\\?(?:%[0-9A-Fa-f]{2}|[\\w.~&=+:/*'(),;@!$-])*)");
-
-        Answer get(String product, String path, Promise promise) { return client.call(SERVICE, request(product, path).GET(), promise); }
-        Answer get(String product, String path) { return get(product, path, Promise.ANYTHING); }
-        Answer delete(String product, String path) {
-            return client.call(SERVICE, request(product, path).DELETE(), Promise.ANYTHING);
-        }
-        Answer post(String product, String path, Promise promise, Form form) { return post(product, path, promise, form, false); }
-
-        /** @param webhooks whether webhooks are to fire for it, as they do not for REST calls by default */
-        Answer post(String product, String path, Promise promise, Form form, boolean webhooks) {
-            HttpRequest.Builder request = filled(request(product, path), form);
-            return client.call(SERVICE, webhooks ? request.header("X-Twilio-Webhook-Enabled", "true") : request, promise);
-        }
-
-        /**
-         * Goes through a list page by page. Of what an answer says about its next page only the query is taken: credentials go to the
-         * configured address and nowhere else.
-         *
-         * @param page is given each page's elements, and tells whether to go on
-         */
-        Answer pages(String product, String path, String list, Promise promise, Predicate<JsonNode> page) {
-            Answer answer = get(product, path, promise);
-            for (int pages = 1; answer.ok() && page.test(answer.body().path(list)); pages++) {
-                String next = answer.body().at("/meta/next_page_url").asText("");
-                if (next.isEmpty()) return answer;
-                Matcher query = QUERY.matcher(next);
-                if (!query.matches() || pages == MAX_PAGES) return answer.instead("its list has no end that makes sense");
-                answer = get(product, path.replaceFirst("\\?.*", "") + query.group(1), promise);
-            }
-            return answer;
-        }
-
-        private HttpRequest.Builder request(String product, String path) {
-            boolean key = !settings.apiKey().isEmpty();
-            return HttpRequest.newBuilder(URI.create(settings.twilioApiUrl().replace("{product}", product) + path)).header("Authorization",
-                    key ? Signatures.basic(settings.apiKey(), settings.apiSecret())
-                    : Signatures.basic(settings.accountSid(), settings.authToken()));
-        }
-
-        private static HttpRequest.Builder filled(HttpRequest.Builder request, Form form) {
-            return request.header("Content-Type", "application/x-www-form-urlencoded")
-                    .POST(HttpRequest.BodyPublishers.ofString(form.encode()));
-        }
-    }
-
-    /** A map that forgets what was used longest ago. */
-    static <V> Map<String, V> cache() {
-        return Collections.synchronizedMap(new LinkedHashMap<>(16, 0.75f, true) {
-            private static final long serialVersionUID = 1;
-
-            @Override protected boolean removeEldestEntry(Map.Entry<String, V> eldest) { return size() > 100_000; }
-        });
-    }
-
-    /** Cuts a text into parts of at most {@code limit}, as {@code weight} counts code points: at white space if there is some. */
-    static List<String> split(String text, int limit, IntUnaryOperator weight) {
-        List<String> parts = new ArrayList<>();
-        int start = 0;
-        int used = 0;
-        int space = -1;
-        for (int at = 0; at < text.length();) {
-            int point = text.codePointAt(at);
-            while (used + weight.applyAsInt(point) > limit && at > start) {
-                int cut = space > start ? space : at;
-                parts.add(text.substring(start, cut).stripTrailing());
-                start = cut;
-                used = text.substring(start, at).codePoints().map(weight).sum();
-                space = -1;
-            }
-            at += Character.charCount(point);
-            used += weight.applyAsInt(point);
-            if (Character.isWhitespace(point)) space = at;
-        }
-        parts.add(text.substring(start));
-        parts.removeIf(String::isBlank);
-        return parts;
-    }
-
-    static int utf8Length(int codePoint) { return codePoint < 0x80 ? 1 : codePoint < 0x800 ? 2 : codePoint < 0x10000 ? 3 : 4; }
-
     // ------------------------------------------------------------------------------------------------------------------
-    // 6. X: one sender, the two APIs it speaks, and what agents can type for the customer to tap.
+    // 8. X: one sender, the two APIs it speaks, and the lists that customers answer.
 
     /** Sends Direct Messages. Both of X's APIs have OAuth 1.0a, JSON, 10,000 characters and a rate limit told in headers. */
     static final class X {
@@ -2126,159 +1732,220 @@ public final class Bridge {
         private static List<String> labels(Rich rich) { return rich.options().stream().map(Rich.Option::label).toList(); }
     }
 
-    /**
-     * What an agent typed, read as X can show it: a text, a list to choose from ({@code Options}) and buttons ({@code Link}).
-     *
-     * @param text what remains as the message's text; all that was typed, if there is a complaint
-     * @param complaint why a list or button went out as plain text, or empty
-     */
-    record Rich(String text, List<Option> options, List<Button> buttons, String complaint) {
-        /** Limits of X: options and buttons of a message, code points of a label and a description. */
-        static final int MAX_OPTIONS = 20, MAX_BUTTONS = 3, MAX_LABEL = 36, MAX_DESCRIPTION = 72;
+    // ------------------------------------------------------------------------------------------------------------------
+    // Part II, the craft: what the story stands on. It can be skipped at first.
+    //
+    // 9. The edge: the JDK's HTTP server behind the table of routes.
 
-        record Option(String label, String description) { }
-        record Button(String label, String url) { }
+    /** The JDK's HTTP server behind a table of routes: the one place that knows {@link HttpExchange}. */
+    static final class Edge {
+        /** Bytes of a request body: X's largest webhook is some 45 KB (10,000 four-byte characters), Twilio's is smaller. */
+        static final int MAX_BODY = 1 << 20;
 
-        /** A label holds neither a comma nor another {@code Link}; what follows the comma has to look like an address. */
-        private static final Pattern BUTTON = Pattern.compile(
-                "(?U)\\bLink\\s++((?:(?!\\bLink\\b)[^,\\n])*?[^,\\s]),\\s*((?:[A-Za-z][A-Za-z0-9+.-]*:/|www\\.)\\S*)");
-        private static final Pattern LIST = Pattern.compile("(?U)\\bOptions(?:[ \\t]*:|(?=\\s))\\s*");
-        private static final Pattern BLANK_LINE = Pattern.compile("\\n[ \\t]*\\n");
-        private static final Pattern SCHEME = Pattern.compile("https?://", Pattern.CASE_INSENSITIVE);
-        /** Marks that may follow an address; those that close what it has opened are a part of it. */
-        private static final String OPENING = "([{<“‘«「（\"'", CLOSING = ")]}>”’»」）\"'";
-        private static final String ENDING = OPENING + CLOSING + ".,;:!?…。，、；：！？";
+        // The worst that strangers can cause takes 64 MiB of this process:
+        //   38 for threads: 82 KB each outside of the heap, and 70 KB for the JDK's buffers and 16 KB of headers;
+        //    9 for bodies that are being read: all there is room for, three times while it is copied;
+        //    7 for a form of 1 MiB that is taken apart, and no two are at a time;
+        //    6 for idle connections: the JDK keeps 200, with 28 KB of buffers each;
+        //    4 for 2,000 connections on which nothing comes, or that wait for a thread.
+        private static final int THREADS = 256;
+        private static final int ROOM = 3 << 20;
+        private static final int PIECE = 8 << 10;
+        private static final Duration TICK = Duration.ofMillis(125);
 
-        static Rich read(String typed) {
-            List<Button> buttons = new ArrayList<>();
-            // What a button stood on becomes a blank line: it ends a list, and what comes after is text again. The
-            // marks behind its address wait after a \r, the only one there is.
-            String rest = BUTTON.matcher(typed.replaceAll("\r\n?", "\n")).replaceAll(found -> {
-                String run = found.group(2);
-                int end = addressEnd(run);
-                buttons.add(new Button(found.group(1).strip(), run.substring(0, end)));
-                return "\n\n\r" + run.substring(end).replaceAll("[,;:]", "");
-            });
-            List<Option> options = List.of();
-            String text = rest;
-            int tries = 0;
-            for (Matcher list = LIST.matcher(rest); options.isEmpty() && tries++ < 100 && list.find();) {
-                Matcher blank = BLANK_LINE.matcher(rest);
-                int end = blank.find(list.end()) ? blank.start() : rest.length();
-                List<String> items = Stream.of(rest.substring(list.end(), end).split("[,\\n]")).map(String::strip)
-                        .map(item -> item.replaceFirst("^[-*•]\\s+", "")).filter(item -> !item.isEmpty()).toList();
-                if (opens(rest.substring(0, list.start()), list.group().contains(":"), items)) {
-                    options = options(items);
-                    text = rest.substring(0, list.start()) + "\n\n" + rest.substring(end);
-                }
-            }
-            String complaint = complaint(options, buttons);
-            if (!complaint.isEmpty() || options.isEmpty() && buttons.isEmpty()) {
-                return new Rich(typed, List.of(), List.of(), complaint);
-            }
-            // They end the sentence before the button if there is one; brackets around the button go with it.
-            String unbracketed = text.replaceAll("(?U)[\\Q" + OPENING + "\\E]\\s*\\r[\\Q" + CLOSING + "\\E]", "\n\n\r");
-            String ended = unbracketed.replaceAll("(?U)(?<=[^\\s.,;:!?…])\\s*\\r(\\S+)", "$1")
-                    .replaceAll("(?U)\\r\\S*", "");
-            String tidy = ended.strip().replaceAll("(?<![ \\t])[ \\t]*+\\n(?:[ \\t]*+\\n)++[ \\t]*+", "\n\n");
-            boolean blank = X.seen(tidy, Normalizer.Form.NFC).isEmpty();
-            return new Rich(blank ? labels(options, buttons) : tidy, options, List.copyOf(buttons), "");
-        }
+        final Refusals refusals = new Refusals();
+        private final Map<String, Handler> routes;
+        private final ThreadPoolExecutor requests = pool("request", THREADS, Duration.ofSeconds(1));
+        private final Semaphore room = new Semaphore(ROOM);
+        /** Threads that wait for their client, the longest first, and since which tick; guarded by itself. */
+        private final Map<Thread, Long> waiting = new LinkedHashMap<>();
+        private long ticks;
+        private final ScheduledExecutorService clock = Executors.newSingleThreadScheduledExecutor(threads("edge"));
+        private final HttpServer server;
 
-        private static int addressEnd(String run) {
-            int[] open = new int[OPENING.length()];
-            int end = 0;
-            for (int i = 0; i < run.length(); i++) {
-                char mark = run.charAt(i);
-                int opening = OPENING.indexOf(mark), closing = CLOSING.indexOf(mark);
-                boolean closes = closing >= 0 && open[closing] > 0;
-                if (closes) open[closing]--;
-                else if (opening >= 0) open[opening]++;
-                if (closes || ENDING.indexOf(mark) < 0) end = i + 1;
-            }
-            return end;
-        }
-
-        private static String labels(List<Option> options, List<Button> buttons) {
-            return Stream.concat(options.stream().map(Option::label), buttons.stream().map(Button::label))
-                    .collect(Collectors.joining(" / "));
-        }
-
-        /** Whether an {@code Options} is meant as a command: where it stands says so, or in the middle of a sentence what follows. */
-        private static boolean opens(String before, boolean colon, List<String> items) {
-            String sentence = before.stripTrailing();
-            boolean stands = colon || sentence.isEmpty() || before.indexOf('\n', sentence.length()) >= 0
-                    || ".:?!".indexOf(sentence.charAt(sentence.length() - 1)) >= 0;
-            boolean lower = items.stream().anyMatch(item -> Character.isLowerCase(item.codePointAt(0)));
-            // One item in lower case is a sentence about options ("Options are limited today"), wherever it begins.
-            return items.size() > 1 ? stands || !lower : items.size() == 1 && stands && (colon || !lower);
-        }
-
-        /** Label and description are parted by " - "; where no item has that and each has exactly one hyphen, by the hyphen. */
-        private static List<Option> options(List<String> items) {
-            boolean hyphens = items.stream().noneMatch(item -> item.contains(" - "))
-                    && items.stream().allMatch(item -> item.matches("[^-]*-[^-]*"));
-            return items.stream().map(item -> {
-                String[] halves = item.split(hyphens ? "-" : " - ", 2);
-                return new Option(halves[0].strip(), halves.length == 2 ? halves[1].strip() : "");
-            }).toList();
-        }
-
-        private static String complaint(List<Option> options, List<Button> buttons) {
-            Set<String> wrong = new LinkedHashSet<>();
-            if (options.size() > MAX_OPTIONS) wrong.add("it has " + options.size() + " options, X shows at most " + MAX_OPTIONS);
-            if (buttons.size() > MAX_BUTTONS) wrong.add("it has " + buttons.size() + " buttons, X shows at most " + MAX_BUTTONS);
-            for (Option option : options) {
-                tooLong(option.label(), MAX_LABEL, "label", wrong);
-                tooLong(option.description(), MAX_DESCRIPTION, "description", wrong);
-                if (Choices.folded(option.label()).isEmpty() || SCHEME.matcher(option.label()).find()) {
-                    wrong.add("an option's label is empty or has a link in it");
-                }
-            }
-            long described = options.stream().filter(option -> !option.description().isEmpty()).count();
-            if (described > 0 && described < options.size()) {
-                wrong.add("only " + described + " of " + options.size() + " options have a description, X wants all or none");
-            }
-            for (Button button : buttons) {
-                tooLong(button.label(), MAX_LABEL, "label", wrong);
-                if (Choices.folded(button.label()).isEmpty()) wrong.add("a button's label is empty");
-                if (!usable(button.url())) wrong.add("\"" + button.url() + "\" is not a usable http or https address");
-            }
-            return wrong.isEmpty() ? "" : "Sent as plain text, because " + String.join("; ", wrong) + ".";
-        }
-
-        private static void tooLong(String text, int limit, String what, Set<String> wrong) {
-            int length = text.codePointCount(0, text.length());
-            if (length > limit) wrong.add("the " + what + " \"" + text + "\" has " + length + " characters, X shows at most " + limit);
-        }
-
-        private static boolean usable(String url) {
+        Edge(Settings settings, Map<String, Handler> routes) throws Wrong {
+            this.routes = routes;
             try {
-                URI uri = new URI(url);
-                // Not getHost(), which knows neither umlauts nor underscores.
-                return String.valueOf(uri.getScheme()).matches("(?i)https?") && uri.getAuthority() != null
-                        && uri.getAuthority().matches("[\\p{L}\\p{N}_.-]+(:[0-9]+)?");
-            } catch (URISyntaxException broken) {
-                return false;
+                // The default backlog of 50 makes a burst of connections wait for seconds.
+                server = HttpServer.create(new InetSocketAddress(settings.host(), settings.port()), 1024);
+            } catch (IOException taken) {
+                throw new Wrong(1, List.of("cannot listen on " + settings.host() + ":" + settings.port() + " (" + reason(taken)
+                        + "): set PORT to a free port, or HOST to an address of this machine"));
             }
         }
 
-        /** For an API that shows only text. */
-        String plain() {
-            if (options.isEmpty() && buttons.isEmpty()) return text;
-            StringBuilder plain = new StringBuilder(text.equals(labels(options, buttons)) ? "" : text);
-            int number = 0;
-            for (Option option : options) {
-                plain.append(number == 0 ? "\n\n" : "\n").append(++number).append(". ").append(option.label())
-                        .append(option.description().isEmpty() ? "" : " - " + option.description());
+        void start() {
+            server.createContext("/", this::serve);
+            server.setExecutor(this::attend);
+            server.start();
+            Runnable tick = surviving(this::tick, "the edge's clock has missed a tick");
+            clock.scheduleWithFixedDelay(tick, 0, TICK.toMillis(), TimeUnit.MILLISECONDS);
+        }
+
+        private void tick() {
+            refusals.news(System.nanoTime()).ifPresent(news -> LOG.log(WARNING, () -> news));
+            synchronized (waiting) {
+                ticks++;
             }
-            buttons.forEach(button -> plain.append("\n\n").append(button.label()).append(": ").append(button.url()));
-            return plain.toString().strip();
+            giveWay();
+        }
+
+        /** Takes a request from its first byte to the last of its answer. */
+        private void attend(Runnable request) {
+            requests.execute(() -> {
+                clientIsAwaited();
+                try {
+                    request.run();
+                } finally {
+                    clientIsThrough();
+                }
+            });
+            giveWay();
+        }
+
+        /** From now on this thread waits for its client, to read from it or to write to it. */
+        private void clientIsAwaited() {
+            synchronized (waiting) {
+                waiting.put(Thread.currentThread(), ticks);
+            }
+        }
+
+        /** And from now on not; if it was to give way, it is through. */
+        private void clientIsThrough() {
+            synchronized (waiting) {
+                waiting.remove(Thread.currentThread());
+                Thread.interrupted();
+            }
+        }
+
+        /**
+         * When threads or room for bodies are short, those give way whose clients have kept them waiting, the longest
+         * first: an interrupt closes the connection. A request that arrives whole is through in a fraction of a tick.
+         */
+        private void giveWay() {
+            boolean idle = requests.getActiveCount() < requests.getPoolSize();
+            int wanted = idle ? 0 : requests.getQueue().size();
+            if (room.availablePermits() < ROOM / 2) wanted = THREADS;
+            if (wanted == 0) return;
+            synchronized (waiting) {
+                List<Thread> stalled = waiting.entrySet().stream().filter(one -> ticks - one.getValue() >= 2)
+                        .map(Map.Entry::getKey).limit(wanted).toList();
+                stalled.forEach(Thread::interrupt);
+                waiting.keySet().removeAll(stalled);
+            }
+        }
+
+        int port() { return server.getAddress().getPort(); }
+
+        void stop() {
+            // JDK 17's own stop(1) would sit out the second even when idle.
+            requests.shutdown();
+            await(requests, Instant.now().plusSeconds(1));
+            server.stop(0);
+            clock.shutdownNow();
+        }
+
+        static Handler local(Handler next) {
+            return request -> request.local() ? next.answer(request) : Reply.error(404, NOTHING);
+        }
+
+        private static final String NOTHING = "there is nothing here";
+
+        /** An exception let out here closes the connection and the JDK forgets it, which close() does not always do. */
+        private void serve(HttpExchange exchange) throws IOException {
+            boolean head = exchange.getRequestMethod().equals("HEAD");
+            Reply reply = answer(exchange);
+            if (reply.refuses()) refusals.add(reply);
+            byte[] body = reply.body().getBytes(UTF_8);
+            reply.headers().forEach(exchange.getResponseHeaders()::set);
+            exchange.sendResponseHeaders(reply.status(), head ? -1 : body.length);
+            if (!head) exchange.getResponseBody().write(body);
+            exchange.close();
+        }
+
+        /** Turns whatever happens into a reply: an Error let out here would leave the client hanging (the JDK rethrows it). */
+        private Reply answer(HttpExchange exchange) throws IOException {
+            int held = 0;
+            try {
+                // Read to its end, or a refusal would be lost. Each body may hold as much as is left, so that some is.
+                InputStream in = exchange.getRequestBody();
+                ByteArrayOutputStream body = new ByteArrayOutputStream();
+                byte[] piece = new byte[PIECE];
+                long length = 0;
+                for (int n = in.read(piece); n > 0; n = in.read(piece)) {
+                    length += n;
+                    boolean fits = length <= MAX_BODY && body.size() + n == length && length <= room.availablePermits();
+                    if (fits && room.tryAcquire(n)) {
+                        held += n;
+                        body.write(piece, 0, n);
+                    } else {
+                        room.release(held);
+                        held = 0;
+                        body = new ByteArrayOutputStream();
+                    }
+                }
+                clientIsThrough();
+                if (length > MAX_BODY) return Reply.error(413, "the body is larger than " + MAX_BODY + " bytes");
+                if (length > held) {
+                    return Reply.error(503, "too many large requests at the moment").with("Retry-After", "5");
+                }
+                URI uri = exchange.getRequestURI();
+                Map<String, List<String>> headers = new HashMap<>();
+                exchange.getRequestHeaders().forEach((name, values) -> headers.put(name.toLowerCase(Locale.ROOT), values));
+                String target = uri.getRawPath() + (uri.getRawQuery() == null ? "" : "?" + uri.getRawQuery());
+                String method = exchange.getRequestMethod();
+                return answer(new Request(method, uri.getRawPath(), target, headers, body.toByteArray()));
+            } catch (RuntimeException | Error bug) {
+                LOG.log(ERROR, "a request could not be handled", bug);
+                return Reply.error(500, "something went wrong here; the log of the bridge says what");
+            } finally {
+                room.release(held);
+                clientIsAwaited();
+            }
+        }
+
+        /** Exact matches only: the JDK's own contexts match prefixes, and differently from version to version. */
+        Reply answer(Request request) {
+            Handler handler = routes.get(request.method() + " " + request.path());
+            if (handler == null) {
+                String allowed = routes.keySet().stream().filter(route -> route.endsWith(" " + request.path()))
+                        .map(route -> route.substring(0, route.indexOf(' '))).sorted().collect(Collectors.joining(", "));
+                return allowed.isEmpty() ? Reply.error(404, NOTHING)
+                        : Reply.error(405, "this path takes only " + allowed).with("Allow", allowed);
+            }
+            try {
+                return handler.answer(request);
+            } catch (IllegalArgumentException mistake) {
+                return Reply.error(400, mistake.getMessage());
+            }
+        }
+
+        /** What is refused is counted, and told to the log once a minute at most: strangers must not fill it. */
+        static final class Refusals {
+            private static final long MINUTE = Duration.ofMinutes(1).toNanos();
+            private long count, told, toldAt = System.nanoTime() - MINUTE;
+            private Reply last;
+
+            synchronized void add(Reply reply) {
+                count++;
+                last = reply;
+            }
+
+            synchronized long count() { return count; }
+
+            /** @param now by {@link System#nanoTime} */
+            synchronized Optional<String> news(long now) {
+                if (count == told || now - toldAt < MINUTE) return Optional.empty();
+                long more = count - told;
+                told = count;
+                toldAt = now;
+                return Optional.of("requests refused: " + more + ", the last: " + last.status() + " " + last.body());
+            }
         }
     }
 
     // ------------------------------------------------------------------------------------------------------------------
-    // 7. Signatures: pure functions, each with its published vectors in a test. No clock, no chance, no state.
+    // 10. Signatures and forms: pure functions, each with its published vectors in a test. No clock, no chance, no state.
 
     static final class Signatures {
         private Signatures() { }
@@ -2404,7 +2071,58 @@ public final class Bridge {
     }
 
     // ------------------------------------------------------------------------------------------------------------------
-    // 8. Calling out: one request, one answer, whatever happens in between.
+    // 11. Calling out: one request, one answer, whatever happens in between, and what the answer means.
+
+    /** Twilio's REST APIs: Basic auth, forms in, JSON out, a host per product (Twilio, "Requests to the REST API"). */
+    record Twilio(Client client, Settings settings) {
+        static final String SERVICE = "Twilio";
+        /** Pages of one list: of a list without an end no more is believed. 200 pages are 10,000 conversations or 20,000 messages. */
+        private static final int MAX_PAGES = 200;
+        private static final Pattern QUERY = Pattern.compile("[^?]*(\\?(?:%[0-9A-Fa-f]{2}|[\\w.~&=+:/*'(),;@!$-])*)");
+
+        Answer get(String product, String path, Promise promise) { return client.call(SERVICE, request(product, path).GET(), promise); }
+        Answer get(String product, String path) { return get(product, path, Promise.ANYTHING); }
+        Answer delete(String product, String path) {
+            return client.call(SERVICE, request(product, path).DELETE(), Promise.ANYTHING);
+        }
+        Answer post(String product, String path, Promise promise, Form form) { return post(product, path, promise, form, false); }
+
+        /** @param webhooks whether webhooks are to fire for it, as they do not for REST calls by default */
+        Answer post(String product, String path, Promise promise, Form form, boolean webhooks) {
+            HttpRequest.Builder request = filled(request(product, path), form);
+            return client.call(SERVICE, webhooks ? request.header("X-Twilio-Webhook-Enabled", "true") : request, promise);
+        }
+
+        /**
+         * Goes through a list page by page. Of what an answer says about its next page only the query is taken: credentials go to the
+         * configured address and nowhere else.
+         *
+         * @param page is given each page's elements, and tells whether to go on
+         */
+        Answer pages(String product, String path, String list, Promise promise, Predicate<JsonNode> page) {
+            Answer answer = get(product, path, promise);
+            for (int pages = 1; answer.ok() && page.test(answer.body().path(list)); pages++) {
+                String next = answer.body().at("/meta/next_page_url").asText("");
+                if (next.isEmpty()) return answer;
+                Matcher query = QUERY.matcher(next);
+                if (!query.matches() || pages == MAX_PAGES) return answer.instead("its list has no end that makes sense");
+                answer = get(product, path.replaceFirst("\\?.*", "") + query.group(1), promise);
+            }
+            return answer;
+        }
+
+        HttpRequest.Builder request(String product, String path) {
+            boolean key = !settings.apiKey().isEmpty();
+            return HttpRequest.newBuilder(URI.create(settings.twilioApiUrl().replace("{product}", product) + path)).header("Authorization",
+                    key ? Signatures.basic(settings.apiKey(), settings.apiSecret())
+                    : Signatures.basic(settings.accountSid(), settings.authToken()));
+        }
+
+        static HttpRequest.Builder filled(HttpRequest.Builder request, Form form) {
+            return request.header("Content-Type", "application/x-www-form-urlencoded")
+                    .POST(HttpRequest.BodyPublishers.ofString(form.encode()));
+        }
+    }
 
     static final class Client {
         /** Some front ends turn away what does not say who it is. */
@@ -2521,51 +2239,6 @@ public final class Bridge {
         static Promise list(String name, Promise element) {
             return body -> body.path(name).isArray() && body.path("meta").has("next_page_url")
                     && fields("/meta/next_page_url", "|\\S+").keptBy(body) && body.path(name).valueStream().allMatch(element::keptBy);
-        }
-    }
-
-    /** Counted since the start, in Prometheus' text format 0.0.4 ("Exposition formats"). Seconds, as its conventions have it. */
-    static final class Metrics {
-        private static final double[] BOUNDS = {0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600};
-        private final Map<String, long[]> buckets = new TreeMap<>();
-        private final Map<String, Double> seconds = new TreeMap<>();
-        private final Map<String, Long> errors = new TreeMap<>();
-
-        synchronized void delivered(String to, long nanos) {
-            double taken = nanos / 1e9;
-            int bucket = 0;
-            while (bucket < BOUNDS.length && taken > BOUNDS[bucket]) bucket++;
-            buckets.computeIfAbsent(to, name -> new long[BOUNDS.length + 1])[bucket]++;
-            seconds.merge(to, taken, Double::sum);
-        }
-
-        /** @param status 0 if there was no answer */
-        synchronized void error(String service, int status) {
-            errors.merge("{service=\"" + service + "\",status=\"" + (status == 0 ? "none" : status) + "\"}", 1L, Long::sum);
-        }
-
-        synchronized String text(Map<String, Long> counts) {
-            StringBuilder text = new StringBuilder();
-            counts.forEach((name, count) -> {
-                boolean gauge = name.matches("failed|pending|oldest_pending_seconds");
-                String full = "bridge_" + name + (gauge ? "" : "_total");
-                text.append("# TYPE %s %s\n%s %s\n".formatted(full, gauge ? "gauge" : "counter", full, count));
-            });
-            text.append("# HELP bridge_delivery_seconds From the acknowledged webhook, or this start, to the other side's answer.\n")
-                    .append("# TYPE bridge_delivery_seconds histogram\n");
-            buckets.forEach((to, count) -> {
-                long all = 0;
-                for (int i = 0; i < count.length; i++) {
-                    all += count[i];
-                    text.append("bridge_delivery_seconds_bucket{to=\"%s\",le=\"%s\"} %s\n"
-                            .formatted(to, i < BOUNDS.length ? BOUNDS[i] : "+Inf", all));
-                }
-                text.append("bridge_delivery_seconds_sum{to=\"%s\"} %s\nbridge_delivery_seconds_count{to=\"%s\"} %s\n"
-                        .formatted(to, seconds.get(to), to, all));
-            });
-            text.append("# TYPE bridge_service_errors_total counter\n");
-            errors.forEach((labels, count) -> text.append("bridge_service_errors_total" + labels + " " + count + "\n"));
-            return text.toString();
         }
     }
 
@@ -2699,62 +2372,54 @@ public final class Bridge {
         }
     }
 
-    /** A time in a service's JSON (ISO 8601); long ago if there is none. */
-    static Instant time(String iso) {
-        try {
-            return Instant.parse(iso);
-        } catch (DateTimeParseException untold) {
-            return Instant.EPOCH;
+    /** Counted since the start, in Prometheus' text format 0.0.4 ("Exposition formats"). Seconds, as its conventions have it. */
+    static final class Metrics {
+        private static final double[] BOUNDS = {0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600};
+        private final Map<String, long[]> buckets = new TreeMap<>();
+        private final Map<String, Double> seconds = new TreeMap<>();
+        private final Map<String, Long> errors = new TreeMap<>();
+
+        synchronized void delivered(String to, long nanos) {
+            double taken = nanos / 1e9;
+            int bucket = 0;
+            while (bucket < BOUNDS.length && taken > BOUNDS[bucket]) bucket++;
+            buckets.computeIfAbsent(to, name -> new long[BOUNDS.length + 1])[bucket]++;
+            seconds.merge(to, taken, Double::sum);
+        }
+
+        /** @param status 0 if there was no answer */
+        synchronized void error(String service, int status) {
+            errors.merge("{service=\"" + service + "\",status=\"" + (status == 0 ? "none" : status) + "\"}", 1L, Long::sum);
+        }
+
+        synchronized String text(Map<String, Long> counts) {
+            StringBuilder text = new StringBuilder();
+            counts.forEach((name, count) -> {
+                boolean gauge = name.matches("failed|pending|oldest_pending_seconds");
+                String full = "bridge_" + name + (gauge ? "" : "_total");
+                text.append("# TYPE %s %s\n%s %s\n".formatted(full, gauge ? "gauge" : "counter", full, count));
+            });
+            text.append("# HELP bridge_delivery_seconds From the acknowledged webhook, or this start, to the other side's answer.\n")
+                    .append("# TYPE bridge_delivery_seconds histogram\n");
+            buckets.forEach((to, count) -> {
+                long all = 0;
+                for (int i = 0; i < count.length; i++) {
+                    all += count[i];
+                    text.append("bridge_delivery_seconds_bucket{to=\"%s\",le=\"%s\"} %s\n"
+                            .formatted(to, i < BOUNDS.length ? BOUNDS[i] : "+Inf", all));
+                }
+                text.append("bridge_delivery_seconds_sum{to=\"%s\"} %s\nbridge_delivery_seconds_count{to=\"%s\"} %s\n"
+                        .formatted(to, seconds.get(to), to, all));
+            });
+            text.append("# TYPE bridge_service_errors_total counter\n");
+            errors.forEach((labels, count) -> text.append("bridge_service_errors_total" + labels + " " + count + "\n"));
+            return text.toString();
         }
     }
 
-    /** A failure's own words, or its name where the JDK gives none. */
-    static String reason(Throwable failure) {
-        String name = failure.getClass().getSimpleName();
-        return failure.getMessage() == null ? failure.getCause() == null ? name : name + ", " + reason(failure.getCause())
-                : name + ": " + failure.getMessage();
-    }
-
-    /** A task whose failure is logged: let out, it would end the task's schedule without a word. */
-    static Runnable surviving(Runnable task, String trouble) {
-        return () -> {
-            try {
-                task.run();
-            } catch (RuntimeException | Error bug) {
-                LOG.log(ERROR, trouble, bug);
-            }
-        };
-    }
-
-    /** At most so many threads. Where the system gives no more of them, a task waits for one of those there are. */
-    static ThreadPoolExecutor pool(String name, int most, Duration idle) {
-        ThreadPoolExecutor pool = new ThreadPoolExecutor(most, most, idle.toMillis(), TimeUnit.MILLISECONDS,
-                new LinkedBlockingQueue<>(), threads(name)) {
-            @Override public void execute(Runnable task) {
-                try {
-                    super.execute(task);
-                } catch (OutOfMemoryError noThread) {
-                    if (getPoolSize() == 0) throw noThread;
-                    getQueue().add(task);
-                }
-            }
-        };
-        pool.allowCoreThreadTimeOut(true);
-        return pool;
-    }
-
-    static ThreadFactory threads(String name) {
-        AtomicInteger count = new AtomicInteger();
-        return task -> {
-            Thread thread = new Thread(task, name + "-" + count.incrementAndGet());
-            thread.setDaemon(true);
-            return thread;
-        };
-    }
-
     // ------------------------------------------------------------------------------------------------------------------
-    // 9. The journal: what was acknowledged and is not yet delivered outlives the process. JSON lines, only ever appended to;
-    //    memory is what reading the file from the start would give, because both come about by applying the same lines.
+    // 12. The journal: what was acknowledged and is not yet delivered outlives the process. JSON lines, only ever appended to;
+    //     memory is what reading the file from the start would give, because both come about by applying the same lines.
 
     static final class Journal implements AutoCloseable {
         record Counts(long received, long delivered, long duplicates, long failed, long pending, long oldestPendingSeconds) { }
@@ -3221,12 +2886,206 @@ public final class Bridge {
     }
 
     // ------------------------------------------------------------------------------------------------------------------
-    // 10. Settings: read once, checked all together, named in every complaint.
+    // 13. Rich messages: what agents can type for the customer to tap, and texts cut to fit.
+
+    /**
+     * What an agent typed, read as X can show it: a text, a list to choose from ({@code Options}) and buttons ({@code Link}).
+     *
+     * @param text what remains as the message's text; all that was typed, if there is a complaint
+     * @param complaint why a list or button went out as plain text, or empty
+     */
+    record Rich(String text, List<Option> options, List<Button> buttons, String complaint) {
+        /** Limits of X: options and buttons of a message, code points of a label and a description. */
+        static final int MAX_OPTIONS = 20, MAX_BUTTONS = 3, MAX_LABEL = 36, MAX_DESCRIPTION = 72;
+
+        record Option(String label, String description) { }
+        record Button(String label, String url) { }
+
+        /** A label holds neither a comma nor another {@code Link}; what follows the comma has to look like an address. */
+        private static final Pattern BUTTON = Pattern.compile(
+                "(?U)\\bLink\\s++((?:(?!\\bLink\\b)[^,\\n])*?[^,\\s]),\\s*((?:[A-Za-z][A-Za-z0-9+.-]*:/|www\\.)\\S*)");
+        private static final Pattern LIST = Pattern.compile("(?U)\\bOptions(?:[ \\t]*:|(?=\\s))\\s*");
+        private static final Pattern BLANK_LINE = Pattern.compile("\\n[ \\t]*\\n");
+        private static final Pattern SCHEME = Pattern.compile("https?://", Pattern.CASE_INSENSITIVE);
+        /** Marks that may follow an address; those that close what it has opened are a part of it. */
+        private static final String OPENING = "([{<“‘«「（\"'", CLOSING = ")]}>”’»」）\"'";
+        private static final String ENDING = OPENING + CLOSING + ".,;:!?…。，、；：！？";
+
+        static Rich read(String typed) {
+            List<Button> buttons = new ArrayList<>();
+            // What a button stood on becomes a blank line: it ends a list, and what comes after is text again. The
+            // marks behind its address wait after a \r, the only one there is.
+            String rest = BUTTON.matcher(typed.replaceAll("\r\n?", "\n")).replaceAll(found -> {
+                String run = found.group(2);
+                int end = addressEnd(run);
+                buttons.add(new Button(found.group(1).strip(), run.substring(0, end)));
+                return "\n\n\r" + run.substring(end).replaceAll("[,;:]", "");
+            });
+            List<Option> options = List.of();
+            String text = rest;
+            int tries = 0;
+            for (Matcher list = LIST.matcher(rest); options.isEmpty() && tries++ < 100 && list.find();) {
+                Matcher blank = BLANK_LINE.matcher(rest);
+                int end = blank.find(list.end()) ? blank.start() : rest.length();
+                List<String> items = Stream.of(rest.substring(list.end(), end).split("[,\\n]")).map(String::strip)
+                        .map(item -> item.replaceFirst("^[-*•]\\s+", "")).filter(item -> !item.isEmpty()).toList();
+                if (opens(rest.substring(0, list.start()), list.group().contains(":"), items)) {
+                    options = options(items);
+                    text = rest.substring(0, list.start()) + "\n\n" + rest.substring(end);
+                }
+            }
+            String complaint = complaint(options, buttons);
+            if (!complaint.isEmpty() || options.isEmpty() && buttons.isEmpty()) {
+                return new Rich(typed, List.of(), List.of(), complaint);
+            }
+            // They end the sentence before the button if there is one; brackets around the button go with it.
+            String unbracketed = text.replaceAll("(?U)[\\Q" + OPENING + "\\E]\\s*\\r[\\Q" + CLOSING + "\\E]", "\n\n\r");
+            String ended = unbracketed.replaceAll("(?U)(?<=[^\\s.,;:!?…])\\s*\\r(\\S+)", "$1")
+                    .replaceAll("(?U)\\r\\S*", "");
+            String tidy = ended.strip().replaceAll("(?<![ \\t])[ \\t]*+\\n(?:[ \\t]*+\\n)++[ \\t]*+", "\n\n");
+            boolean blank = X.seen(tidy, Normalizer.Form.NFC).isEmpty();
+            return new Rich(blank ? labels(options, buttons) : tidy, options, List.copyOf(buttons), "");
+        }
+
+        private static int addressEnd(String run) {
+            int[] open = new int[OPENING.length()];
+            int end = 0;
+            for (int i = 0; i < run.length(); i++) {
+                char mark = run.charAt(i);
+                int opening = OPENING.indexOf(mark), closing = CLOSING.indexOf(mark);
+                boolean closes = closing >= 0 && open[closing] > 0;
+                if (closes) open[closing]--;
+                else if (opening >= 0) open[opening]++;
+                if (closes || ENDING.indexOf(mark) < 0) end = i + 1;
+            }
+            return end;
+        }
+
+        private static String labels(List<Option> options, List<Button> buttons) {
+            return Stream.concat(options.stream().map(Option::label), buttons.stream().map(Button::label))
+                    .collect(Collectors.joining(" / "));
+        }
+
+        /** Whether an {@code Options} is meant as a command: where it stands says so, or in the middle of a sentence what follows. */
+        private static boolean opens(String before, boolean colon, List<String> items) {
+            String sentence = before.stripTrailing();
+            boolean stands = colon || sentence.isEmpty() || before.indexOf('\n', sentence.length()) >= 0
+                    || ".:?!".indexOf(sentence.charAt(sentence.length() - 1)) >= 0;
+            boolean lower = items.stream().anyMatch(item -> Character.isLowerCase(item.codePointAt(0)));
+            // One item in lower case is a sentence about options ("Options are limited today"), wherever it begins.
+            return items.size() > 1 ? stands || !lower : items.size() == 1 && stands && (colon || !lower);
+        }
+
+        /** Label and description are parted by " - "; where no item has that and each has exactly one hyphen, by the hyphen. */
+        private static List<Option> options(List<String> items) {
+            boolean hyphens = items.stream().noneMatch(item -> item.contains(" - "))
+                    && items.stream().allMatch(item -> item.matches("[^-]*-[^-]*"));
+            return items.stream().map(item -> {
+                String[] halves = item.split(hyphens ? "-" : " - ", 2);
+                return new Option(halves[0].strip(), halves.length == 2 ? halves[1].strip() : "");
+            }).toList();
+        }
+
+        private static String complaint(List<Option> options, List<Button> buttons) {
+            Set<String> wrong = new LinkedHashSet<>();
+            if (options.size() > MAX_OPTIONS) wrong.add("it has " + options.size() + " options, X shows at most " + MAX_OPTIONS);
+            if (buttons.size() > MAX_BUTTONS) wrong.add("it has " + buttons.size() + " buttons, X shows at most " + MAX_BUTTONS);
+            for (Option option : options) {
+                tooLong(option.label(), MAX_LABEL, "label", wrong);
+                tooLong(option.description(), MAX_DESCRIPTION, "description", wrong);
+                if (Choices.folded(option.label()).isEmpty() || SCHEME.matcher(option.label()).find()) {
+                    wrong.add("an option's label is empty or has a link in it");
+                }
+            }
+            long described = options.stream().filter(option -> !option.description().isEmpty()).count();
+            if (described > 0 && described < options.size()) {
+                wrong.add("only " + described + " of " + options.size() + " options have a description, X wants all or none");
+            }
+            for (Button button : buttons) {
+                tooLong(button.label(), MAX_LABEL, "label", wrong);
+                if (Choices.folded(button.label()).isEmpty()) wrong.add("a button's label is empty");
+                if (!usable(button.url())) wrong.add("\"" + button.url() + "\" is not a usable http or https address");
+            }
+            return wrong.isEmpty() ? "" : "Sent as plain text, because " + String.join("; ", wrong) + ".";
+        }
+
+        private static void tooLong(String text, int limit, String what, Set<String> wrong) {
+            int length = text.codePointCount(0, text.length());
+            if (length > limit) wrong.add("the " + what + " \"" + text + "\" has " + length + " characters, X shows at most " + limit);
+        }
+
+        private static boolean usable(String url) {
+            try {
+                URI uri = new URI(url);
+                // Not getHost(), which knows neither umlauts nor underscores.
+                return String.valueOf(uri.getScheme()).matches("(?i)https?") && uri.getAuthority() != null
+                        && uri.getAuthority().matches("[\\p{L}\\p{N}_.-]+(:[0-9]+)?");
+            } catch (URISyntaxException broken) {
+                return false;
+            }
+        }
+
+        /** For an API that shows only text. */
+        String plain() {
+            if (options.isEmpty() && buttons.isEmpty()) return text;
+            StringBuilder plain = new StringBuilder(text.equals(labels(options, buttons)) ? "" : text);
+            int number = 0;
+            for (Option option : options) {
+                plain.append(number == 0 ? "\n\n" : "\n").append(++number).append(". ").append(option.label())
+                        .append(option.description().isEmpty() ? "" : " - " + option.description());
+            }
+            buttons.forEach(button -> plain.append("\n\n").append(button.label()).append(": ").append(button.url()));
+            return plain.toString().strip();
+        }
+    }
+
+    /** Cuts a text into parts of at most {@code limit}, as {@code weight} counts code points: at white space if there is some. */
+    static List<String> split(String text, int limit, IntUnaryOperator weight) {
+        List<String> parts = new ArrayList<>();
+        int start = 0;
+        int used = 0;
+        int space = -1;
+        for (int at = 0; at < text.length();) {
+            int point = text.codePointAt(at);
+            while (used + weight.applyAsInt(point) > limit && at > start) {
+                int cut = space > start ? space : at;
+                parts.add(text.substring(start, cut).stripTrailing());
+                start = cut;
+                used = text.substring(start, at).codePoints().map(weight).sum();
+                space = -1;
+            }
+            at += Character.charCount(point);
+            used += weight.applyAsInt(point);
+            if (Character.isWhitespace(point)) space = at;
+        }
+        parts.add(text.substring(start));
+        parts.removeIf(String::isBlank);
+        return parts;
+    }
+
+    static int utf8Length(int codePoint) { return codePoint < 0x80 ? 1 : codePoint < 0x800 ? 2 : codePoint < 0x10000 ? 3 : 4; }
+
+    /** Half a surrogate pair is valid in JSON's escapes, but in no encoding: it becomes a question mark. */
+    static String encodable(String text) { return new String(text.getBytes(UTF_8), UTF_8); }
+
+    /**
+     * One line of at most so many characters, in UTF-16 units, the strictest way to count them. In JSON they have three
+     * bytes at most, as control characters, which would take six, are replaced.
+     */
+    static String cut(String text, int most) {
+        String line = encodable(text).replaceAll("\\p{Cc}", " ");
+        if (line.length() <= most) return line;
+        int end = Character.isHighSurrogate(line.charAt(most - 2)) ? most - 2 : most - 1;
+        return line.substring(0, end) + "…";
+    }
+
+    // ------------------------------------------------------------------------------------------------------------------
+    // 14. Settings: read once, checked all together, named in every complaint.
 
     /** Every setting by its name, checked. */
     record Settings(Map<String, String> values) {
         /** @param names the first is ours, all are understood; @param shape of a value; @param advice what it is and where from */
-        private record Key(List<String> names, String fallback, String shape, String advice) {
+        record Key(List<String> names, String fallback, String shape, String advice) {
             String name() { return names.get(0); }
         }
 
@@ -3355,7 +3214,7 @@ public final class Bridge {
             return needed.stream().filter(name -> get(name).isEmpty()).toList();
         }
 
-        private static Key key(String name) { return KEYS.stream().filter(key -> key.name().equals(name)).findFirst().orElseThrow(); }
+        static Key key(String name) { return KEYS.stream().filter(key -> key.name().equals(name)).findFirst().orElseThrow(); }
         static String advice(String name) { return key(name).advice(); }
 
         static String missing(String name) {
@@ -3392,7 +3251,7 @@ public final class Bridge {
                             .collect(Collectors.joining());
         }
 
-        private String get(String name) { return Objects.requireNonNull(values.get(name), name); }
+        String get(String name) { return Objects.requireNonNull(values.get(name), name); }
         int port() { return Integer.parseInt(get("PORT")); }
         String host() { return get("HOST"); }
         boolean autoRegister() { return get("AUTO_REGISTER").equals("on"); }
@@ -3476,7 +3335,7 @@ public final class Bridge {
         }
 
         private static final Pattern ESCAPE = Pattern.compile("\\\\(.)");
-        private static final Pattern LINE = Pattern.compile("(?:export\\s+)?([A-Za-z_][A-Za-z0-9_]*)\\s*=\\s*"
+        static final Pattern LINE = Pattern.compile("(?:export\\s+)?([A-Za-z_][A-Za-z0-9_]*)\\s*=\\s*"
                 + "(?:\"((?:[^\"\\\\]|\\\\.)*+)\"|'([^']*)'|(?![\"'])((?:[^#\\s]|(?<!\\s)#|[ \\t]+(?![ \\t#]|$))*+))\\s*(?:#.*)?");
 
         /** {@code NAME=value}, one a line; {@code export}, quotes and {@code #} comments as in shells; the last one counts. */
@@ -3501,1118 +3360,126 @@ public final class Bridge {
             return values;
         }
 
-        /**
-         * Sets one value in the file, which only its owner may read: written aside and put in the old one's place, or
-         * where that cannot be replaced (a file mounted into a container), into the file itself.
-         */
-        static void write(Path file, String name, String value) throws IOException {
-            Path real = Files.exists(file) ? file.toRealPath() : file.toAbsolutePath();
-            String text = changed(Files.exists(real) ? Files.readString(real) : "", name, value);
-            Path aside = aside(file);
-            try {
-                Files.deleteIfExists(aside);
-                Files.createFile(aside, Journal.only("rw-------"));
-                if (Files.exists(real)) keepOwner(real, aside);
-                Files.writeString(aside, text, StandardOpenOption.WRITE, StandardOpenOption.SYNC);
-                Files.move(aside, real, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
-            } catch (IOException irreplaceable) {
-                if (!Files.isRegularFile(real)) throw irreplaceable;
-                writeInto(real, text.getBytes(UTF_8));
-            } finally {
-                sweep(file);
-            }
-        }
-
-        private static Path aside(Path file) throws IOException {
-            Path real = Files.exists(file) ? file.toRealPath() : file.toAbsolutePath();
-            return real.resolveSibling(real.getFileName() + ".new");
-        }
-
-        private static void keepOwner(Path from, Path to) {
-            try {
-                Files.setOwner(to, Files.getOwner(from));
-            } catch (IOException | UnsupportedOperationException notOurs) {
-                LOG.log(DEBUG, () -> "the file keeps the owner it has: " + reason(notOurs));
-            }
-        }
-
-        /** What makes the file longer first: where there is no room for it, the file stays as it was. */
-        private static void writeInto(Path file, byte[] text) throws IOException {
-            try (RandomAccessFile out = new RandomAccessFile(file.toFile(), "rws")) {
-                long before = out.length();
-                int kept = (int) Math.min(before, text.length);
-                try {
-                    out.seek(kept);
-                    out.write(text, kept, text.length - kept);
-                } catch (IOException full) {
-                    out.setLength(before);
-                    throw full;
-                }
-                out.seek(0);
-                out.write(text, 0, kept);
-                out.setLength(text.length);
-            }
-        }
-
-        /** Removes the copy that a killed {@link #write} has left, with all the secrets. */
-        static void sweep(Path file) {
-            try {
-                if (Files.isRegularFile(aside(file))) Files.delete(aside(file));
-            } catch (IOException failed) {
-                LOG.log(WARNING, () -> "a copy of " + file + " stays behind: " + reason(failed));
-            }
-        }
-
-        /** The file's text with this value in the place of the last line that names it, else at the end; all the rest as it was. */
-        static String changed(String text, String name, String value) {
-            String plain = value.matches("[A-Za-z0-9_./:@%+=,~{}-]*") ? value
-                    : '"' + value.replace("\\", "\\\\").replace("\"", "\\\"") + '"';
-            String[] lines = text.split("(?<=\n)");
-            for (int i = lines.length - 1; i >= 0; i--) {
-                String line = lines[i].replace("\uFEFF", "").strip();
-                Matcher parts = LINE.matcher(line);
-                if (parts.matches() && key(name).names().contains(parts.group(1))) {
-                    int quoted = parts.group(4) == null ? 1 : 0;
-                    int group = parts.group(4) != null ? 4 : parts.group(3) != null ? 3 : 2;
-                    String rest = line.substring(parts.end(group) + quoted);
-                    String set = line.substring(0, parts.start(group) - quoted) + plain + (rest.startsWith("#") ? " " : "") + rest;
-                    lines[i] = lines[i].replace(line, set);
-                    return String.join("", lines);
-                }
-            }
-            String end = text.contains("\r\n") ? "\r\n" : "\n";
-            return text + (text.isEmpty() || text.endsWith("\n") ? "" : end) + name + "=" + plain + end;
-        }
     }
 
     // ------------------------------------------------------------------------------------------------------------------
-    // 11. Going live and staying so: what has to be there at Twilio and X is looked for first, and made only if it is missing.
-    //     setup, check and the watch of a running bridge are the same look; they differ in what they may change.
+    // 15. The log, and small functions.
 
-    /** The tunnel that a local ngrok agent keeps open to this bridge (ngrok, "Agent API", list tunnels). */
-    static final class Ngrok {
-        private Ngrok() { }
+    /**
+     * The log, on standard error: one line per event, {@code key=value}, with message ids and never a text. java.util.logging would
+     * switch itself off in a shutdown hook, in a race with ours, and lose the last lines of a stop.
+     */
+    static final class Log implements System.Logger {
+        private static final DateTimeFormatter TIME = DateTimeFormatter.ofPattern("uuuu-MM-dd'T'HH:mm:ss.SSSZ");
+        volatile Level level = INFO;
 
-        /** An agent's own port is 4040; where another one has that, it takes the next that is free. */
-        private static final List<String> AGENTS = IntStream.range(4040, 4050)
-                .mapToObj(port -> "http://127.0.0.1:" + port).toList();
+        @Override public String getName() { return "twitterflex"; }
+        @Override public boolean isLoggable(Level asked) { return asked.getSeverity() >= level.getSeverity(); }
 
-        static Settings address(Settings settings, Duration patience) throws Wrong {
-            return address(settings, patience, line -> LOG.log(INFO, () -> line));
+        @Override public void log(Level asked, ResourceBundle none, String words, Object... parameters) {
+            // What strangers write may stand in here: it must not begin a line of its own, or move the terminal's cursor.
+            String line = words.replaceAll("\\p{Cntrl}+", " ");
+            if (isLoggable(asked)) System.err.println(TIME.format(ZonedDateTime.now()) + " " + asked + " " + line);
         }
 
-        /** @return the settings with a public URL; @throws Wrong if none is set and no tunnel shows up in time */
-        static Settings address(Settings settings, Duration patience, Consumer<String> out) throws Wrong {
-            if (!settings.publicUrl().isEmpty()) return settings;
-            Client client = new Client(Duration.ofSeconds(2), new Metrics());
-            String set = settings.get("NGROK_API_URL").replaceAll("/+$", "");
-            List<String> agents = set.isEmpty() ? AGENTS : List.of(set);
-            if (settings.port() == 0) {
-                throw new Wrong(2, List.of("PUBLIC_URL is not set, and no tunnel can lead to PORT=0: set one of them"));
-            }
-            out.accept("PUBLIC_URL is not set: asking the ngrok agent at " + URI.create(agents.get(0)).getAuthority()
-                    + (set.isEmpty() ? " and the next ports" : "") + " for up to " + patience.toSeconds() + " s");
-            long end = System.nanoTime() + patience.toNanos();
-            while (true) {
-                Optional<String> tunnel = agents.stream().flatMap(agent -> tunnels(client, agent))
-                        .filter(one -> one.at("/config/addr").asText().matches("(.*[:/])?" + settings.port() + "/?"))
-                        .map(one -> one.path("public_url").asText()).filter(url -> url.startsWith("https://")).findFirst();
-                if (tunnel.isPresent()) {
-                    Settings found = settings.with("PUBLIC_URL", tunnel.get());
-                    return settings.get("AUTO_REGISTER").isEmpty() ? found.with("AUTO_REGISTER", "on") : found;
-                }
-                if (System.nanoTime() > end) {
-                    throw new Wrong(1, List.of("PUBLIC_URL is not set, and no ngrok tunnel leads to port " + settings.port()
-                            + ": start one with 'ngrok http " + settings.port() + "' and try again, or set PUBLIC_URL"));
-                }
-                LockSupport.parkNanos(200_000_000);
-            }
-        }
-
-        private static Stream<JsonNode> tunnels(Client client, String agent) {
-            Answer answer = client.call("ngrok", HttpRequest.newBuilder(URI.create(agent + "/api/tunnels")));
-            return answer.body().path("tunnels").valueStream();
+        /** A bug, with the place and without the exception's message, which may hold what a customer wrote. */
+        @Override public void log(Level asked, ResourceBundle none, String words, Throwable bug) {
+            log(asked, none, words + ": " + bug.getClass().getName() + Stream.of(bug.getStackTrace()).limit(12)
+                    .map(frame -> " at " + frame).collect(Collectors.joining()));
         }
     }
 
-    /** Looks at X's webhook from time to time while the bridge serves, and tells open conversations a new address. It delays no message. */
-    final class Watch {
-        private final ScheduledExecutorService clock = new ScheduledThreadPoolExecutor(1, threads("watch"),
-                new ThreadPoolExecutor.DiscardPolicy());
-        private final Runnable look = surviving(this::look, "X's webhook could not be looked at");
-        private final AtomicBoolean asked = new AtomicBoolean();
-        private Duration pause = tempo.longestPause();
-        private boolean told;
-        /** X has taken the former address again, not the new one: to try at each look would lose messages each time. */
-        private boolean stays;
-        private volatile List<String> troubles = List.of();
+    static ObjectNode object() { return JSON.createObjectNode(); }
 
-        /** The first look is at once where the bridge registers itself; else there is no hurry. */
-        void start() {
-            if (settings.autoRegister()) troubles = List.of("X has not been looked at yet");
-            else clock.execute(surviving(() -> tellConversations(true), UNTOLD));
-            next(settings.autoRegister() ? Duration.ZERO : tempo.watch().dividedBy(30));
+    /** @throws IllegalArgumentException if it is not JSON, or nested beyond Jackson's limit of 1,000 */
+    static JsonNode json(byte[] body) {
+        try {
+            JsonNode json = JSON.readTree(body);
+            if (!json.isMissingNode()) return json;
+        } catch (IOException broken) {
+            LOG.log(DEBUG, () -> "not JSON: " + broken.getClass().getSimpleName());
         }
+        throw new IllegalArgumentException("the body is not JSON");
+    }
 
-        void stop() { clock.shutdownNow(); }
-        List<String> troubles() { return troubles; }
-
-        /** X has said something that may mean it sends no more. */
-        void lookNow() { if (asked.compareAndSet(false, true)) clock.execute(look); }
-
-        /** What is not well is looked at again soon, at first. */
-        private void next(Duration after) {
-            clock.schedule(() -> {
-                look.run();
-                boolean soon = !troubles.isEmpty() && pause.compareTo(tempo.watch()) < 0;
-                next(soon ? pause : tempo.watch());
-                pause = soon ? pause.multipliedBy(2) : tempo.longestPause();
-            }, after.toMillis(), TimeUnit.MILLISECONDS);
-        }
-
-        private void look() {
-            asked.set(false);
-            List<Setup.Step> steps = new ArrayList<>();
-            Set<Setup.Change> allowed = EnumSet.of(Setup.Change.REVALIDATE);
-            if (settings.autoRegister()) allowed.add(Setup.Change.CREATE);
-            if (settings.autoRegister() && !stays) allowed.add(Setup.Change.MOVE_OWN);
-            Setup setup = new Setup(settings, client, allowed, steps::add);
-            setup.former = journal.address();
-            setup.x(false);
-            stays |= setup.restored;
-            Set<String> found = new LinkedHashSet<>();
-            for (Setup.Step step : steps) {
-                String line = step.name() + ": " + step.words();
-                // Who has switched it off registers by other means, and knows why the bridge sees nothing.
-                boolean trouble = step.state() == Setup.State.MISSING
-                        && (!settings.get("AUTO_REGISTER").equals("off") || step.name().equals(Setup.ACCOUNT));
-                if (trouble) found.add(step.name() + " is not right: the log and the command check tell more");
-                if (step.state() != Setup.State.FOUND) LOG.log(step.good() ? INFO : trouble ? ERROR : WARNING, () -> line);
-            }
-            // While X does not answer, what was known of it holds.
-            boolean answered = steps.stream().noneMatch(step -> step.state() == Setup.State.UNKNOWN);
-            if (answered) troubles = List.copyOf(found);
-            tellConversations(!settings.autoRegister() || answered && found.isEmpty());
-        }
-
-        private static final String UNTOLD = "open conversations could not all be told the new address";
-
-        /** Agents' answers come to the address that a conversation was opened with. @param registered whether X knows the new one */
-        private void tellConversations(boolean registered) {
-            String before = journal.address(), now = settings.publicUrl();
-            if (before.equals(now)) return;
-            Optional<Answer> failed = told || before.isEmpty() ? Optional.empty() : flex.moved(before);
-            told = failed.isEmpty();
-            // Until X's webhook is moved too, it is known by the address before.
-            if (told && registered) journal.moved(now);
-            failed.ifPresent(answer -> {
-                LOG.log(WARNING, () -> UNTOLD + ": " + answer.sentence());
-                clock.schedule(surviving(() -> tellConversations(registered), UNTOLD), tempo.longestPause().toMillis(),
-                        TimeUnit.MILLISECONDS);
-            });
+    /** JSON from a place where none may be: attributes are a string that anybody can set. */
+    static JsonNode lenient(String text) {
+        try {
+            return JSON.readTree(text);
+        } catch (JsonProcessingException broken) {
+            return JSON.missingNode();
         }
     }
 
-    /** Looks at everything the bridge needs, one thing after the other, and makes what is missing if it may. */
-    static final class Setup {
-        enum Change { CREATE, REVALIDATE, MOVE, MOVE_OWN, LEARN }
-        enum State { FOUND, CREATED, CHANGED, MISSING, UNKNOWN }
-
-        /** @param words what was found or done; of what is missing, what to do about it */
-        record Step(String name, State state, String words) {
-            boolean good() { return state != State.MISSING && state != State.UNKNOWN; }
+    /** A time in a service's JSON (ISO 8601); long ago if there is none. */
+    static Instant time(String iso) {
+        try {
+            return Instant.parse(iso);
+        } catch (DateTimeParseException untold) {
+            return Instant.EPOCH;
         }
+    }
 
-        static final String ACCOUNT = "X account", PATH = "/fromTwitter";
-        private static final String FLOW = "X Direct Messages";
+    /** A failure's own words, or its name where the JDK gives none. */
+    static String reason(Throwable failure) {
+        String name = failure.getClass().getSimpleName();
+        return failure.getMessage() == null ? failure.getCause() == null ? name : name + ", " + reason(failure.getCause())
+                : name + ": " + failure.getMessage();
+    }
 
-        private final Settings settings;
-        private final Client client;
-        private final Twilio twilio;
-        private final Set<Change> allowed;
-        private final Consumer<Step> report;
-        /** Takes the calls that would be made, if this is a rehearsal. */
-        private Consumer<String> rehearsal;
-        private Path dotEnv;
-        /** The public URL before this one; empty if none is known. */
-        private String former = "";
-        private Answer atTwilio, atX;
-        private String bearer = "";
-        private final String question = PATH + "?crc_token=" + UUID.randomUUID();
-        /** Whether the new address has answered, us or X. */
-        private boolean proven;
-        /** The URL of the webhook that made room for the new one; empty if there is none to put back. */
-        private String removed = "";
-        private boolean restored;
-        /** What whoever runs setup has said, address by address. */
-        private final Map<String, Boolean> consent = new HashMap<>();
-        private Function<String, Boolean> asked = url -> false;
+    /** A map that forgets what was used longest ago. */
+    static <V> Map<String, V> cache() {
+        return Collections.synchronizedMap(new LinkedHashMap<>(16, 0.75f, true) {
+            private static final long serialVersionUID = 1;
 
-        Setup(Settings settings, Client client, Set<Change> allowed, Consumer<Step> report) {
-            this.settings = settings;
-            this.client = client;
-            this.allowed = allowed;
-            this.report = report;
-            twilio = new Twilio(client, settings);
-        }
+            @Override protected boolean removeEldestEntry(Map.Entry<String, V> eldest) { return size() > 100_000; }
+        });
+    }
 
-        private static Client client() { return new Client(Duration.ofSeconds(15), new Metrics()); }
-
-        // The two commands.
-
-        /** @param words --dry-run only tells what it would do, --move says yes to moves; @return whether all is well */
-        static boolean run(Map<String, String> given, Path dotEnv, Set<String> words, Consumer<String> out)
-                throws Wrong, IOException {
-            boolean apply = !words.contains("--dry-run");
-            Settings.sweep(dotEnv);
-            Map<String, String> values = new HashMap<>(given);
-            ask(values, dotEnv, apply, out);
-            Settings settings = Settings.draft(values);
-            if (!values.containsKey("FLEX_TASK_CHANNEL")) settings.values().put("FLEX_TASK_CHANNEL", "");
-            List<Step> steps = new ArrayList<>();
-            Consumer<Step> report = step -> {
-                steps.add(step);
-                String state = step.good() ? step.state().name().toLowerCase(Locale.ROOT) : "to do";
-                out.accept("%s %-8s %-16s %s".formatted(step.good() ? "✓" : "✗", state, step.name(), step.words()));
-            };
-            Set<Change> allowed = apply ? EnumSet.allOf(Change.class) : EnumSet.of(Change.MOVE);
-            if (!words.contains("--move")) allowed.remove(Change.MOVE);
-            Setup setup = new Setup(settings, client(), allowed, report);
-            setup.dotEnv = dotEnv;
-            setup.former = setup.lastAddress();
-            if (apply) setup.asked = Setup::asked;
-            else {
-                setup.rehearsal = out;
-                setup.asked = url -> {
-                    out.accept("           would ask whether what is at " + url + " may be moved (--move says yes)");
-                    return true;
-                };
-            }
-            setup.twilio();
-            setup.listening(report, out);
-            boolean done = steps.stream().allMatch(Step::good);
-            out.accept(!apply ? "Nothing was changed." : done ? "All is there: start the bridge with ./run.sh"
-                    : "Do what is marked ✗, then run setup again.");
-            return done;
-        }
-
-        /** Only on a terminal somebody can be asked. */
-        private static boolean asked(String url) {
-            Console console = System.console();
-            if (console == null) return false;
-            String said = console.readLine("X sends messages to %s, where another bridge may need them.%n"
-                    + "Bring them here instead? (yes or no): ", url);
-            return said != null && said.strip().matches("(?i)y|yes");
-        }
-
-        private String lastAddress() {
+    /** A task whose failure is logged: let out, it would end the task's schedule without a word. */
+    static Runnable surviving(Runnable task, String trouble) {
+        return () -> {
             try {
-                return Journal.look(settings.dataDir()).address();
-            } catch (Wrong | IOException unreadable) {
-                return "";
+                task.run();
+            } catch (RuntimeException | Error bug) {
+                LOG.log(ERROR, trouble, bug);
             }
-        }
+        };
+    }
 
-        /** X's challenge has to be answered while it registers: by the bridge, or if none is running, from here. */
-        private void listening(Consumer<Step> report, Consumer<String> out) {
-            Edge edge = null;
-            try {
-                settings.values().putAll(Ngrok.address(settings, Duration.ofSeconds(30), out).values());
-                edge = new Edge(settings, Map.of("GET /fromTwitter", request -> challenge(settings, request)));
-                edge.start();
-            } catch (Wrong wrong) {
-                // The port is taken, by the bridge as a rule, and whether that answers will be seen.
-                if (settings.publicUrl().isEmpty()) report.accept(new Step("public address", State.MISSING, wrong.getMessage()));
-            }
-            try {
-                x(true);
-            } finally {
-                if (edge != null) edge.stop();
-            }
-        }
+    static ThreadFactory threads(String name) {
+        AtomicInteger count = new AtomicInteger();
+        return task -> {
+            Thread thread = new Thread(task, name + "-" + count.incrementAndGet());
+            thread.setDaemon(true);
+            return thread;
+        };
+    }
 
-        /** Asks for what only the user can know; whatever he has given is kept at once. */
-        private static void ask(Map<String, String> values, Path dotEnv, boolean apply, Consumer<String> out) throws Wrong, IOException {
-            List<String> missing = Settings.draft(values).missing().stream().filter(name -> !name.startsWith("FLEX_")).toList();
-            Console console = System.console();
-            if (!missing.isEmpty() && (console == null || !apply)) {
-                throw new Wrong(2, missing.stream().map(Settings::missing).toList());
-            }
-            for (String name : missing) {
-                out.accept(name + ": " + Settings.advice(name));
-                String value = "";
-                while (value.isEmpty()) {
-                    char[] typed = name.matches(".*(SECRET|TOKEN|KEY)") ? console.readPassword("%s (not shown): ", name)
-                            : Optional.ofNullable(console.readLine("%s: ", name)).map(String::toCharArray).orElse(null);
-                    if (typed == null) throw new Wrong(2, List.of(Settings.missing(name)));
-                    String given = new String(typed).strip();
-                    if (Settings.fits(name, given)) value = given;
-                    else out.accept("That is not right.");
-                }
-                values.put(name, value);
+    /** At most so many threads. Where the system gives no more of them, a task waits for one of those there are. */
+    static ThreadPoolExecutor pool(String name, int most, Duration idle) {
+        ThreadPoolExecutor pool = new ThreadPoolExecutor(most, most, idle.toMillis(), TimeUnit.MILLISECONDS,
+                new LinkedBlockingQueue<>(), threads(name)) {
+            @Override public void execute(Runnable task) {
                 try {
-                    Settings.write(dotEnv, name, value);
-                } catch (IOException readOnly) {
-                    throw new Wrong(1, List.of(".env cannot be written (" + reason(readOnly) + "): make this folder writable, or set "
-                            + name + " in the environment"));
+                    super.execute(task);
+                } catch (OutOfMemoryError noThread) {
+                    if (getPoolSize() == 0) throw noThread;
+                    getQueue().add(task);
                 }
             }
+        };
+        pool.allowCoreThreadTimeOut(true);
+        return pool;
+    }
+
+    /** Lets an executor's tasks end, and interrupts what has not ended by then. */
+    static void await(ExecutorService executor, Instant until) {
+        try {
+            executor.awaitTermination(Duration.between(Instant.now(), until).toMillis(), TimeUnit.MILLISECONDS);
+        } catch (InterruptedException hurried) {
+            LOG.log(DEBUG, () -> "the stop was hurried");
         }
-
-        /** @return whether everything holds; see {@link #told} */
-        static boolean check(Map<String, String> given, boolean json, Consumer<String> out) {
-            List<Step> steps = new ArrayList<>();
-            steps.add(new Step("Java", State.FOUND, System.getProperty("java.version") + ", " + System.getProperty("java.vendor")));
-            try {
-                Settings.from(given);
-                steps.add(new Step("settings", State.FOUND, "complete"));
-            } catch (Wrong incomplete) {
-                steps.addAll(wrong(incomplete));
-            }
-            try {
-                Settings settings = Settings.draft(given);
-                Setup setup = new Setup(settings, client(), EnumSet.noneOf(Change.class), steps::add);
-                setup.folder();
-                setup.bridge();
-                setup.twilio();
-                try {
-                    settings.values().putAll(Ngrok.address(settings, Duration.ofSeconds(1)).values());
-                } catch (Wrong noTunnel) {
-                    steps.add(new Step("public address", State.MISSING, noTunnel.getMessage()));
-                }
-                setup.x(true);
-                setup.clock();
-            } catch (Wrong unusable) {
-                LOG.log(DEBUG, () -> "said above, as settings");
-            }
-            return told(steps, json, out);
-        }
-
-        static List<Step> wrong(Wrong settings) {
-            return settings.sentences.stream().map(sentence -> new Step("settings", State.MISSING, sentence)).toList();
-        }
-
-        /** @return whether everything holds */
-        static boolean told(List<Step> steps, boolean json, Consumer<String> out) {
-            boolean ok = steps.stream().allMatch(Step::good);
-            if (json) {
-                ObjectNode all = object().put("ok", ok);
-                ArrayNode rows = all.putArray("checks");
-                steps.forEach(step -> rows.addObject().put("name", step.name()).put("ok", step.good()).put("words", step.words()));
-                out.accept(all.toString());
-            } else {
-                steps.forEach(step -> out.accept("%s %-16s %s".formatted(step.good() ? "✓" : "✗", step.name(), step.words())));
-            }
-            return ok;
-        }
-
-        // What is looked at: here, at Twilio, at X.
-
-        private void folder() {
-            Path folder = settings.dataDir();
-            Path there = folder.toAbsolutePath();
-            while (!Files.exists(there) && there.getParent() != null) there = there.getParent();
-            boolean usable = Files.isWritable(there) && (Files.isDirectory(folder) || !Files.exists(folder));
-            String words = folder + (Files.isDirectory(folder) ? "" : ", made at the first start");
-            String trouble = usable ? full(there) : "the bridge cannot write to " + folder
-                    + ": make it a folder of the bridge's user, or set DATA_DIR";
-            say("data folder", trouble.isEmpty(), words, trouble);
-            if (!usable) return;
-            try {
-                Journal journal = Journal.look(folder);
-                former = journal.address();
-                Journal.Counts counts = journal.counts();
-                String sums = counts.pending() + " messages wait, " + counts.failed() + " were refused";
-                say("journal", State.FOUND, counts.failed() == 0 ? sums : sums + " (see the command failed)");
-            } catch (Wrong | IOException damaged) {
-                say("journal", State.MISSING, damaged instanceof Wrong ? damaged.getMessage() : "it cannot be read: " + reason(damaged));
-            }
-        }
-
-        /** A bridge that finds no room takes no messages. */
-        private static String full(Path folder) {
-            try {
-                long free = Files.getFileStore(folder).getUsableSpace() >> 20;
-                return free >= 16 ? "" : "only " + free + " MiB is free on the disk of " + folder
-                        + ": make room there, or set DATA_DIR";
-            } catch (IOException untold) {
-                return "";
-            }
-        }
-
-        /** The bridge itself knows of outages that no look from here shows. That none runs is no fault. */
-        private void bridge() {
-            String at = settings.host() + ":" + settings.port();
-            Answer answer;
-            try {
-                URI health = new URI("http", null, settings.host(), settings.port(), "/healthz", null, null);
-                answer = client.call("bridge", HttpRequest.newBuilder(health));
-            } catch (URISyntaxException | IllegalArgumentException unusable) {
-                say("bridge", State.MISSING, "HOST is no address: set it to one of this machine's");
-                return;
-            }
-            JsonNode told = answer.body();
-            String counters = told.properties().stream().filter(one -> one.getValue().isNumber())
-                    .map(one -> one.getKey() + " " + one.getValue()).collect(Collectors.joining(", "));
-            switch (told.path("status").asText(answer.sent() ? "unknown" : "none")) {
-                case "none" -> say("bridge", State.FOUND, "does not run: nothing answers at " + at);
-                case "ok" -> say("bridge", State.FOUND, "runs at " + at + ": " + counters);
-                case "degraded" -> say("bridge", State.MISSING, "runs at " + at + ", degraded: "
-                        + told.path("reason").asText());
-                default -> say("bridge", State.MISSING, "what is at " + at + " is another program, or hangs: end it,"
-                        + " or set PORT to a free port");
-            }
-        }
-
-        /** X refuses signatures of a clock that is five minutes off (its error 135); two are worth a word. */
-        private void clock() {
-            List<String> asked = new ArrayList<>(), off = new ArrayList<>();
-            Stream.of(atTwilio, atX).filter(answer -> answer != null && answer.status() != 0).forEach(answer -> {
-                long seconds = ahead(answer);
-                asked.add(answer.service());
-                if (Math.abs(seconds) > 120) off.add(Math.abs(seconds) + (seconds > 0 ? " s ahead of " : " s behind ") + answer.service());
-            });
-            if (asked.isEmpty()) say("clock", State.UNKNOWN, "nobody answered who could tell the time");
-            else say("clock", off.isEmpty(), "agrees with " + String.join(" and ", asked), "this machine is " + String.join(" and ", off)
-                    + ": X refuses such signatures, switch on time synchronisation (NTP)");
-        }
-
-        /** Seconds that this machine's clock is ahead of a service's. */
-        private static long ahead(Answer answer) { return Duration.between(answer.date(), answer.asked()).toSeconds(); }
-
-        void twilio() {
-            if (settings.accountSid().isEmpty() || settings.authToken().isEmpty()) return;
-            atTwilio = twilio.get("flex-api", "/v1/Configuration");
-            if (!good("Twilio account", atTwilio)) return;
-            JsonNode flex = atTwilio.body();
-            // An API key says nothing of the token that checks webhooks.
-            String basic = Signatures.basic(settings.accountSid(), settings.authToken());
-            String path = "/2010-04-01/Accounts/" + settings.accountSid() + ".json";
-            Answer account = settings.apiKey().isEmpty() ? atTwilio
-                    : client.call(Twilio.SERVICE, twilio.request("api", path).setHeader("Authorization", basic));
-            if (!good("Twilio account", account)) return;
-            say("Twilio account", flex.path("account_sid").asText(settings.accountSid()).equals(settings.accountSid()),
-                    "Flex answers for " + settings.accountSid(), "the API key is one of another account than TWILIO_ACCOUNT_SID");
-            boolean ready = known("chat service", "FLEX_CHAT_SERVICE", flex.path("chat_service_instance_sid").asText());
-            boolean chat = settings.flexApi().equals("chat");
-            if (ready && !chat) conversationsService();
-            if (chat && !settings.flexFlow().isEmpty()) {
-                flexFlow("");
-                return;
-            }
-            if (!known("workspace", "FLEX_WORKSPACE_SID", flex.path("taskrouter_workspace_sid").asText()) || !workflow()) return;
-            Optional<String> channel = taskChannel();
-            if (ready && chat && channel.isPresent()) flexFlow(channel.get());
-        }
-
-        private void conversationsService() {
-            Answer defaults = twilio.get("conversations", "/v1/Configuration");
-            if (!good("conversations", defaults)) return;
-            String used = defaults.body().path("default_chat_service_sid").asText();
-            say("conversations", used.equals(settings.chatService()), "Flex's chat service is the account's default",
-                    "the account's default conversations service is " + used + ", so tasks cannot find conversations: make "
-                    + settings.chatService() + " the default at console.twilio.com, Conversations, Manage, Defaults");
-        }
-
-        private boolean workflow() {
-            String path = "/v1/Workspaces/" + settings.workspace() + "/Workflows";
-            Optional<List<JsonNode>> listed = list("workflow", "taskrouter", path, "workflows");
-            if (listed.isEmpty()) return false;
-            List<JsonNode> all = listed.get();
-            String set = settings.workflow();
-            JsonNode chosen = all.stream().filter(one -> set.isEmpty() ? one.path("friendly_name").asText().equals("Assign to Anyone")
-                    : one.path("sid").asText().equals(set)).findFirst().orElse(JSON.missingNode());
-            if (chosen.isMissingNode() && set.isEmpty()) chosen = all.size() == 1 ? all.get(0) : choice(all);
-            if (!chosen.isMissingNode()) return known("workflow", "FLEX_WORKFLOW_SID", chosen.path("sid").asText());
-            return say("workflow", State.MISSING, all.isEmpty() ? "the workspace has none: make one at console.twilio.com, TaskRouter"
-                    : "set FLEX_WORKFLOW_SID to one of " + all.stream().map(one -> one.path("sid").asText() + " ("
-                            + one.path("friendly_name").asText() + ")").collect(Collectors.joining(", ")));
-        }
-
-        private JsonNode choice(List<JsonNode> all) {
-            Console console = System.console();
-            if (console == null || all.isEmpty() || !allowed.contains(Change.LEARN)) return JSON.missingNode();
-            for (int i = 0; i < all.size(); i++) console.printf("%d  %s%n", i + 1, all.get(i).path("friendly_name").asText());
-            String typed = String.valueOf(console.readLine("Which workflow gets the customers' messages? (1 to %d): ", all.size())).strip();
-            return typed.matches("[0-9]{1,4}") ? JSON.createArrayNode().addAll(all).path(Integer.parseInt(typed) - 1) : JSON.missingNode();
-        }
-
-        /** @return its SID. One of its own lets reports and agents' capacity tell X from web chat. */
-        private Optional<String> taskChannel() {
-            String name = settings.taskChannel().isEmpty() ? "twitter" : settings.taskChannel();
-            String path = "/v1/Workspaces/" + settings.workspace() + "/TaskChannels";
-            Optional<List<JsonNode>> listed = list("task channel", "taskrouter", path, "channels");
-            if (listed.isEmpty()) return Optional.empty();
-            Optional<String> known = listed.get().stream().filter(one -> one.path("unique_name").asText().equals(name)).findFirst()
-                    .map(one -> one.path("sid").asText());
-            String words = name + (settings.taskChannel().isEmpty() ? ", written to .env as FLEX_TASK_CHANNEL" : "");
-            Optional<String> there = known.or(() -> make("task channel", Change.CREATE, State.CREATED, words,
-                    toTwilio("taskrouter", path, Form.of("FriendlyName", name, "UniqueName", name))));
-            if (there.isPresent() && settings.taskChannel().isEmpty()) learn("FLEX_TASK_CHANNEL", name);
-            if (known.isPresent()) say("task channel", State.FOUND, name);
-            return there;
-        }
-
-        /** What becomes of a customer's first message in Programmable Chat: a task (Twilio Studio, "Send to Flex" widget). */
-        private static final String STUDIO_FLOW = """
-                {"description": "X Direct Messages", "initial_state": "Trigger", "flags": {"allow_concurrent_calls": true}, "states": [
-                  {"name": "Trigger", "type": "trigger", "properties": {"offset": {"x": 0, "y": 0}}, "transitions": [
-                    {"event": "incomingMessage", "next": "send_to_flex"}, {"event": "incomingCall"},
-                    {"event": "incomingConversationMessage"}, {"event": "incomingRequest"}, {"event": "incomingParent"}]},
-                  {"name": "send_to_flex", "type": "send-to-flex",
-                    "transitions": [{"event": "callComplete"}, {"event": "failedToEnqueue"}, {"event": "callFailure"}],
-                    "properties": {"workflow": "", "channel": "", "attributes":
-                      "{\\"name\\": \\"{{trigger.message.ChannelAttributes.from}}\\", \\"channelType\\": \\"web\\",\
-                 \\"channelSid\\": \\"{{trigger.message.ChannelSid}}\\", \\"customChannel\\": \\"twitter\\"}",
-                      "offset": {"x": 40, "y": 210}}}]}
-                """;
-
-        /** Programmable Chat: a Flex Flow starts a Studio flow, which makes the task. */
-        private void flexFlow(String taskChannel) {
-            if (!settings.flexFlow().isEmpty()) {
-                Answer set = twilio.get("flex-api", "/v1/FlexFlows/" + settings.flexFlow());
-                if (!good("Flex Flow", set)) return;
-                boolean ours = set.body().path("chat_service_sid").asText().equals(settings.chatService());
-                say("Flex Flow", ours && set.body().path("enabled").asBoolean(), settings.flexFlow(), "FLEX_FLOW_SID is switched off or"
-                        + " belongs to another chat service: set it to one that is right, or remove it and run setup again");
-                return;
-            }
-            ObjectNode definition = (ObjectNode) lenient(STUDIO_FLOW);
-            ((ObjectNode) definition.at("/states/1/properties")).put("workflow", settings.workflow()).put("channel", taskChannel);
-            Optional<String> studio = named("Studio flow", "studio", "/v2/Flows", "flows",
-                    one -> one.path("status").asText().equals("published"),
-                    Form.of("FriendlyName", FLOW, "Status", "published", "Definition", definition.toString()));
-            studio.flatMap(flow -> named("Flex Flow", "flex-api", "/v1/FlexFlows", "flex_flows",
-                    one -> one.path("enabled").asBoolean() && one.at("/integration/flow_sid").asText().equals(flow)
-                            && one.path("chat_service_sid").asText().equals(settings.chatService()),
-                    Form.of("FriendlyName", FLOW, "ChatServiceSid", settings.chatService(), "ChannelType", "custom", "ContactIdentity",
-                            "twitter", "Enabled", "true", "IntegrationType", "studio", "Integration.FlowSid", flow,
-                            "JanitorEnabled", "true"))).ifPresent(sid -> learn("FLEX_FLOW_SID", sid));
-        }
-
-        /** Finds what has our name and is fit for use, or makes it. @return its SID */
-        private Optional<String> named(String what, String product, String path, String list, Predicate<JsonNode> fit, Form form) {
-            Optional<List<JsonNode>> listed = list(what, product, path, list);
-            if (listed.isEmpty()) return Optional.empty();
-            Optional<String> known = listed.get().stream().filter(one -> one.path("friendly_name").asText().equals(FLOW) && fit.test(one))
-                    .findFirst().map(one -> one.path("sid").asText());
-            known.ifPresent(sid -> say(what, State.FOUND, FLOW + " (" + sid + ")"));
-            return known.or(() -> make(what, Change.CREATE, State.CREATED, FLOW, toTwilio(product, path, form)));
-        }
-
-        /** All of a list; empty if it could not be had, which is told. */
-        private Optional<List<JsonNode>> list(String what, String product, String path, String list) {
-            List<JsonNode> all = new ArrayList<>();
-            Answer listed = twilio.pages(product, path + "?PageSize=50", list, Promise.list(list, Promise.ANYTHING), page -> {
-                page.forEach(all::add);
-                return true;
-            });
-            return good(what, listed) ? Optional.of(all) : Optional.empty();
-        }
-
-        /** @param outside whether to ask for our own challenge by the public URL, as X does */
-        void x(boolean outside) {
-            if (settings.consumerKey().isEmpty() || settings.consumerSecret().isEmpty()) return;
-            String basic = Signatures.basic(Form.escape(settings.consumerKey()), Form.escape(settings.consumerSecret()));
-            atX = client.call(X.SERVICE, Twilio.filled(authorized("/oauth2/token", basic), Form.of("grant_type", "client_credentials")));
-            if (!good("X app", atX)) return;
-            say("X app", State.FOUND, "key and secret are right");
-            bearer = "Bearer " + atX.body().path("access_token").asText();
-            atX = client.call(X.SERVICE, X.signed(settings, "GET", "/2/users/me", Form.of()).GET());
-            if (!good(ACCOUNT, atX)) return;
-            String id = atX.body().at("/data/id").asText(), handle = "@" + atX.body().at("/data/username").asText();
-            String level = atX.headers().firstValue("x-access-level").orElse("read-write-directmessages");
-            say(ACCOUNT, level.equals("read-write-directmessages"), handle, "the app may only " + level + ": give it 'Read and write and"
-                    + " Direct message' at developer.x.com, then make a new access token and put it into TWITTER_ACCESS_KEY and"
-                    + " TWITTER_ACCESS_SECRET");
-            if (settings.publicUrl().isEmpty()) return;
-            State seen = outside ? reached() : State.UNKNOWN;
-            proven = seen == State.FOUND;
-            if (seen != State.MISSING) webhook(id);
-        }
-
-        /** A webhook of X's. @param accounts whose events go there, where that has been asked */
-        private record Webhook(String id, String url, boolean valid, Set<String> accounts) {
-            boolean serves(String user) { return accounts.contains(user); }
-            boolean servesOthers(String user) { return accounts.size() > (serves(user) ? 1 : 0); }
-        }
-
-        /** What works elsewhere is given up last, for what works too; where X has no room for both, it is put back. */
-        private void webhook(String user) {
-            String url = settings.publicUrl() + PATH;
-            Optional<List<Webhook>> listed = webhooks();
-            Optional<List<Webhook>> found = listed.flatMap(all -> elsewhere(all, url, user));
-            if (found.isEmpty()) return;
-            List<Webhook> old = new ArrayList<>(found.get());
-            if (!old.stream().allMatch(one -> !one.serves(user) || mayMove("X webhook", one.url()))) return;
-            removed = noted();
-            Optional<Webhook> here = at(url, listed.get());
-            Optional<String> webhook = here.isPresent() ? valid(here.get()) : register(url, old, user);
-            if (webhook.isPresent() && subscribe(webhook.get(), user, listed.get())) {
-                note("");
-                if (rehearsal == null && !allowed.contains(Change.CREATE)) return;
-                for (Webhook one : old) {
-                    boolean left = (one.serves(user) || isFormer(one.url())) && !one.servesOthers(user);
-                    if (left && prove(webhook.get())) remove(one);
-                }
-            } else if (!removed.isEmpty()) {
-                settle(url, user);
-            }
-        }
-
-        private static Optional<Webhook> at(String url, List<Webhook> webhooks) {
-            return webhooks.stream().filter(one -> one.url().equals(url)).findFirst();
-        }
-
-        private Optional<List<Webhook>> webhooks() {
-            Answer listed = client.call(X.SERVICE, app("/2/webhooks").GET());
-            if (!good("X webhook", listed)) return Optional.empty();
-            return Optional.of(listed.body().path("data").valueStream().map(one -> new Webhook(one.path("id").asText(),
-                    one.path("url").asText(), one.path("valid").asBoolean(), Set.of())).toList());
-        }
-
-        /** This program's webhooks at other addresses, with the accounts they serve. */
-        private Optional<List<Webhook>> elsewhere(List<Webhook> all, String url, String user) {
-            List<Webhook> found = new ArrayList<>();
-            List<Webhook> others = all.stream()
-                    .filter(one -> one.url().endsWith(PATH) && !one.url().equals(url)).toList();
-            if (others.isEmpty()) return Optional.of(found);
-            boolean everything = settings.twitterApi().equals("1.1");
-            Optional<List<JsonNode>> activity = everything ? Optional.of(List.of()) : subscriptions();
-            if (activity.isEmpty()) return Optional.empty();
-            for (Webhook one : others) {
-                Set<String> accounts = new HashSet<>();
-                activity.get().stream().filter(it -> it.path("webhook_id").asText().equals(one.id()))
-                        .forEach(it -> accounts.add(whose(it, user)));
-                if (everything) {
-                    Answer there = client.call(X.SERVICE, app(everythingOf(one.id()) + "/list").GET());
-                    if (!good("X subscription", there)) return Optional.empty();
-                    there.body().at("/data/subscriptions").forEach(it -> accounts.add(it.path("user_id").asText()));
-                }
-                found.add(new Webhook(one.id(), one.url(), one.valid(), accounts));
-            }
-            return Optional.of(found);
-        }
-
-        private boolean isFormer(String url) { return url.equals(former + PATH); }
-
-        /** What is at this folder's former address is its own; what is at any other somebody has to give up. */
-        private boolean mayMove(String what, String url) {
-            boolean own = isFormer(url) || url.equals(settings.publicUrl() + PATH);
-            if (allowed.contains(own ? Change.MOVE_OWN : Change.MOVE) || own && rehearsal != null) return true;
-            if (!own && consent.computeIfAbsent(url, asked)) return true;
-            return say(what, State.MISSING, own ? "it is still at " + url + ": run setup"
-                    : "it is at " + url + ", where another bridge may need it; if it does not, run setup --move");
-        }
-
-        /** Asks for our own challenge. Where that cannot be reached from this machine, X's may all the same. */
-        private State reached() {
-            String url = settings.publicUrl();
-            Answer answer = challenged(url);
-            State state = !answer.ok() ? State.UNKNOWN : isOurs(answer) ? State.FOUND : State.MISSING;
-            say("public address", state, state == State.FOUND ? url : state == State.MISSING
-                    ? "what answers at " + url + " signs with other secrets than these: start the bridge with this .env"
-                    : "the bridge does not answer at " + url + " (" + (answer.status() == 0 ? answer.trouble()
-                    : "status " + answer.status()) + "): start it, and the tunnel or proxy that leads to port " + settings.port());
-            return state;
-        }
-
-        private Answer challenged(String base) {
-            return client.call("bridge", HttpRequest.newBuilder(URI.create(base + question)).GET());
-        }
-
-        /** Whether who answered knows our secret. */
-        private boolean isOurs(Answer answer) {
-            Request asked = new Request("GET", PATH, question, Map.of(), new byte[0]);
-            return answer.ok() && answer.body().toString().equals(challenge(settings, asked).body());
-        }
-
-        /** X switches a webhook off after wrong answers, or a day without right ones; it challenges it anew when asked. */
-        private Optional<String> valid(Webhook webhook) {
-            if (webhook.valid()) say("X webhook", State.FOUND, webhook.url());
-            boolean sends = webhook.valid()
-                    || challengedByX(webhook.id(), State.CHANGED, "X had switched it off, and sends again");
-            return sends ? Optional.of(webhook.id()) : Optional.empty();
-        }
-
-        private boolean challengedByX(String webhook, State done, String words) {
-            Call call = toX("PUT", "/2/webhooks/" + webhook, "");
-            boolean valid = make("X webhook", Change.REVALIDATE, done, words, call).isPresent();
-            proven |= valid;
-            return valid;
-        }
-
-        /** Nothing is given up for an address that has answered neither us nor X. */
-        private boolean prove(String webhook) {
-            return proven || rehearsal != null || challengedByX(webhook, State.FOUND, "X has challenged it anew");
-        }
-
-        private Call registering(String url) { return toX("POST", "/2/webhooks", object().put("url", url).toString()); }
-
-        /** @param old registrations at other addresses; the one that has to make room is taken out */
-        private Optional<String> register(String url, List<Webhook> old, String user) {
-            URI address = URI.create(url);
-            if (address.getScheme().equals("https") && (address.getPort() >= 0 || url.length() > 200)) {
-                say("X webhook", State.MISSING, "X takes https addresses without a port, of at most 200 characters: see PUBLIC_URL");
-                return Optional.empty();
-            }
-            Optional<Webhook> first = old.stream().max(Comparator.<Webhook, Boolean>comparing(one -> one.serves(user))
-                    .thenComparing(one -> isFormer(one.url())));
-            if (first.isEmpty() || !allowed.contains(Change.CREATE)) {
-                Optional<String> made = make("X webhook", Change.CREATE, State.CREATED, url, registering(url));
-                if (rehearsal != null) first.ifPresent(one -> rehearse(one, url, user));
-                proven |= made.isPresent() && rehearsal == null;
-                return made;
-            }
-            Answer answer = send(registering(url));
-            if (answer.sentence().contains("WebhookLimitExceeded")) {
-                if (!makeRoom(first.get(), user)) return Optional.empty();
-                old.remove(first.get());
-                answer = send(registering(url));
-            }
-            Optional<String> made = made("X webhook", answer, State.CREATED, url);
-            proven |= made.isPresent();
-            return made;
-        }
-
-        /** How many webhooks the app may have only X knows: the order of both cases is told. */
-        private void rehearse(Webhook old, String url, String user) {
-            rehearsal.accept("           which X refuses where the app may have one webhook only; then setup");
-            if (proven && !old.servesOthers(user)) {
-                if (old.serves(user)) rehearse(subscribing(events().get(0), old.id(), user)[0]);
-                remove(old);
-                rehearse(registering(url));
-                events().forEach(event -> rehearse(subscribing(event, "", user)[0]));
-            } else {
-                rehearsal.accept("           would change nothing: " + (proven ? "other accounts need the old one"
-                        : "the address does not answer"));
-            }
-            rehearsal.accept("           and where it may have more, setup");
-        }
-
-        /**
-         * An app may have one webhook only (X, pay per use). From its removal until the next one is registered there is
-         * none, and if setup is killed in that moment, none until it runs again: what could go wrong is tried before.
-         */
-        private boolean makeRoom(Webhook old, String user) {
-            if (!mayMove("X webhook", old.url())) return false;
-            String stays = "the app may have no more than the one at " + old.url() + ", which stays: ";
-            boolean needed = old.servesOthers(user);
-            if (needed || !mayLeave(old)) {
-                String why = needed ? "other accounts need it" : settings.publicUrl() + " does not answer";
-                return say("X webhook", State.MISSING, stays + why);
-            }
-            if (old.serves(user)) {
-                Answer again = send(subscribing(events().get(0), old.id(), user));
-                // That it is there already is told only to those who may subscribe.
-                boolean may = again.status() == 400 || again.sentence().contains("Duplicate");
-                if (!may && !good("X subscription", again)) return false;
-            }
-            if (old.valid()) note(old.url());
-            return remove(old);
-        }
-
-        /** A running bridge cannot always see itself: it leaves its former address unless only that is seen to work. */
-        private boolean mayLeave(Webhook old) {
-            if (proven || dotEnv != null) return proven;
-            String before = old.url().substring(0, old.url().length() - PATH.length());
-            return isOurs(challenged(settings.publicUrl())) || !isOurs(challenged(before));
-        }
-
-        private boolean remove(Webhook old) {
-            return make("old X webhook", Change.CREATE, State.CHANGED, old.url() + " is removed",
-                    toX("DELETE", "/2/webhooks/" + old.id(), "")).isPresent();
-        }
-
-        /** Remembers what makes room until another one works, setup also beside .env: it may be killed in between. */
-        private void note(String url) {
-            removed = url;
-            if (dotEnv == null || rehearsal != null) return;
-            try {
-                if (url.isEmpty()) Files.deleteIfExists(noteFile());
-                else Files.writeString(noteFile(), url + "\n");
-            } catch (IOException readOnly) {
-                LOG.log(DEBUG, () -> "no note of " + url + ": " + reason(readOnly));
-            }
-        }
-
-        private String noted() {
-            if (dotEnv == null || rehearsal != null || !Files.isRegularFile(noteFile())) return "";
-            try {
-                return Files.readString(noteFile()).strip();
-            } catch (IOException unreadable) {
-                return "";
-            }
-        }
-
-        private Path noteFile() { return dotEnv.resolveSibling(".env.old-webhook"); }
-
-        /** After a failure half-way: goes on if X has the new webhook after all, else puts back what made room. */
-        private void settle(String url, String user) {
-            for (int tries = 3; tries > 0; tries--) {
-                if (webhooks().filter(all -> settled(url, user, all)).isPresent()) {
-                    note("");
-                    return;
-                }
-                LockSupport.parkNanos(Duration.ofSeconds(1).toNanos());
-            }
-            say("old X webhook", State.MISSING, removed + " could not be put back: run setup in its own folder, or here"
-                    + " once " + settings.publicUrl() + " answers");
-        }
-
-        private boolean settled(String url, String user, List<Webhook> all) {
-            Optional<Webhook> here = at(url, all);
-            boolean works = here.isPresent() && here.get().valid() && subscribe(here.get().id(), user, all);
-            // A running bridge goes on at its next look.
-            if (works || here.isPresent() && dotEnv == null) return true;
-            if (here.isPresent() && !remove(here.get())) return false;
-            Optional<String> still = at(removed, all).map(Webhook::id);
-            Optional<String> back = still.or(() -> make("old X webhook", Change.CREATE, State.CHANGED,
-                    removed + " is registered again", registering(removed)));
-            restored |= still.isEmpty() && back.isPresent();
-            return back.isPresent() && subscribe(back.get(), user, all);
-        }
-
-        // Subscriptions: in X's Activity API one for each kind of event, in its Account Activity API one for all.
-
-        private static final String EVERYTHING = "all of the account's activity";
-
-        private List<String> events() {
-            return settings.twitterApi().equals("1.1") ? List.of(EVERYTHING) : List.of("dm.received", "oauth.revoke");
-        }
-
-        /** @return calls to try in turn: X's pages want OAuth 2.0, its OpenAPI description takes OAuth 1.0a too */
-        private Call[] subscribing(String event, String webhook, String user) {
-            boolean everything = event.equals(EVERYTHING);
-            String path = everything ? everythingOf(webhook) : "/2/activity/subscriptions";
-            ObjectNode body = object();
-            if (!everything) {
-                body.put("webhook_id", webhook).put("event_type", event).put("tag", "twitter-flex-bridge");
-                body.putObject("filter").put("user_id", user);
-            }
-            Call byKeys = new Call(X.SERVICE, X.signed(settings, "POST", path, Form.of()), "POST", body.toString());
-            if (everything || settings.userToken().isEmpty()) return new Call[] {byKeys};
-            String token = "Bearer " + settings.userToken();
-            return new Call[] {byKeys, new Call(X.SERVICE, authorized(path, token), "POST", body.toString())};
-        }
-
-        private static String everythingOf(String webhook) {
-            return "/2/account_activity/webhooks/" + webhook + "/subscriptions/all";
-        }
-
-        /** Every subscription of the app; empty if they could not be had, which is told. */
-        private Optional<List<JsonNode>> subscriptions() {
-            List<JsonNode> all = new ArrayList<>();
-            for (String cursor = ""; cursor != null;) {
-                String query = cursor.isEmpty() ? "" : "?pagination_token=" + Form.escape(cursor);
-                Answer page = client.call(X.SERVICE, app("/2/activity/subscriptions" + query).GET());
-                if (!good("X subscription", page)) return Optional.empty();
-                page.body().path("data").valueStream().forEach(all::add);
-                cursor = page.body().at("/meta/next_token").asText(null);
-            }
-            return Optional.of(all);
-        }
-
-        /** The account of a subscription; one without any hears of every account that revokes the app, ours too. */
-        private static String whose(JsonNode subscription, String user) {
-            boolean revoked = subscription.path("event_type").asText().equals("oauth.revoke");
-            boolean anybody = revoked && subscription.path("filter").isEmpty();
-            return anybody ? user : subscription.at("/filter/user_id").asText();
-        }
-
-        /** @return whether everything the bridge needs comes to this webhook */
-        private boolean subscribe(String webhook, String user, List<Webhook> webhooks) {
-            if (settings.twitterApi().equals("1.1")) return subscribeToEverything(webhook, user);
-            Optional<List<JsonNode>> all = subscriptions();
-            if (all.isEmpty()) return false;
-            boolean done = true;
-            for (String event : events()) {
-                Optional<JsonNode> known = all.get().stream().filter(one -> whose(one, user).equals(user))
-                        .filter(one -> one.path("event_type").asText().equals(event)).findFirst();
-                if (known.isEmpty()) {
-                    done &= subscribeTo(event, webhook, user);
-                } else if (known.get().path("webhook_id").asText().equals(webhook)) {
-                    say("X subscription", State.FOUND, event);
-                } else {
-                    done &= bring(known.get(), event, webhook, webhooks);
-                }
-            }
-            return done;
-        }
-
-        private boolean subscribeToEverything(String webhook, String user) {
-            Answer known = rehearsal != null && webhook.isEmpty() ? Answer.none("", "", "", false)
-                    : client.call(X.SERVICE, X.signed(settings, "GET", everythingOf(webhook), Form.of()).GET());
-            boolean told = known.ok() || known.status() == 404 || known.status() == 400 || rehearsal != null;
-            if (!told && !good("X subscription", known)) return false;
-            if (known.body().at("/data/subscribed").asBoolean()) return say("X subscription", State.FOUND, EVERYTHING);
-            return subscribeTo(EVERYTHING, webhook, user);
-        }
-
-        private boolean subscribeTo(String event, String webhook, String user) {
-            Call[] inTurn = subscribing(event, webhook, user);
-            return make("X subscription", Change.CREATE, State.CREATED, event, inTurn).isPresent();
-        }
-
-        /** Has a subscription lead to another webhook. */
-        private boolean bring(JsonNode subscription, String event, String webhook, List<Webhook> webhooks) {
-            String id = subscription.path("subscription_id").asText(subscription.path("id").asText());
-            String other = subscription.path("webhook_id").asText();
-            String from = webhooks.stream().filter(one -> one.id().equals(other)).map(Webhook::url).findFirst()
-                    .orElse("");
-            if (!from.isEmpty() && !(mayMove("X subscription", from) && prove(webhook))) return false;
-            String words = event + " comes to this address" + (from.isEmpty() ? "" : ", no longer to " + from);
-            Call call = toX("PUT", "/2/activity/subscriptions/" + id, object().put("webhook_id", webhook).toString());
-            return make("X subscription", Change.CREATE, State.CHANGED, words, call).isPresent();
-        }
-
-        private HttpRequest.Builder app(String path) { return authorized(path, bearer); }
-
-        private HttpRequest.Builder authorized(String path, String authorization) {
-            return HttpRequest.newBuilder(URI.create(settings.twitterApiUrl() + path)).header("Authorization", authorization);
-        }
-
-        // How it is looked, done and told.
-
-        /** @return whether it is good */
-        private boolean say(String name, State state, String words) {
-            Step step = new Step(name, state, words);
-            report.accept(step);
-            return step.good();
-        }
-
-        /** @param words for what is right; @param advice for what is not */
-        private boolean say(String name, boolean right, String words, String advice) {
-            return say(name, right ? State.FOUND : State.MISSING, right ? words : advice);
-        }
-
-        /** Takes over what was found under a setting's name, or sees that both agree. @return whether there is one to work with */
-        private boolean known(String what, String setting, String found) {
-            String set = settings.get(setting);
-            if (found.isEmpty()) return say(what, State.MISSING, "Flex names none: finish its set-up at console.twilio.com, Flex");
-            if (!set.isEmpty()) return say(what, set.equals(found), found, setting + " is " + set + ", but Flex uses " + found
-                    + ": correct it, or remove it and run setup again");
-            say(what, rehearsal != null || allowed.contains(Change.LEARN), found + ", written to .env as " + setting,
-                    found + " is not set: run setup, or set " + setting);
-            learn(setting, found);
-            return true;
-        }
-
-        private void learn(String name, String value) {
-            settings.values().put(name, value);
-            if (rehearsal != null) rehearsal.accept("           would write " + name + "=" + value + " to .env");
-            if (!allowed.contains(Change.LEARN)) return;
-            try {
-                Settings.write(dotEnv, name, value);
-            } catch (IOException readOnly) {
-                say(".env", State.MISSING, "it cannot be written (" + reason(readOnly) + "): add " + name + "=" + value + " yourself");
-            }
-        }
-
-        /** A call that changes something. @param body JSON, a form or nothing */
-        private record Call(String service, HttpRequest.Builder request, String method, String body) { }
-        private Call toX(String method, String path, String body) { return new Call(X.SERVICE, app(path), method, body); }
-
-        private Call toTwilio(String product, String path, Form form) {
-            return new Call(Twilio.SERVICE, twilio.request(product, path), "POST", form.encode());
-        }
-
-        /**
-         * Makes a change if it may be made, tells of it in a rehearsal, or says that it has to be made.
-         *
-         * @param inTurn the call; others follow for when its way of signing is refused
-         * @return the id of what was made
-         */
-        private Optional<String> make(String what, Change change, State done, String words, Call... inTurn) {
-            if (rehearsal != null) {
-                rehearse(inTurn[0]);
-                return Optional.of("");
-            }
-            if (!allowed.contains(change)) {
-                say(what, State.MISSING, change == Change.REVALIDATE ? "X has switched it off: run setup, which has it validated again"
-                        : "not there yet (" + words + "): run setup");
-                return Optional.empty();
-            }
-            return made(what, send(inTurn), done, words);
-        }
-
-        private void rehearse(Call call) {
-            rehearsal.accept("           would call " + call.method() + " " + call.request().copy().GET().build().uri()
-                    + (call.body().isEmpty() ? "" : " with " + call.body()));
-        }
-
-        /** @return the id of what was made; that it was not is told */
-        private Optional<String> made(String what, Answer answer, State done, String words) {
-            // Another process may have been quicker.
-            boolean same = answer.sentence().contains("DuplicateSubscriptionFailed");
-            if (!same && !good(what, answer)) return Optional.empty();
-            if (!answer.body().at("/data/valid").asBoolean(true)) {
-                say(what, State.MISSING, "X got no right answer from " + settings.publicUrl() + "/fromTwitter: is it reachable from"
-                        + " outside?");
-                return Optional.empty();
-            }
-            say(what, same ? State.FOUND : done, words);
-            return Optional.of(answer.body().path("sid").asText(answer.body().at("/data/id").asText()));
-        }
-
-        private Answer send(Call... inTurn) {
-            Answer answer = send(inTurn[0]);
-            for (int i = 1; i < inTurn.length && (answer.status() == 401 || answer.status() == 403); i++) {
-                answer = send(inTurn[i]);
-            }
-            return answer;
-        }
-
-        private Answer send(Call call) {
-            String type = call.body().startsWith("{") ? "application/json" : "application/x-www-form-urlencoded";
-            return client.call(call.service(), call.request().copy().header("Content-Type", type).method(call.method(),
-                    call.body().isEmpty() ? HttpRequest.BodyPublishers.noBody() : HttpRequest.BodyPublishers.ofString(call.body())));
-        }
-
-        /** Tells a failure, with what to do about it. */
-        private boolean good(String what, Answer answer) {
-            if (answer.ok()) return true;
-            boolean passing = answer.status() == 0 || answer.status() == 429 || answer.status() >= 500;
-            return say(what, passing ? State.UNKNOWN : State.MISSING, answer.sentence() + ": " + advice(what, answer));
-        }
-
-        /** What to do about a failure, by its service, status, code and words: the first row that fits counts. */
-        private static final List<Map.Entry<String, String>> ADVICE = List.of(
-                Map.entry("~\\w+ 0 ", "look at this machine's network, proxy and trust store"),
-                Map.entry("~\\w+ 429 ", "wait a quarter of an hour and try again"),
-                Map.entry("~\\w+ [5-9].. ", "try again later; status.twilio.com and docs.x.com/status tell of failures"),
-                Map.entry("~Twilio 401 ", "TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN (or the API key and secret) do not belong together,"
-                        + " copy both from console.twilio.com"),
-                Map.entry("~Twilio 404 ", "this account has no such thing; has it a Flex project, and is the SID of this account?"),
-                Map.entry("~Twilio ", "console.twilio.com, Monitor, Errors may tell more"),
-                Map.entry("~X ... 135 |~X 401 \\d+ clock ", "this machine's clock is off, switch on time synchronisation (NTP)"),
-                Map.entry("~X ... 99 ", "TWITTER_CONSUMER_KEY and TWITTER_CONSUMER_SECRET do not belong together, copy both from"
-                        + " developer.x.com, your app, Keys and tokens"),
-                Map.entry("~X ... (64|326|416) ", "X has suspended or locked the account or the app, ask X"),
-                Map.entry("~X ... 93 |oauth1-permissions", "give the app 'Read and write and Direct message' at developer.x.com,"
-                        + " then make a new access token"),
-                Map.entry("~X 402 ", "the X account has no credits left, buy some at developer.x.com, Billing"),
-                Map.entry("~X ... (453|200) |client-not-enrolled|client-forbidden",
-                        "the X app's access level does not include this, choose a plan that does at developer.x.com"),
-                Map.entry("WebhookLimitExceeded|Too many resources", "the app has all the webhooks it may have, remove one of them or take"
-                        + " an app of its own for the bridge"),
-                Map.entry("SubscriptionLimitExceeded", "the app has all the subscriptions it may have, remove one of them"),
-                Map.entry("X subscription ~X 40[13] ", "X wants an OAuth 2.0 token of the support account for this: let it authorise the"
-                        + " app with the scopes dm.read, tweet.read and users.read, and put the token into TWITTER_USER_TOKEN; one that is"
-                        + " there may have expired"),
-                Map.entry("~X 401 ", "TWITTER_ACCESS_KEY and TWITTER_ACCESS_SECRET are of another app, or were revoked: make new ones at"
-                        + " developer.x.com, your app, Keys and tokens"),
-                Map.entry("Crc", "X got no right answer from {PUBLIC_URL}/fromTwitter, is it reachable from outside, and are the secrets"
-                        + " those of this app?"),
-                Map.entry("UrlValidationFailed", "X takes https addresses without a port, of at most 200 characters: see PUBLIC_URL"),
-                Map.entry("", "docs.x.com may tell more"));
-
-        private String advice(String what, Answer answer) {
-            String clock = Math.abs(ahead(answer)) > 240 ? " clock " : " ";
-            String signs = what + " ~" + answer.service() + " " + answer.status() + " " + answer.code() + clock
-                    + answer.body().path("type").asText() + " " + answer.body().path("reason").asText() + " " + answer.sentence();
-            return ADVICE.stream().filter(row -> Pattern.compile(row.getKey()).matcher(signs).find()).findFirst().orElseThrow()
-                    .getValue().replace("{PUBLIC_URL}", settings.publicUrl());
-        }
+        executor.shutdownNow();
     }
 }

@@ -20,7 +20,7 @@ final class BridgeProcess implements AutoCloseable {
     final Path log;
     private Process process;
 
-    /** @param options of the JVM, or {@code ulimit …} before it */
+    /** @param options of the JVM, which may be {@code -cp …} and what to run instead of the jar, or {@code ulimit …} before it */
     BridgeProcess(Map<String, String> environment, Path folder, String... options) {
         this.environment = environment;
         log = folder.resolve("bridge.log");
@@ -32,7 +32,9 @@ final class BridgeProcess implements AutoCloseable {
         }
         command.addAll(List.of(java, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"));
         command.addAll(given);
-        command.addAll(List.of("-jar", JAR.toString()));
+        if (!given.contains("-cp")) {
+            command.addAll(List.of("-jar", JAR.toString()));
+        }
     }
 
     /** Starts it and waits until it answers. */

@@ -48,7 +48,7 @@ class CheckTest {
 
     private List<String> broken() {
         List<String> lines = new ArrayList<>();
-        boolean ok = Bridge.Setup.check(given, false, lines::add);
+        boolean ok = Operator.Setup.check(given, false, lines::add);
         List<String> broken = lines.stream().filter(line -> line.startsWith("✗ ")).toList();
         assertEquals(broken.isEmpty(), ok);
         return broken;
@@ -155,7 +155,7 @@ class CheckTest {
 
     private String line(String name) {
         List<String> lines = new ArrayList<>();
-        Bridge.Setup.check(given, false, lines::add);
+        Operator.Setup.check(given, false, lines::add);
         return lines.stream().filter(line -> line.substring(2).startsWith(name + " ")).findFirst().orElseThrow();
     }
 

@@ -128,7 +128,7 @@ final class Rig implements AutoCloseable {
     Bridge another(Map<String, String> changes) throws Exception {
         Map<String, String> all = new HashMap<>(environment);
         all.putAll(changes);
-        Bridge started = new Bridge(Bridge.Settings.from(Bridge.Settings.canonical(all)), tempo);
+        Bridge started = new Bridge(Bridge.Settings.from(Bridge.Settings.canonical(all)), tempo, Operator.Watch::new);
         started.start();
         return started;
     }

@@ -436,11 +436,11 @@ class SettingsTest {
         cases.put("#FLEX_CHAT_SERVICE=example\n", "#FLEX_CHAT_SERVICE=example\nFLEX_CHAT_SERVICE=IS1\n");
         cases.put("  FLEX_CHAT_SERVICE=x  \n", "  FLEX_CHAT_SERVICE=IS1  \n");
         for (Map.Entry<String, String> one : cases.entrySet()) {
-            String changed = Bridge.Settings.changed(one.getKey(), "FLEX_CHAT_SERVICE", "IS1");
+            String changed = Operator.DotEnv.changed(one.getKey(), "FLEX_CHAT_SERVICE", "IS1");
             assertEquals(one.getValue(), changed);
             assertEquals("IS1", Bridge.Settings.dotEnv(changed).get("FLEX_CHAT_SERVICE"));
         }
-        assertEquals("NGROK_URL=https://new.example.com\n", Bridge.Settings.changed("NGROK_URL=\n", "PUBLIC_URL", "https://new.example.com"));
+        assertEquals("NGROK_URL=https://new.example.com\n", Operator.DotEnv.changed("NGROK_URL=\n", "PUBLIC_URL", "https://new.example.com"));
     }
 
     /** A file that is mounted by itself, as into a container, cannot be replaced by another one. */
@@ -450,8 +450,8 @@ class SettingsTest {
         Path dotEnv = Files.writeString(folder.resolve(".env"), "");
         assumeTrue(ended("mount", "--bind", outside.toString(), dotEnv.toString()), "skipped: nothing can be mounted here");
         try {
-            Settings.write(dotEnv, "FLEX_CHAT_SERVICE", "IS1");
-            Settings.write(dotEnv, "FLEX_TASK_CHANNEL", "twitter");
+            Operator.DotEnv.write(dotEnv, "FLEX_CHAT_SERVICE", "IS1");
+            Operator.DotEnv.write(dotEnv, "FLEX_TASK_CHANNEL", "twitter");
         } finally {
             ended("umount", dotEnv.toString());
         }
@@ -471,7 +471,7 @@ class SettingsTest {
             String before = "A=1\n# " + "x".repeat(4_000) + "\nB=" + "y".repeat(80) + "\n";
             Files.writeString(dotEnv, before);
             assertThrows(IOException.class, () -> Files.write(folder.resolve("everything else"), new byte[1 << 20]));
-            assertThrows(IOException.class, () -> Settings.write(dotEnv, "FLEX_CHAT_SERVICE", "IS" + "1".repeat(32)));
+            assertThrows(IOException.class, () -> Operator.DotEnv.write(dotEnv, "FLEX_CHAT_SERVICE", "IS" + "1".repeat(32)));
             assertEquals(before, Files.readString(dotEnv));
             assertFalse(Files.exists(folder.resolve(".env.new")));
         } finally {
@@ -494,8 +494,8 @@ class SettingsTest {
     @ParameterizedTest
     @ValueSource(strings = {"plain", "with space", "a#b", "#a", "a\"b", "back\\slash", "back\\n#slash", "'single'", "dollar$HOME", "a=b", "`x`", "ünï"})
     void aSecretOfAnyCharactersReadsBackAsItWasTyped(String secret) throws Exception {
-        String text = Bridge.Settings.changed("A=1\n", "TWITTER_CONSUMER_SECRET", secret);
+        String text = Operator.DotEnv.changed("A=1\n", "TWITTER_CONSUMER_SECRET", secret);
         assertEquals(secret, Bridge.Settings.dotEnv(text).get("TWITTER_CONSUMER_SECRET"));
-        assertEquals(text, Bridge.Settings.changed(text, "TWITTER_CONSUMER_SECRET", secret));
+        assertEquals(text, Operator.DotEnv.changed(text, "TWITTER_CONSUMER_SECRET", secret));
     }
 }

@@ -64,7 +64,7 @@ class SetupTest {
             said.clear();
             Map<String, String> all = new HashMap<>(given);
             all.putAll(Bridge.Settings.canonical(Bridge.Settings.readDotEnv(dotEnv)));
-            return Bridge.Setup.run(all, dotEnv, Set.of(words), said::add);
+            return Operator.Setup.run(all, dotEnv, Set.of(words), said::add);
         }
 
         String learnt() throws Exception {
@@ -112,7 +112,7 @@ class SetupTest {
             assertTrue(day.said.stream().noneMatch(line -> line.contains("created") || line.contains("changed")), () -> String.join("\n", day.said));
             assertEquals(List.of(), day.x.violations());
             assertEquals(List.of(), day.flex.violations());
-            assertTrue(Bridge.Setup.check(new HashMap<>(merged(day)), true, day.said::add) ^ true, "no bridge answers yet");
+            assertTrue(Operator.Setup.check(new HashMap<>(merged(day)), true, day.said::add) ^ true, "no bridge answers yet");
 
             try (BridgeProcess bridge = new BridgeProcess(merged(day), day.folder)) {
                 bridge.start();
@@ -122,7 +122,7 @@ class SetupTest {
                 day.flex.agentWrites(day.flex.openChat("twitter-5").orElseThrow(), "hi Ann");
                 until("the answer", () -> Rig.received(ann).equals(List.of("hi Ann")));
                 List<String> rows = new ArrayList<>();
-                assertTrue(Bridge.Setup.check(new HashMap<>(merged(day)), false, rows::add), () -> String.join("\n", rows));
+                assertTrue(Operator.Setup.check(new HashMap<>(merged(day)), false, rows::add), () -> String.join("\n", rows));
             }
         }
     }
@@ -327,16 +327,16 @@ class SetupTest {
             Map<String, String> given = new HashMap<>(Map.of("NGROK_API_URL", ngrok.url(), "PORT", "3123"));
             Bridge.Settings settings = Bridge.Settings.draft(given);
             ngrok.tunnels(new SimulatedNgrok.Tunnel("other", "https://other.ngrok-free.app", "http://localhost:4123"));
-            Bridge.Wrong none = assertThrows(Bridge.Wrong.class, () -> Bridge.Ngrok.address(settings, Duration.ofMillis(300)));
+            Bridge.Wrong none = assertThrows(Bridge.Wrong.class, () -> Operator.Ngrok.address(settings, Duration.ofMillis(300)));
             assertTrue(none.getMessage().contains("ngrok http 3123"), none.getMessage());
             Thread later = new Thread(() -> ngrok.tunnels(new SimulatedNgrok.Tunnel("plain", "http://mine.ngrok-free.app", "http://localhost:3123"),
                     new SimulatedNgrok.Tunnel("mine", "https://mine.ngrok-free.app", "http://localhost:3123")));
             later.start();
-            Bridge.Settings found = Bridge.Ngrok.address(settings, Duration.ofSeconds(30));
+            Bridge.Settings found = Operator.Ngrok.address(settings, Duration.ofSeconds(30));
             assertEquals("https://mine.ngrok-free.app", found.publicUrl());
             assertTrue(found.autoRegister());
             given.put("AUTO_REGISTER", "off");
-            assertFalse(Bridge.Ngrok.address(Bridge.Settings.draft(given), Duration.ofSeconds(30)).autoRegister());
+            assertFalse(Operator.Ngrok.address(Bridge.Settings.draft(given), Duration.ofSeconds(30)).autoRegister());
         }
     }
 
@@ -349,9 +349,9 @@ class SetupTest {
             other.tunnels(new SimulatedNgrok.Tunnel("other", "https://other.ngrok-free.app", "http://localhost:1"));
             agent.tunnels(ours);
             Bridge.Settings unset = Bridge.Settings.draft(Map.of("PORT", port));
-            assertEquals("https://ours.ngrok-free.app", Bridge.Ngrok.address(unset, Duration.ofSeconds(5)).publicUrl());
+            assertEquals("https://ours.ngrok-free.app", Operator.Ngrok.address(unset, Duration.ofSeconds(5)).publicUrl());
             Bridge.Settings set = unset.with("NGROK_API_URL", other.url());
-            Bridge.Wrong none = assertThrows(Bridge.Wrong.class, () -> Bridge.Ngrok.address(set, Duration.ofMillis(300)));
+            Bridge.Wrong none = assertThrows(Bridge.Wrong.class, () -> Operator.Ngrok.address(set, Duration.ofMillis(300)));
             assertTrue(none.getMessage().contains("ngrok http " + port), none.getMessage());
         }
     }
@@ -424,7 +424,7 @@ class SetupTest {
         Map<String, String> all = new HashMap<>(merged(day));
         all.put("PUBLIC_URL", "http://127.0.0.1:9");
         all.put("NGROK_API_URL", "http://127.0.0.1:9");
-        Bridge.Setup.run(all, day.dotEnv, Set.of(), line -> { });
+        Operator.Setup.run(all, day.dotEnv, Set.of(), line -> { });
     }
 
     @Test

@@ -55,7 +55,7 @@ class WhatWorksStaysTest {
             Map<String, String> theirs = Rig.environment(generation, day.x, day.flex, 0, day.folder.resolve("desk"));
             theirs.put("PUBLIC_URL", DESK);
             theirs.put("FLEX_FLOW_SID", day.flex.provisioning().flexFlow("desk", day.flex.provisioning().studioFlow("desk", "published"), true));
-            bridge = new Bridge(Bridge.Settings.from(theirs), Rig.QUICK);
+            bridge = new Bridge(Bridge.Settings.from(theirs), Rig.QUICK, Operator.Watch::new);
             bridge.start();
             day.x.resolve(DESK, bridge.address());
             String webhook = day.x.registrations().webhook(DESK + "/fromTwitter");
@@ -419,7 +419,7 @@ class WhatWorksStaysTest {
         Map<String, String> moved = Rig.environment(desk.generation, desk.day.x, desk.day.flex, desk.day.port, desk.day.folder.resolve("data"));
         moved.put("AUTO_REGISTER", "on");
         moved.put("PUBLIC_URL", address);
-        Bridge bridge = new Bridge(Bridge.Settings.from(moved), WATCHFUL);
+        Bridge bridge = new Bridge(Bridge.Settings.from(moved), WATCHFUL, Operator.Watch::new);
         bridge.start();
         return bridge;
     }
