@@ -106,21 +106,21 @@ public final class Bridge {
     /** Serves until SIGTERM or Ctrl-C, with the settings of the environment and of {@code .env}. */
     public static void main(String[] arguments) {
         run("serve", () -> {
-            if (arguments.length > 0) throw new Wrong(2, List.of("the bridge alone serves, and takes no '" + arguments[0] + "'"));
+            if (arguments.length > 0) throw new CommandFailed(2, List.of("the bridge alone serves, and takes no '" + arguments[0] + "'"));
             serve(Settings.from(environment()), Caretaker.NONE);
         });
     }
 
     /** Something one can ask the program to do. */
     interface Command {
-        void run() throws Wrong, IOException;
+        void run() throws CommandFailed, IOException;
     }
 
     /** Runs a command. What stands in its way is told in sentences, never as a stack trace. */
     static void run(String name, Command command) {
         try {
             command.run();
-        } catch (Wrong wrong) {
+        } catch (CommandFailed wrong) {
             wrong.sentences.forEach(System.err::println);
             System.exit(wrong.status);
         } catch (IOException failed) {
@@ -134,8 +134,8 @@ public final class Bridge {
         }
     }
 
-    static void serve(Settings settings, Function<Bridge, Caretaker> caretaker) throws Wrong {
-        Bridge bridge = new Bridge(settings, Tempo.NORMAL, caretaker);
+    static void serve(Settings settings, Function<Bridge, Caretaker> caretaker) throws CommandFailed {
+        Bridge bridge = new Bridge(settings, Timing.NORMAL, caretaker);
         Runtime.getRuntime().addShutdownHook(new Thread(() -> {
             try {
                 bridge.stop();
@@ -163,19 +163,19 @@ public final class Bridge {
 
     static final Path DOT_ENV = Path.of(".env");
 
-    static Map<String, String> environment() throws Wrong {
+    static Map<String, String> environment() throws CommandFailed {
         Map<String, String> all = new HashMap<>(Settings.canonical(Settings.readDotEnv(DOT_ENV)));
         all.putAll(Settings.canonical(System.getenv()));
         return all;
     }
 
     /** Ends a command with sentences for the one who typed it, instead of a stack trace. */
-    static final class Wrong extends Exception {
+    static final class CommandFailed extends Exception {
         private static final long serialVersionUID = 1;
         final transient List<String> sentences;
         final int status;
 
-        Wrong(int status, List<String> sentences) {
+        CommandFailed(int status, List<String> sentences) {
             super(String.join("; ", sentences));
             this.status = status;
             this.sentences = sentences;
@@ -185,25 +185,25 @@ public final class Bridge {
     /**
      * How long things take: in one place, because a test must be able to compress it.
      *
-     * @param firstPause backoff begins here and doubles up to {@code longestPause}
-     * @param call a whole exchange with a service, body included
-     * @param patience after this an agent hears that a reply waits
-     * @param opening a conversation without a task is being opened until it is this old: 15 s for a slow call, 15 s until TaskRouter
+     * @param initialBackoff backoff begins here and doubles up to {@code maxBackoff}
+     * @param callTimeout a whole exchange with a service, body included
+     * @param notifyAgentAfter after this an agent hears that a reply waits
+     * @param takeOverAfter a conversation without a task is being opened until it is this old: 15 s for a slow call, 15 s until TaskRouter
      *     lists the task, 15 s to spare
-     * @param quiet after this a known conversation is asked for its task again
-     * @param watch from one look at X's webhook to the next
+     * @param quietAfter after this a known conversation is asked for its task again
+     * @param webhookCheck from one look at X's webhook to the next
      */
-    record Tempo(Duration firstPause, Duration longestPause, Duration call, Duration patience, Duration opening, Duration quiet,
-            Duration watch) {
-        static final Tempo NORMAL = new Tempo(Duration.ofSeconds(1), Duration.ofMinutes(1), Duration.ofSeconds(15),
+    record Timing(Duration initialBackoff, Duration maxBackoff, Duration callTimeout, Duration notifyAgentAfter,
+            Duration takeOverAfter, Duration quietAfter, Duration webhookCheck) {
+        static final Timing NORMAL = new Timing(Duration.ofSeconds(1), Duration.ofMinutes(1), Duration.ofSeconds(15),
                 Duration.ofMinutes(1), Duration.ofSeconds(45), Duration.ofMinutes(10), Duration.ofMinutes(30));
     }
 
     final Settings settings;
-    final Tempo tempo;
+    final Timing timing;
     final Client client;
     private final AtomicLong ignored = new AtomicLong();
-    private final Map<String, String> noticed = cache();
+    private final Map<String, String> noticed = lruCache();
     private final Metrics metrics = new Metrics();
     final Journal journal;
     private final Edge edge;
@@ -212,22 +212,22 @@ public final class Bridge {
     private final Caretaker caretaker;
 
     /** Takes the data folder and the port; nothing moves before {@link #start}. @param caretaker {@link Caretaker#NONE} will do */
-    Bridge(Settings settings, Tempo tempo, Function<Bridge, Caretaker> caretaker) throws Wrong {
+    Bridge(Settings settings, Timing timing, Function<Bridge, Caretaker> caretaker) throws CommandFailed {
         this.settings = settings;
-        this.tempo = tempo;
+        this.timing = timing;
         LOG.level = settings.logLevel();
         journal = Journal.open(settings.dataDir(), settings.maxPending(), settings.maxJournalBytes());
         try {
             edge = new Edge(settings, routes());
-        } catch (Wrong taken) {
+        } catch (CommandFailed taken) {
             journal.close();
             throw taken;
         }
-        client = new Client(tempo.call(), metrics);
-        Choices choices = new Choices(settings.twitterApi().equals("2"));
-        flex = new Flex(new Twilio(client, settings), settings, choices, tempo);
+        client = new Client(timing.callTimeout(), metrics);
+        NumberedLists choices = new NumberedLists(settings.twitterApi().equals("2"));
+        flex = new Flex(new Twilio(client, settings), settings, choices, timing);
         X x = new X(client, settings, choices, journal::knows);
-        relay = new Relay(journal, flex::deliver, reply -> flex.forItsCustomer(reply, x::deliver), tempo, metrics);
+        relay = new Relay(journal, flex::deliver, reply -> flex.forItsCustomer(reply, x::deliver), timing, metrics);
         this.caretaker = caretaker.apply(this);
     }
 
@@ -319,7 +319,7 @@ public final class Bridge {
     }
 
     private static boolean signedWith(String secret, Request request, String header) {
-        return !secret.isEmpty() && Signatures.same(Signatures.x(secret, request.body()), request.header(header));
+        return !secret.isEmpty() && Signatures.equalInConstantTime(Signatures.xWebhook(secret, request.body()), request.header(header));
     }
 
     /**
@@ -358,7 +358,7 @@ public final class Bridge {
             throw new IllegalArgumentException("crc_token is missing, or could be a webhook's body");
         }
         String secret = settings.clientSecret().isEmpty() ? settings.consumerSecret() : settings.clientSecret();
-        return Reply.ok(object().put("response_token", Signatures.x(secret, token.getBytes(UTF_8))));
+        return Reply.ok(object().put("response_token", Signatures.xWebhook(secret, token.getBytes(UTF_8))));
     }
 
     private Reply fromTwitter(Request request) {
@@ -368,18 +368,18 @@ public final class Bridge {
         events.notices().stream().filter(notice -> noticed.put(notice, "") == null)
                 .forEach(notice -> LOG.log(WARNING, () -> notice));
         ignored.addAndGet(events.ignored());
-        return keep(events.messages());
+        return accept(events.messages());
     }
 
     private Reply fromFlex(String customer, Form form) {
         FromFlex event = FromFlex.read(form, customer);
         event.ended().ifPresent(conversation -> flex.ended(event.customer(), conversation));
         ignored.addAndGet(event.messages().isEmpty() ? 1 : 0);
-        return keep(event.messages());
+        return accept(event.messages());
     }
 
     /** 200 once the messages are on disk; else 503, and the sender has to come again. */
-    private Reply keep(List<Message> messages) {
+    private Reply accept(List<Message> messages) {
         return messages.isEmpty() || relay.accept(messages) ? Reply.ok(object())
                 : Reply.error(503, "no room for more messages at the moment").with("Retry-After", "5");
     }
@@ -638,7 +638,7 @@ public final class Bridge {
         static FromFlex read(Form form, String customer) {
             String conversation = form.get("ConversationSid").isEmpty() ? form.get("ChannelSid") : form.get("ConversationSid");
             boolean over = switch (form.get("EventType")) {
-                case "onChannelUpdated" -> lenient(form.get("Attributes")).path("status").asText().equals("INACTIVE");
+                case "onChannelUpdated" -> jsonOrMissing(form.get("Attributes")).path("status").asText().equals("INACTIVE");
                 case "onConversationStateUpdated" -> form.get("StateTo").matches("closed|inactive");
                 default -> false;
             };
@@ -654,7 +654,7 @@ public final class Bridge {
             String id = form.get("MessageSid");
             if (customers || author.equals(NOTE_AUTHOR) || id.isEmpty()) return List.of();
             List<String> files = new ArrayList<>();
-            lenient(form.get("Media")).forEach(file -> files.add(file.path("Filename").asText() + " " + file.path("ContentType").asText()));
+            jsonOrMissing(form.get("Media")).forEach(file -> files.add(file.path("Filename").asText() + " " + file.path("ContentType").asText()));
             if (!form.get("MediaSid").isEmpty()) files.add(form.get("MediaFilename") + " " + form.get("MediaContentType"));
             Instant now = Instant.now();
             List<Message> messages = new ArrayList<>();
@@ -750,11 +750,11 @@ public final class Bridge {
         private static final Duration SHOWN = Duration.ofMinutes(10);
 
         private final Journal journal;
-        private final Tempo tempo;
+        private final Timing timing;
         private final Metrics metrics;
         private final Destination toFlex;
         private final Destination toX;
-        private final ScheduledExecutorService clock = Executors.newSingleThreadScheduledExecutor(threads("clock"));
+        private final ScheduledExecutorService clock = Executors.newSingleThreadScheduledExecutor(daemonThreads("clock"));
         // The relay's lock guards the lanes, the destinations, and these.
         private final Map<String, Lane> lanes = new HashMap<>();
         private Optional<Refusal> ourFault = Optional.empty();
@@ -768,9 +768,9 @@ public final class Bridge {
 
         private record Refusal(long nanos, String reason) { }
 
-        Relay(Journal journal, Function<Delivery, Outcome> toFlex, Function<Delivery, Outcome> toX, Tempo tempo, Metrics metrics) {
+        Relay(Journal journal, Function<Delivery, Outcome> toFlex, Function<Delivery, Outcome> toX, Timing timing, Metrics metrics) {
             this.journal = journal;
-            this.tempo = tempo;
+            this.timing = timing;
             this.metrics = metrics;
             this.toFlex = new Destination("Flex", toFlex);
             this.toX = new Destination("X", toX);
@@ -778,15 +778,15 @@ public final class Bridge {
 
         void start() {
             journal.start(this::add);
-            long patience = tempo.patience().toMillis();
-            clock.scheduleWithFixedDelay(surviving(this::tellWhoWaits, "who waits could not be told"), patience,
+            long patience = timing.notifyAgentAfter().toMillis();
+            clock.scheduleWithFixedDelay(logFailures(this::tellWhoWaits, "who waits could not be told"), patience,
                     Math.max(1, patience / 12), TimeUnit.MILLISECONDS);
         }
 
         /** @return false if there is no room for them: nothing was kept */
         boolean accept(List<Message> messages) {
             try {
-                return journal.keep(messages).get(10, TimeUnit.SECONDS);
+                return journal.accept(messages).get(10, TimeUnit.SECONDS);
             } catch (InterruptedException | ExecutionException | TimeoutException notKept) {
                 return false;
             }
@@ -828,7 +828,7 @@ public final class Bridge {
         private Outcome attempt(Lane lane, Delivery delivery) {
             Message message = delivery.message;
             // The way to X is looked up at a price, so that a try is marked first; Flex is looked at for free after every restart.
-            if (delivery.tries++ == 0 && message.direction() == Direction.TO_X) journal.attempting(message.id());
+            if (delivery.tries++ == 0 && message.direction() == Direction.TO_X) journal.markAttempted(message.id());
             long began = System.nanoTime();
             Outcome outcome;
             boolean bug = false;
@@ -881,7 +881,7 @@ public final class Bridge {
             }
         }
 
-        private boolean waitsLong(Lane lane) { return System.nanoTime() - lane.head().accepted > tempo.patience().toNanos(); }
+        private boolean waitsLong(Lane lane) { return System.nanoTime() - lane.head().accepted > timing.notifyAgentAfter().toNanos(); }
 
         /** Lets what is being sent end within 6 s, and sends nothing more. */
         void stop() {
@@ -915,7 +915,7 @@ public final class Bridge {
                 this.name = name;
                 this.service = service;
                 workers = new ThreadPoolExecutor(WORKERS, WORKERS, 30, TimeUnit.SECONDS, new LinkedBlockingQueue<>(),
-                        threads("to-" + name));
+                        daemonThreads("to-" + name));
                 workers.allowCoreThreadTimeOut(true);
             }
 
@@ -968,7 +968,7 @@ public final class Bridge {
                 if (pauses++ == 0) LOG.log(WARNING, () -> name + " is paused for all customers: " + later.reason());
                 limit = 0;
                 reason = later.reason();
-                longPause = later.after().compareTo(tempo.patience()) > 0;
+                longPause = later.after().compareTo(timing.notifyAgentAfter()) > 0;
                 after(later.after(), pauses, true, () -> {
                     limit = 1;
                     go();
@@ -989,8 +989,8 @@ public final class Bridge {
             /** Backoff, exponential with full jitter: many lanes that failed together do not come back together. */
             private void after(Duration asked, int tries, boolean patient, Runnable then) {
                 if (stopping) return;
-                long longest = tempo.longestPause().toMillis() * (patient ? PATIENT : 1);
-                long ceiling = Math.min(longest, tempo.firstPause().toMillis() << Math.min(tries - 1, 20));
+                long longest = timing.maxBackoff().toMillis() * (patient ? PATIENT : 1);
+                long ceiling = Math.min(longest, timing.initialBackoff().toMillis() << Math.min(tries - 1, 20));
                 clock.schedule(() -> {
                     synchronized (Relay.this) {
                         then.run();
@@ -1060,22 +1060,22 @@ public final class Bridge {
 
         private final Twilio twilio;
         private final Settings settings;
-        private final Choices lists;
-        private final Tempo tempo;
+        private final NumberedLists lists;
+        private final Timing timing;
         private final FlexApi api;
         /** Each customer's live conversation; losing an entry costs a few calls. */
-        private final Map<String, Known> openConversations = cache();
+        private final Map<String, Known> openConversations = lruCache();
         /** Conversations without room for our webhook, by customer: replies written there do not reach the bridge. */
-        private final Map<String, String> deaf = cache();
+        private final Map<String, String> deaf = lruCache();
 
         /** @param checked when it was last known to have a task, in {@link System#nanoTime} */
         private record Known(String sid, long checked) { }
 
-        Flex(Twilio twilio, Settings settings, Choices lists, Tempo tempo) {
+        Flex(Twilio twilio, Settings settings, NumberedLists lists, Timing timing) {
             this.twilio = twilio;
             this.settings = settings;
             this.lists = lists;
-            this.tempo = tempo;
+            this.timing = timing;
             api = settings.flexApi().equals("chat") ? FlexApi.CHAT : FlexApi.CONVERSATIONS;
         }
 
@@ -1099,7 +1099,7 @@ public final class Bridge {
                 return new Outcome.RetryLater("it was closed while it was opened", Duration.ZERO, Outcome.Scope.MESSAGE, false);
             }
             if (posted instanceof Outcome.Delivered && !opening.taskSeen()) {
-                Answer tasks = tasks(opening.sid());
+                Response tasks = tasks(opening.sid());
                 if (!tasks.ok()) return notOpened(tasks);
                 if (!canBeTaken(tasks)) return new Outcome.RetryLater("it has been posted, but Flex has made no task of it yet",
                         Duration.ZERO, Outcome.Scope.MESSAGE, false);
@@ -1114,8 +1114,8 @@ public final class Bridge {
         private Outcome deliverToConversation(Delivery delivery) {
             String customer = delivery.message.customer();
             Known known = openConversations.getOrDefault(customer, new Known("", 0));
-            if (!known.sid().isEmpty() && System.nanoTime() - known.checked() > tempo.quiet().toNanos()) {
-                Answer tasks = tasks(known.sid());
+            if (!known.sid().isEmpty() && System.nanoTime() - known.checked() > timing.quietAfter().toNanos()) {
+                Response tasks = tasks(known.sid());
                 if (!tasks.ok()) return notOpened(tasks);
                 known = new Known(canBeTaken(tasks) ? known.sid() : "", System.nanoTime());
                 openConversations.put(customer, known);
@@ -1142,11 +1142,11 @@ public final class Bridge {
             static Opening opened(String sid, boolean fresh, boolean taskSeen) {
                 return new Opening(sid, fresh, taskSeen, false, Optional.empty());
             }
-            static Opening failed(Answer answer) { return new Opening("", false, false, false, Optional.of(notOpened(answer))); }
+            static Opening failed(Response answer) { return new Opening("", false, false, false, Optional.of(notOpened(answer))); }
         }
 
         /** A refused step of opening says nothing of the message, but something of our configuration: the customer waits. */
-        private static Outcome notOpened(Answer answer) {
+        private static Outcome notOpened(Response answer) {
             return answer.outcome() instanceof Outcome.RetryLater later
                     ? new Outcome.RetryLater(later.reason(), later.after(), later.scope(), false)
                     : new Outcome.RetryLater("no conversation can be opened: " + answer.sentence(), Duration.ZERO,
@@ -1161,7 +1161,7 @@ public final class Bridge {
             AtomicInteger free = new AtomicInteger();
             List<JsonNode> open = new ArrayList<>();
             String theirs = service() + "/ParticipantConversations?Identity=" + identity(message.customer());
-            Answer listed = twilio.pages("conversations", theirs, "conversations", LISTED, page -> {
+            Response listed = twilio.pages("conversations", theirs, "conversations", LISTED, page -> {
                 for (JsonNode known : page) {
                     Matcher name = NAME.matcher(known.path("conversation_unique_name").asText());
                     // Not their number: some may have been deleted.
@@ -1177,10 +1177,10 @@ public final class Bridge {
             }
             // Names of closed conversations stay taken; one that was joined by nobody yet shows only here.
             for (int n = free.get(); n <= free.get() + 20; n++) {
-                Answer next = create(message, n);
+                Response next = create(message, n);
                 if (next.ok()) return complete(next.body().path("sid").asText(), message, true);
                 if (next.code() != TAKEN) return Opening.failed(next);
-                Answer taken = twilio.get(api.product, path(identity(message.customer()) + "-" + n), NAMED);
+                Response taken = twilio.get(api.product, path(identity(message.customer()) + "-" + n), NAMED);
                 if (!taken.ok()) return Opening.failed(taken);
                 Optional<Opening> live = resume(taken, taken.body(), "", message);
                 if (live.isPresent()) return live.get();
@@ -1191,7 +1191,7 @@ public final class Bridge {
 
         private static final Pattern NAME = Pattern.compile("twitter-[0-9]{1,19}-([0-9]{1,8})");
 
-        private Answer create(Message message, int n) {
+        private Response create(Message message, int n) {
             return twilio.post("conversations", service() + "/Conversations", Promise.fields("/sid", Promise.CONVERSATION),
                     Form.of("UniqueName", identity(message.customer()) + "-" + n, "FriendlyName", message.title(),
                             "Attributes", object().put("customer", message.customer()).toString()));
@@ -1206,29 +1206,29 @@ public final class Bridge {
          * @param answer in which {@code conversation} stood, with its field names prefixed
          * @return empty if it is over
          */
-        private Optional<Opening> resume(Answer answer, JsonNode conversation, String prefix, Message message) {
+        private Optional<Opening> resume(Response answer, JsonNode conversation, String prefix, Message message) {
             String sid = conversation.path(prefix + "sid").asText();
             String state = conversation.path(prefix + "state").asText();
             if (state.equals("closed")) return Optional.empty();
             Hook hook = hook(sid, message.customer(), false);
             if (!hook.answer().ok()) return Optional.of(Opening.failed(hook.answer()));
             if (state.equals("inactive") || hook.parked()) return Optional.of(Opening.parked(sid));
-            Answer tasks = tasks(sid);
+            Response tasks = tasks(sid);
             if (!tasks.ok()) return Optional.of(Opening.failed(tasks));
             if (canBeTaken(tasks)) return Optional.of(Opening.found(sid));
             Instant touched = time(conversation.path(prefix + "date_updated").asText());
-            if (Duration.between(touched, answer.date()).compareTo(tempo.opening()) < 0) {
+            if (Duration.between(touched, answer.date()).compareTo(timing.takeOverAfter()) < 0) {
                 return Optional.of(complete(sid, message, false));
             }
             LOG.log(WARNING, () -> "conversation " + sid + " has no task that an agent could take: it is closed, and another opened");
-            Answer closed = twilio.post(api.product, path(sid), Promise.ANYTHING, Form.of("State", "closed"));
+            Response closed = twilio.post(api.product, path(sid), Promise.ANYTHING, Form.of("State", "closed"));
             boolean gone = closed.outcome() instanceof Outcome.Refused refused && refused.conversationClosed();
             return closed.ok() || gone ? Optional.empty() : Optional.of(Opening.failed(closed));
         }
 
         /** Participant, webhook, task: Twilio lets none of them be there twice. */
         private Opening complete(String sid, Message message, boolean fresh) {
-            Answer joined = twilio.post(api.product, path(sid) + "/Participants", Promise.fields("/sid", Promise.PARTICIPANT),
+            Response joined = twilio.post(api.product, path(sid) + "/Participants", Promise.fields("/sid", Promise.PARTICIPANT),
                     Form.of("Identity", identity(message.customer())));
             if (!joined.ok() && joined.code() != ALREADY_IN) return Opening.failed(joined);
             if (fresh) {
@@ -1236,7 +1236,7 @@ public final class Bridge {
                 Hook hook = hook(sid, message.customer(), true);
                 if (!hook.answer().ok()) return Opening.failed(hook.answer());
             }
-            Answer asked = twilio.post("flex-api", "/v1/Interactions", Promise.fields("/sid", Promise.INTERACTION),
+            Response asked = twilio.post("flex-api", "/v1/Interactions", Promise.fields("/sid", Promise.INTERACTION),
                     Form.of("Channel", channel(sid).toString(), "Routing", routing(message).toString()));
             if (!asked.ok() && asked.code() != ALREADY_ASKED) return Opening.failed(asked);
             // Accepted is not done: only where the answer names its task is that known to be there.
@@ -1244,12 +1244,12 @@ public final class Bridge {
             return Opening.opened(sid, fresh, taskSeen);
         }
 
-        private Answer tasks(String sid) {
+        private Response tasks(String sid) {
             return twilio.get("taskrouter", "/v1/Workspaces/" + settings.workspace() + "/Tasks?EvaluateTaskAttributes="
                     + Form.escape("conversationSid == \"" + sid + "\""), TASKS);
         }
 
-        private static boolean canBeTaken(Answer tasks) {
+        private static boolean canBeTaken(Response tasks) {
             return tasks.body().path("tasks").valueStream()
                     .anyMatch(task -> TAKEABLE.contains(task.path("assignment_status").asText()));
         }
@@ -1277,7 +1277,7 @@ public final class Bridge {
          */
         private Opening channel(Message message) {
             String customer = message.customer();
-            Answer opened = twilio.post("flex-api", "/v1/Channels", Promise.fields("/sid", Promise.CONVERSATION),
+            Response opened = twilio.post("flex-api", "/v1/Channels", Promise.fields("/sid", Promise.CONVERSATION),
                     Form.of("FlexFlowSid", settings.flexFlow(), "Identity", identity(customer),
                     "ChatUserFriendlyName", cut(message.title(), 64), "ChatFriendlyName", customer,
                     "Target", "@" + message.handle()));
@@ -1291,7 +1291,7 @@ public final class Bridge {
         }
 
         /** @param parked whether somebody else's webhook waits for the next message, as Twilio's template for parked chats has it */
-        private record Hook(Answer answer, boolean parked) { }
+        private record Hook(Response answer, boolean parked) { }
 
         /**
          * Makes sure that exactly one webhook of the bridge hangs on a conversation, at today's public URL. Two bridges may both see
@@ -1302,11 +1302,11 @@ public final class Bridge {
         private Hook hook(String sid, String customer, boolean fresh) {
             String webhooks = path(sid) + "/Webhooks";
             String url = settings.fromFlexUrl(customer);
-            Answer listed = fresh ? Answer.NONE : twilio.get(api.product, webhooks + "?PageSize=5", WEBHOOKS);
+            Response listed = fresh ? Response.NONE : twilio.get(api.product, webhooks + "?PageSize=5", WEBHOOKS);
             if (!fresh && !listed.ok()) return new Hook(listed, false);
             List<JsonNode> ours = ours(listed, url);
             if (ours.isEmpty()) {
-                Answer added = twilio.post(api.product, webhooks, Promise.fields("/sid", Promise.WEBHOOK),
+                Response added = twilio.post(api.product, webhooks, Promise.fields("/sid", Promise.WEBHOOK),
                         api.webhook.and(Form.of("Configuration.Url", url)));
                 boolean full = NO_ROOM.contains(added.code());
                 if (!added.ok() && !full) return new Hook(added, false);
@@ -1317,11 +1317,11 @@ public final class Bridge {
             }
             if (!ours.isEmpty()) deaf.remove(customer);
             for (JsonNode surplus : ours.subList(Math.min(1, ours.size()), ours.size())) {
-                Answer removed = twilio.delete(api.product, webhooks + "/" + surplus.path("sid").asText());
+                Response removed = twilio.delete(api.product, webhooks + "/" + surplus.path("sid").asText());
                 if (!removed.ok() && removed.status() != 404) return new Hook(removed, false);
             }
             boolean moved = !ours.isEmpty() && !ours.get(0).at("/configuration/url").asText().equals(url);
-            Answer last = !moved ? listed : twilio.post(api.product, webhooks + "/" + ours.get(0).path("sid").asText(),
+            Response last = !moved ? listed : twilio.post(api.product, webhooks + "/" + ours.get(0).path("sid").asText(),
                     Promise.fields("/sid", Promise.WEBHOOK), Form.of("Configuration.Url", url));
             boolean parked = listed.body().path("webhooks").valueStream().anyMatch(hook -> !isOurs(hook, url)
                     && hook.at("/configuration/filters").toString().contains("onMessageAdded"));
@@ -1334,7 +1334,7 @@ public final class Bridge {
                 + " what agents write there does not reach the customer";
 
         /** The one that is right already stays first; with equals the order of listing decides, the same for every bridge. */
-        private static List<JsonNode> ours(Answer listed, String url) {
+        private static List<JsonNode> ours(Response listed, String url) {
             List<JsonNode> ours = new ArrayList<>();
             listed.body().path("webhooks").valueStream().filter(hook -> isOurs(hook, url)).forEach(ours::add);
             ours.sort(Comparator.comparing(hook -> !hook.at("/configuration/url").asText().equals(url)));
@@ -1358,11 +1358,11 @@ public final class Bridge {
             if (!opening.sid().equals(delivery.conversation)) delivery.parts = 0;
             delivery.conversation = opening.sid();
             if (delivery.lookFirst || !opening.looked() || !note && lists.mayBeAnswer(message)) {
-                Answer found = look(delivery, messages);
+                Response found = look(delivery, messages);
                 if (!found.ok()) return found.outcome();
                 delivery.lookFirst = false;
             }
-            Choices.Read read = note ? new Choices.Read(message.text(), false) : lists.read(message);
+            NumberedLists.Read read = note ? new NumberedLists.Read(message.text(), false) : lists.read(message);
             String text = Stream.concat(Stream.of(read.text()), message.attachments().stream()).filter(line -> !line.isBlank())
                     .collect(Collectors.joining("\n"));
             List<String> parts = split(text.isEmpty() ? "(a message without text)" : text, MAX_BODY, Bridge::utf8Length);
@@ -1374,7 +1374,7 @@ public final class Bridge {
                         "Body", parts.get(delivery.parts), "Attributes", attributes.toString());
                 // REST calls fire no webhooks by default. In Programmable Chat the flow hears of a chat by them, and so does whatever
                 // wakes a conversation that an agent has left.
-                Answer posted = twilio.post(api.product, messages, Promise.fields("/sid", Promise.MESSAGE), form,
+                Response posted = twilio.post(api.product, messages, Promise.fields("/sid", Promise.MESSAGE), form,
                         !note && (api == FlexApi.CHAT || opening.inactive()));
                 if (!posted.ok()) return posted.outcome();
                 delivery.arrived(posted.body().path("sid").asText());
@@ -1384,13 +1384,13 @@ public final class Bridge {
         }
 
         /** Goes back through the conversation until a part of the message is found, or what is older than the message. */
-        private Answer look(Delivery delivery, String messages) {
+        private Response look(Delivery delivery, String messages) {
             Message message = delivery.message;
             AtomicInteger pages = new AtomicInteger();
             return twilio.pages(api.product, messages + "?Order=desc&PageSize=100", "messages", api.messages, page -> {
                 if (pages.getAndIncrement() == 0 && message.direction() != Direction.NOTE) lists.learn(message.customer(), page);
                 for (JsonNode posted : page) {
-                    JsonNode mark = lenient(posted.path("attributes").asText());
+                    JsonNode mark = jsonOrMissing(posted.path("attributes").asText());
                     if (mark.path("x_dm_id").asText().equals(message.id())) {
                         delivery.parts = Math.max(delivery.parts, mark.path("part").asInt());
                         delivery.mayHaveArrived = false;
@@ -1405,7 +1405,7 @@ public final class Bridge {
         /** A reply from a webhook without our parameter names no customer: the conversation itself is asked. */
         Outcome forItsCustomer(Delivery delivery, BiFunction<Delivery, String, Outcome> deliver) {
             if (!delivery.message.customer().isEmpty()) return deliver.apply(delivery, delivery.message.customer());
-            Answer answer = twilio.get(api.product, path(delivery.message.conversation()), api.conversation);
+            Response answer = twilio.get(api.product, path(delivery.message.conversation()), api.conversation);
             if (!answer.ok()) return answer.outcome().forThisMessageOnly();
             Matcher id = api.customer.matcher(answer.body().at(api.owner).asText());
             return id.matches() ? deliver.apply(delivery, id.group(1))
@@ -1421,10 +1421,10 @@ public final class Bridge {
         Optional<String> trouble() { return deaf.isEmpty() ? Optional.empty() : Optional.of(DEAF + ": " + String.join(", ", deaf.values())); }
 
         /** Gives the public URL to the open conversations that have the one before. @return what to try again */
-        Optional<Answer> moved(String before) {
+        Optional<Response> moved(String before) {
             // Programmable Chat: only at each customer's next message, as nothing lists the open channels but a walk through all.
             if (api == FlexApi.CHAT) return Optional.empty();
-            List<Answer> answers = new ArrayList<>();
+            List<Response> answers = new ArrayList<>();
             for (String state : List.of("active", "inactive")) {
                 answers.add(twilio.pages(api.product, service() + "/Conversations?PageSize=100&State=" + state, "conversations",
                         Promise.list("conversations", Promise.fields("/sid", Promise.CONVERSATION)), page -> {
@@ -1439,8 +1439,8 @@ public final class Bridge {
         }
 
         /** A conversation with a webhook elsewhere belongs to another bridge. */
-        private List<Answer> moved(String before, String sid, String customer) {
-            Answer hooks = twilio.get(api.product, path(sid) + "/Webhooks?PageSize=5", WEBHOOKS);
+        private List<Response> moved(String before, String sid, String customer) {
+            Response hooks = twilio.get(api.product, path(sid) + "/Webhooks?PageSize=5", WEBHOOKS);
             boolean ours = hooks.body().path("webhooks").valueStream()
                     .anyMatch(hook -> hook.at("/configuration/url").asText().startsWith(before + "/fromFlex"));
             if (ours) LOG.log(INFO, () -> "conversation " + sid + " is told the new address");
@@ -1464,13 +1464,13 @@ public final class Bridge {
 
         private final Client client;
         private final Settings settings;
-        private final Choices lists;
+        private final NumberedLists lists;
         private final Predicate<String> sentBefore;
         private final XApi api;
         /** When the rate limit allows more, in {@link System#nanoTime}. */
         private volatile long open = System.nanoTime();
 
-        X(Client client, Settings settings, Choices lists, Predicate<String> sentBefore) {
+        X(Client client, Settings settings, NumberedLists lists, Predicate<String> sentBefore) {
             this.client = client;
             this.settings = settings;
             this.lists = lists;
@@ -1496,7 +1496,7 @@ public final class Bridge {
             Rich rich = Rich.read(message.text());
             List<String> parts = split(api == XApi.V2 ? rich.plain() : rich.text(), MAX_TEXT, point -> 1);
             if (delivery.lookFirst) {
-                Answer looked = look(delivery, customer, parts);
+                Response looked = look(delivery, customer, parts);
                 if (!looked.ok()) return looked.outcome().forThisMessageOnly();
                 delivery.lookFirst = false;
             }
@@ -1504,7 +1504,7 @@ public final class Bridge {
                 boolean last = delivery.parts == parts.size() - 1;
                 ObjectNode body = api == XApi.V2 ? object().put("text", parts.get(delivery.parts))
                         : event(customer, parts.get(delivery.parts), last ? rich : Rich.read(""));
-                Answer sent = client.call(SERVICE, signed(settings, "POST", api.send.formatted(customer), Form.of())
+                Response sent = client.call(SERVICE, signed(settings, "POST", api.send.formatted(customer), Form.of())
                         .header("Content-Type", "application/json").POST(HttpRequest.BodyPublishers.ofString(body.toString())),
                         Promise.fields(api.id, Promise.NUMBER));
                 open = System.nanoTime() + sent.untilReset().toNanos();
@@ -1518,9 +1518,9 @@ public final class Bridge {
         }
 
         /** Counts as arrived the parts that X lists. */
-        private Answer look(Delivery delivery, String customer, List<String> parts) {
+        private Response look(Delivery delivery, String customer, List<String> parts) {
             List<Sent> found = new ArrayList<>();
-            Answer page = Answer.NONE;
+            Response page = Response.NONE;
             String cursor = "";
             for (int pages = 0; pages < MAX_PAGES; pages++) {
                 page = client.call(SERVICE, signed(settings, "GET", api.list.formatted(customer), api.query(cursor)).GET(),
@@ -1663,14 +1663,14 @@ public final class Bridge {
      * the label, as long as the list is the last thing they were sent. It is the agent's own message in the
      * conversation, so it is found there after a restart, or if another bridge sent it.
      */
-    static final class Choices {
+    static final class NumberedLists {
         /** The labels each customer may choose from: none after prose, or a choice. Losing an entry costs a call. */
-        private final Map<String, List<String>> last = cache();
+        private final Map<String, List<String>> last = lruCache();
         private static final Pattern NUMBER = Pattern.compile("#?(\\p{Nd}{1,2})[.)]?");
         private final boolean numbered;
 
         /** @param numbered false where X shows real quick replies, and nothing is to be read */
-        Choices(boolean numbered) {
+        NumberedLists(boolean numbered) {
             this.numbered = numbered;
         }
 
@@ -1689,7 +1689,7 @@ public final class Bridge {
 
         Read read(Message message) {
             List<String> labels = last.getOrDefault(message.customer(), List.of());
-            List<String> known = labels.stream().map(Choices::folded).toList();
+            List<String> known = labels.stream().map(NumberedLists::folded).toList();
             String typed = typed(message);
             Matcher number = NUMBER.matcher(typed);
             int index = known.indexOf(typed);
@@ -1721,7 +1721,7 @@ public final class Bridge {
             for (JsonNode message : newest) {
                 String author = message.path("author").asText(message.path("from").asText());
                 if (author.equals(identity(customer))) {
-                    if (lenient(message.path("attributes").asText()).has("chosen_by")) return List.of();
+                    if (jsonOrMissing(message.path("attributes").asText()).has("chosen_by")) return List.of();
                 } else if (!author.equals(NOTE_AUTHOR) && !message.path("body").asText("").isBlank()) {
                     return labels(Rich.read(message.path("body").asText()));
                 }
@@ -1760,16 +1760,16 @@ public final class Bridge {
         /** Threads that wait for their client, the longest first, and since which tick; guarded by itself. */
         private final Map<Thread, Long> waiting = new LinkedHashMap<>();
         private long ticks;
-        private final ScheduledExecutorService clock = Executors.newSingleThreadScheduledExecutor(threads("edge"));
+        private final ScheduledExecutorService clock = Executors.newSingleThreadScheduledExecutor(daemonThreads("edge"));
         private final HttpServer server;
 
-        Edge(Settings settings, Map<String, Handler> routes) throws Wrong {
+        Edge(Settings settings, Map<String, Handler> routes) throws CommandFailed {
             this.routes = routes;
             try {
                 // The default backlog of 50 makes a burst of connections wait for seconds.
                 server = HttpServer.create(new InetSocketAddress(settings.host(), settings.port()), 1024);
             } catch (IOException taken) {
-                throw new Wrong(1, List.of("cannot listen on " + settings.host() + ":" + settings.port() + " (" + reason(taken)
+                throw new CommandFailed(1, List.of("cannot listen on " + settings.host() + ":" + settings.port() + " (" + reason(taken)
                         + "): set PORT to a free port, or HOST to an address of this machine"));
             }
         }
@@ -1778,7 +1778,7 @@ public final class Bridge {
             server.createContext("/", this::serve);
             server.setExecutor(this::attend);
             server.start();
-            Runnable tick = surviving(this::tick, "the edge's clock has missed a tick");
+            Runnable tick = logFailures(this::tick, "the edge's clock has missed a tick");
             clock.scheduleWithFixedDelay(tick, 0, TICK.toMillis(), TimeUnit.MILLISECONDS);
         }
 
@@ -1951,10 +1951,10 @@ public final class Bridge {
         private Signatures() { }
 
         /** X's webhooks and challenge: {@code sha256=} and the Base64 of HMAC-SHA256 (X API, "Securing webhooks"). */
-        static String x(String secret, byte[] message) { return "sha256=" + hmac("HmacSHA256", secret, message); }
+        static String xWebhook(String secret, byte[] message) { return "sha256=" + hmac("HmacSHA256", secret, message); }
 
         /** In constant time: how far a guess is right must not show. */
-        static boolean same(String expected, String given) {
+        static boolean equalInConstantTime(String expected, String given) {
             return MessageDigest.isEqual(expected.getBytes(UTF_8), given.getBytes(UTF_8));
         }
 
@@ -1967,7 +1967,7 @@ public final class Bridge {
          * Twilio's webhook signature: Base64 of HMAC-SHA1 over the URL and every parameter's name and value, sorted by name;
          * values of one name sorted, equal ones once (Twilio, "Webhooks security", and its own libraries for the duplicates).
          */
-        static String twilio(String token, String url, Form form) {
+        static String twilioWebhook(String token, String url, Form form) {
             TreeMap<String, Collection<String>> sorted = new TreeMap<>();
             form.fields().forEach(field -> sorted.computeIfAbsent(field.getKey(), name -> new TreeSet<>()).add(field.getValue()));
             StringBuilder signed = new StringBuilder(url);
@@ -1979,7 +1979,7 @@ public final class Bridge {
         static boolean isTwilios(List<String> tokens, String given, String url, Form form) {
             boolean genuine = false;
             for (String spelling : new TreeSet<>(List.of(url, withPort(url, false), withPort(url, true)))) {
-                for (String token : tokens) genuine |= same(twilio(token, spelling, form), given);
+                for (String token : tokens) genuine |= equalInConstantTime(twilioWebhook(token, spelling, form), given);
             }
             return genuine;
         }
@@ -2080,15 +2080,15 @@ public final class Bridge {
         private static final int MAX_PAGES = 200;
         private static final Pattern QUERY = Pattern.compile("[^?]*(\\?(?:%[0-9A-Fa-f]{2}|[\\w.~&=+:/*'(),;@!$-])*)");
 
-        Answer get(String product, String path, Promise promise) { return client.call(SERVICE, request(product, path).GET(), promise); }
-        Answer get(String product, String path) { return get(product, path, Promise.ANYTHING); }
-        Answer delete(String product, String path) {
+        Response get(String product, String path, Promise promise) { return client.call(SERVICE, request(product, path).GET(), promise); }
+        Response get(String product, String path) { return get(product, path, Promise.ANYTHING); }
+        Response delete(String product, String path) {
             return client.call(SERVICE, request(product, path).DELETE(), Promise.ANYTHING);
         }
-        Answer post(String product, String path, Promise promise, Form form) { return post(product, path, promise, form, false); }
+        Response post(String product, String path, Promise promise, Form form) { return post(product, path, promise, form, false); }
 
         /** @param webhooks whether webhooks are to fire for it, as they do not for REST calls by default */
-        Answer post(String product, String path, Promise promise, Form form, boolean webhooks) {
+        Response post(String product, String path, Promise promise, Form form, boolean webhooks) {
             HttpRequest.Builder request = filled(request(product, path), form);
             return client.call(SERVICE, webhooks ? request.header("X-Twilio-Webhook-Enabled", "true") : request, promise);
         }
@@ -2099,8 +2099,8 @@ public final class Bridge {
          *
          * @param page is given each page's elements, and tells whether to go on
          */
-        Answer pages(String product, String path, String list, Promise promise, Predicate<JsonNode> page) {
-            Answer answer = get(product, path, promise);
+        Response pages(String product, String path, String list, Promise promise, Predicate<JsonNode> page) {
+            Response answer = get(product, path, promise);
             for (int pages = 1; answer.ok() && page.test(answer.body().path(list)); pages++) {
                 String next = answer.body().at("/meta/next_page_url").asText("");
                 if (next.isEmpty()) return answer;
@@ -2147,20 +2147,20 @@ public final class Bridge {
             return http.get();
         }
 
-        Answer call(String service, HttpRequest.Builder builder) { return call(service, builder, Promise.ANYTHING); }
+        Response call(String service, HttpRequest.Builder builder) { return call(service, builder, Promise.ANYTHING); }
 
         /**
          * Sends a request once. The time-out covers the answer's body too, as {@link HttpRequest#timeout} before JDK 26 does not.
          *
          * @param promise what a good answer holds
          */
-        Answer call(String service, HttpRequest.Builder builder, Promise promise) {
-            Answer answer = call(service, builder.setHeader("User-Agent", USER_AGENT).build(), promise);
+        Response call(String service, HttpRequest.Builder builder, Promise promise) {
+            Response answer = call(service, builder.setHeader("User-Agent", USER_AGENT).build(), promise);
             if (!answer.ok()) metrics.error(service, answer.status());
             return answer;
         }
 
-        private Answer call(String service, HttpRequest request, Promise promise) {
+        private Response call(String service, HttpRequest request, Promise promise) {
             String where = request.method() + " " + request.uri().getHost() + request.uri().getPath();
             Instant asked = Instant.now();
             ByteArrayOutputStream body = new ByteArrayOutputStream();
@@ -2168,20 +2168,20 @@ public final class Bridge {
             try {
                 HttpResponse<Void> response = exchange.get(timeout.toMillis(), TimeUnit.MILLISECONDS);
                 LOG.log(DEBUG, () -> where + " -> " + response.statusCode());
-                JsonNode json = lenient(body.toString(UTF_8));
+                JsonNode json = jsonOrMissing(body.toString(UTF_8));
                 boolean kept = response.statusCode() / 100 == 2 && promise.keptBy(json);
-                return new Answer(service, where, response.statusCode(), response.headers(), json, "", true, kept, asked);
+                return new Response(service, where, response.statusCode(), response.headers(), json, "", true, kept, asked);
             } catch (ExecutionException failed) {
                 Throwable cause = failed.getCause();
                 boolean sent = !(cause instanceof ConnectException || cause instanceof HttpConnectTimeoutException);
                 if (CLOSED.matcher(String.valueOf(cause)).find()) forget();
-                return Answer.none(service, where, reason(cause), sent);
+                return Response.none(service, where, reason(cause), sent);
             } catch (TimeoutException slow) {
                 exchange.cancel(true);
-                return Answer.none(service, where, "no answer within " + timeout.toMillis() + " ms", true);
+                return Response.none(service, where, "no answer within " + timeout.toMillis() + " ms", true);
             } catch (InterruptedException stopping) {
                 exchange.cancel(true);
-                return Answer.none(service, where, "the bridge stops", true);
+                return Response.none(service, where, "the bridge stops", true);
             }
         }
 
@@ -2232,7 +2232,7 @@ public final class Bridge {
 
         /** A text that is JSON itself. */
         static Promise json(String pointer) {
-            return body -> body.at(pointer).isTextual() && !lenient(body.at(pointer).asText()).isMissingNode();
+            return body -> body.at(pointer).isTextual() && !jsonOrMissing(body.at(pointer).asText()).isMissingNode();
         }
 
         /** Twilio's lists: an array under this name, each of whose elements keeps the promise, and where the next page is. */
@@ -2252,20 +2252,20 @@ public final class Bridge {
      * @param ok whether it was done, and the answer holds what the call promises
      * @param asked when the request was sent, by our clock
      */
-    record Answer(String service, String where, int status, HttpHeaders headers, JsonNode body, String trouble, boolean sent,
+    record Response(String service, String where, int status, HttpHeaders headers, JsonNode body, String trouble, boolean sent,
             boolean ok, Instant asked) {
-        static final Answer NONE = none("", "", "nothing was asked", false);
+        static final Response NONE = none("", "", "nothing was asked", false);
 
-        static Answer none(String service, String where, String trouble, boolean sent) {
-            return new Answer(service, where, 0, HttpHeaders.of(Map.of(), (name, value) -> true), JSON.missingNode(), trouble, sent,
+        static Response none(String service, String where, String trouble, boolean sent) {
+            return new Response(service, where, 0, HttpHeaders.of(Map.of(), (name, value) -> true), JSON.missingNode(), trouble, sent,
                     false, Instant.now());
         }
 
         /** The same, found to be useless after all. */
-        Answer instead(String why) { return new Answer(service, where, status, headers, body, why, sent, false, asked); }
+        Response instead(String why) { return new Response(service, where, status, headers, body, why, sent, false, asked); }
 
         /** When it was answered, by the service's own clock: ours may be wrong, and may jump. */
-        Instant date() { return headers.firstValue("date").flatMap(Answer::httpDate).orElseGet(Instant::now); }
+        Instant date() { return headers.firstValue("date").flatMap(Response::httpDate).orElseGet(Instant::now); }
 
         /**
          * Codes that speak of the app, the account, its keys, plan, limits, the day's share or the address, whatever their status
@@ -2276,7 +2276,7 @@ public final class Bridge {
         /** The same in API 2 of X, which has problem types instead (RFC 7807). */
         private static final Pattern ACCOUNT_PROBLEMS = Pattern.compile(".*/(client-forbidden|oauth1-permissions"
                 + "|unsupported-authentication|usage-capped|credits|noncompliant-rules|client-disconnected)");
-        /** Wrong keys, no credit, a proxy's log-in, an endpoint that is gone, too many requests: nobody fares better. */
+        /** CommandFailed keys, no credit, a proxy's log-in, an endpoint that is gone, too many requests: nobody fares better. */
         private static final Set<Integer> ACCOUNT_STATUSES = Set.of(401, 402, 405, 407, 410, 429);
         /** What has been said already: "there was an error sending your message", with that reason, and "status is a duplicate". */
         private static final Set<Integer> SAID_ALREADY = Set.of(151, 187);
@@ -2425,10 +2425,10 @@ public final class Bridge {
         record Counts(long received, long delivered, long duplicates, long failed, long pending, long oldestPendingSeconds) { }
 
         /** A message that is not delivered: waiting, or refused for a reason. @param attempted whether a try may have got through */
-        private record Kept(Message message, Instant at, boolean attempted, String reason) { }
+        private record StoredMessage(Message message, Instant at, boolean attempted, String reason) { }
 
         /** Lines to append. What settles a message has to be written in the end; what a webhook brings may be turned away. */
-        private record Entry(List<Message> messages, List<ObjectNode> lines, boolean settles, CompletableFuture<Boolean> done) { }
+        private record WriteRequest(List<Message> messages, List<ObjectNode> lines, boolean settles, CompletableFuture<Boolean> done) { }
 
         /** Bytes below which the file is not worth rewriting. */
         private static final long SMALL = 4 << 20;
@@ -2440,13 +2440,13 @@ public final class Bridge {
         private final Path folder;
         private final Path path;
         // What the lines say; guarded by the journal's lock.
-        private final Map<String, Kept> pending = new LinkedHashMap<>();
-        private final Map<String, Kept> refused = new LinkedHashMap<>();
+        private final Map<String, StoredMessage> pending = new LinkedHashMap<>();
+        private final Map<String, StoredMessage> refused = new LinkedHashMap<>();
         private final Map<String, Long> settled = new LinkedHashMap<>();
         private String address = "";
         private long received, delivered, duplicates, settledSince;
         // The writer's own.
-        private final LinkedBlockingQueue<Entry> queue = new LinkedBlockingQueue<>();
+        private final LinkedBlockingQueue<WriteRequest> queue = new LinkedBlockingQueue<>();
         private final Thread writer = new Thread(this::write, "journal");
         private BiConsumer<Message, Boolean> accepted;
         private int maxPending;
@@ -2461,8 +2461,8 @@ public final class Bridge {
             path = folder.resolve("journal.jsonl");
         }
 
-        /** @throws Wrong if the folder cannot be used, is used by another bridge, or its journal is damaged */
-        static Journal open(Path folder, int maxPending, long maxBytes) throws Wrong {
+        /** @throws CommandFailed if the folder cannot be used, is used by another bridge, or its journal is damaged */
+        static Journal open(Path folder, int maxPending, long maxBytes) throws CommandFailed {
             Journal journal = new Journal(folder);
             journal.maxPending = maxPending;
             journal.maxBytes = maxBytes;
@@ -2471,15 +2471,15 @@ public final class Bridge {
                 if (!Files.isDirectory(folder)) Files.createDirectory(folder, only("rwx------"));
                 journal.lock = openPrivately(folder.resolve("lock"));
                 if (!locked(journal.lock)) {
-                    throw new Wrong(1, List.of("another bridge is running on " + folder
+                    throw new CommandFailed(1, List.of("another bridge is running on " + folder
                             + ": stop it, or give this one a DATA_DIR of its own"));
                 }
                 journal.read();
-                journal.tidy();
+                journal.compact();
                 return journal;
-            } catch (IOException | Wrong failed) {
+            } catch (IOException | CommandFailed failed) {
                 journal.closeFiles();
-                throw failed instanceof Wrong wrong ? wrong : new Wrong(1, List.of("the data folder " + folder + " cannot be used ("
+                throw failed instanceof CommandFailed wrong ? wrong : new CommandFailed(1, List.of("the data folder " + folder + " cannot be used ("
                         + reason(failed) + "): make it writable, or set DATA_DIR"));
             }
         }
@@ -2518,10 +2518,10 @@ public final class Bridge {
         void moved(String to) { submit(true, List.of(), line("address", to)); }
 
         /** @return true once all of them are on disk, be it from an earlier time; false if there is no room */
-        CompletableFuture<Boolean> keep(List<Message> messages) { return submit(false, messages); }
+        CompletableFuture<Boolean> accept(List<Message> messages) { return submit(false, messages); }
 
         /** Marks that a message is about to be sent: after a crash it is looked for before it is repeated. */
-        void attempting(String id) { submit(true, List.of(), line("attempt", id)).join(); }
+        void markAttempted(String id) { submit(true, List.of(), line("attempt", id)).join(); }
 
         void delivered(String id, String as, List<Message> notes) {
             submit(true, notes, line("delivered", id).put("as", as));
@@ -2542,7 +2542,7 @@ public final class Bridge {
         void tell(Message note) { submit(true, List.of(note)); }
 
         private CompletableFuture<Boolean> submit(boolean settles, List<Message> messages, ObjectNode... lines) {
-            Entry entry = new Entry(messages, List.of(lines), settles, new CompletableFuture<>());
+            WriteRequest entry = new WriteRequest(messages, List.of(lines), settles, new CompletableFuture<>());
             if (open) queue.add(entry);
             else entry.done().complete(false);
             return entry.done();
@@ -2559,25 +2559,25 @@ public final class Bridge {
         }
 
         /** The bridge's own notes are carried like messages, but nobody sent them. */
-        private static long counted(Collection<Kept> all) {
+        private static long counted(Collection<StoredMessage> all) {
             return all.stream().filter(kept -> kept.message().direction() != Direction.NOTE).count();
         }
 
         /** The writer: all that has come in since the last sync shares the next one. */
         private void write() {
-            List<Entry> batch = new ArrayList<>();
+            List<WriteRequest> batch = new ArrayList<>();
             while (open || !queue.isEmpty()) {
                 try {
-                    Entry first = queue.poll(1, TimeUnit.SECONDS);
+                    WriteRequest first = queue.poll(1, TimeUnit.SECONDS);
                     if (first != null) batch.add(first);
                     queue.drainTo(batch, 10_000);
-                    askedBack().ifPresent(batch::add);
+                    takeRetryRequests().ifPresent(batch::add);
                     write(batch);
                     batch.clear();
                     boolean pays = size > rewriteAt && settledSince > pending.size()
                             || size > maxBytes && settledSince > pending.size() / 10
                             || rewritten.isBefore(Instant.now().minusSeconds(3600));
-                    if (settledSince > 0 && pays) tidy();
+                    if (settledSince > 0 && pays) compact();
                 } catch (InterruptedException never) {
                     open = false;
                 } catch (IOException full) {
@@ -2596,10 +2596,10 @@ public final class Bridge {
         /** What must be on disk before anything follows from it. */
         private static final Set<String> SYNCED = Set.of("accept", "attempt");
 
-        private void write(List<Entry> batch) throws IOException {
+        private void write(List<WriteRequest> batch) throws IOException {
             Set<String> fresh = new HashSet<>();
             List<ObjectNode> lines = new ArrayList<>();
-            for (Entry entry : batch) {
+            for (WriteRequest entry : batch) {
                 List<Message> news = entry.messages().stream().filter(message -> !knows(message.id()) && fresh.add(message.id())).toList();
                 if (!entry.settles() && !news.isEmpty() && (pending.size() + fresh.size() > maxPending || size > maxBytes)) {
                     news.forEach(message -> fresh.remove(message.id()));
@@ -2631,9 +2631,9 @@ public final class Bridge {
         }
 
         /** Leaves out what is settled, if that is possible; if not, the file is as good as before, only longer. */
-        private void tidy() throws IOException {
+        private void compact() throws IOException {
             try {
-                rewrite();
+                writeSnapshot();
             } catch (IOException noRoom) {
                 LOG.log(WARNING, () -> "the journal cannot be rewritten now: " + reason(noRoom));
                 if (file == null) file = openPrivately(path);
@@ -2644,7 +2644,7 @@ public final class Bridge {
         }
 
         /** Written aside, synced, then put in the place of the old file in one step. */
-        private void rewrite() throws IOException {
+        private void writeSnapshot() throws IOException {
             Path aside = folder.resolve("journal.new");
             Files.deleteIfExists(aside);
             FileChannel fresh = openPrivately(aside), old = file;
@@ -2669,21 +2669,21 @@ public final class Bridge {
             if (old != null) old.close();
         }
 
-        /** @throws Wrong if a line in the middle cannot be read: starting without it could lose a message */
-        private void read() throws IOException, Wrong {
+        /** @throws CommandFailed if a line in the middle cannot be read: starting without it could lose a message */
+        private void read() throws IOException, CommandFailed {
             if (!Files.exists(path)) return;
             long number = 0, broken = 0;
             try (BufferedReader lines = new BufferedReader(new InputStreamReader(Files.newInputStream(path), UTF_8))) {
                 for (String line = lines.readLine(); line != null; line = lines.readLine()) {
                     number++;
-                    JsonNode json = lenient(line);
+                    JsonNode json = jsonOrMissing(line);
                     boolean good = json.isObject();
                     try {
                         if (good && broken == 0) apply(json);
                     } catch (IllegalArgumentException incomplete) {
                         good = false;
                     }
-                    if (good && broken > 0) throw new Wrong(1, List.of("the journal " + path + " is damaged at line " + broken
+                    if (good && broken > 0) throw new CommandFailed(1, List.of("the journal " + path + " is damaged at line " + broken
                             + ": nothing was changed; what the line says of a message can be read there, and without the line"
                             + " the bridge starts"));
                     if (!good && broken == 0) broken = number;
@@ -2694,7 +2694,7 @@ public final class Bridge {
         }
 
         /** Makes memory follow a line. @return the message that is to be delivered because of it, if there is one */
-        private synchronized Optional<Kept> apply(JsonNode written) {
+        private synchronized Optional<StoredMessage> apply(JsonNode written) {
             JsonNode line = modern(written);
             Instant at = Instant.ofEpochMilli(line.path("at").asLong());
             String id = line.path("id").asText();
@@ -2702,15 +2702,15 @@ public final class Bridge {
                 case "accept" -> {
                     Message message = Message.fromJson(line.path("message"));
                     if (message.direction() != Direction.NOTE) received++;
-                    return due(new Kept(message, at, false, ""));
+                    return due(new StoredMessage(message, at, false, ""));
                 }
-                case "attempt" -> pending.computeIfPresent(id, (same, kept) -> new Kept(kept.message(), kept.at(), true, ""));
+                case "attempt" -> pending.computeIfPresent(id, (same, kept) -> new StoredMessage(kept.message(), kept.at(), true, ""));
                 case "delivered" -> take(pending, id).ifPresent(kept -> delivered(kept.message(), line.path("as").asText(), at));
                 case "failed" -> take(pending, id).ifPresent(kept -> failed(kept.message(), line.path("reason").asText(), at));
                 // Some of its parts may have arrived.
                 case "retry" -> {
-                    Optional<Kept> back = take(refused, id);
-                    return back.isEmpty() ? back : due(new Kept(back.get().message(), at, true, ""));
+                    Optional<StoredMessage> back = take(refused, id);
+                    return back.isEmpty() ? back : due(new StoredMessage(back.get().message(), at, true, ""));
                 }
                 case "seen" -> line.path("ids").properties().forEach(one -> remember(one.getKey(), one.getValue().asLong()));
                 case "address" -> address = id;
@@ -2738,12 +2738,12 @@ public final class Bridge {
             return modern;
         }
 
-        private Optional<Kept> due(Kept kept) {
+        private Optional<StoredMessage> due(StoredMessage kept) {
             pending.put(kept.message().id(), kept);
             return Optional.of(kept);
         }
 
-        private static Optional<Kept> take(Map<String, Kept> from, String id) { return Optional.ofNullable(from.remove(id)); }
+        private static Optional<StoredMessage> take(Map<String, StoredMessage> from, String id) { return Optional.ofNullable(from.remove(id)); }
 
         private void delivered(Message message, String as, Instant at) {
             if (message.direction() != Direction.NOTE) delivered++;
@@ -2755,7 +2755,7 @@ public final class Bridge {
         private void failed(Message message, String reason, Instant at) {
             settledSince++;
             if (message.direction() == Direction.NOTE) return;
-            refused.put(message.id(), new Kept(message, at, false, reason));
+            refused.put(message.id(), new StoredMessage(message, at, false, reason));
             if (refused.size() <= MOST_REFUSED) return;
             String oldest = refused.keySet().iterator().next();
             refused.remove(oldest);
@@ -2788,12 +2788,12 @@ public final class Bridge {
                 }
             }
             write(out, line("seen", "").set("ids", ids));
-            for (Kept kept : refused.values()) {
+            for (StoredMessage kept : refused.values()) {
                 String id = kept.message().id();
                 write(out, line(kept.at(), "accept", id).set("message", kept.message().toJson()));
                 write(out, line(kept.at(), "failed", id).put("reason", kept.reason()));
             }
-            for (Kept kept : pending.values()) {
+            for (StoredMessage kept : pending.values()) {
                 String id = kept.message().id();
                 write(out, line(kept.at(), "accept", id).set("message", kept.message().toJson()));
                 if (kept.attempted()) write(out, line(kept.at(), "attempt", id));
@@ -2803,40 +2803,40 @@ public final class Bridge {
         private static void write(OutputStream out, ObjectNode line) throws IOException { out.write((line + "\n").getBytes(UTF_8)); }
 
         /** What a journal says, while a bridge may be writing it. */
-        static Journal look(Path folder) throws Wrong, IOException {
+        static Journal look(Path folder) throws CommandFailed, IOException {
             Journal journal = new Journal(folder);
             journal.read();
             return journal;
         }
 
         /** What {@link #look} gives to a command, which may have been typed in another folder or by another user. */
-        private static Journal find(Path folder) throws Wrong {
+        private static Journal find(Path folder) throws CommandFailed {
             try {
                 Journal journal = new Journal(folder);
                 Files.readAttributes(journal.path, BasicFileAttributes.class);
                 journal.read();
                 return journal;
             } catch (NoSuchFileException none) {
-                throw new Wrong(1,
+                throw new CommandFailed(1,
                         List.of("there is no journal in " + folder + ": set DATA_DIR to the bridge's folder"));
             } catch (IOException unreadable) {
-                throw new Wrong(1, List.of("the journal in " + folder + " cannot be read (" + reason(unreadable)
+                throw new CommandFailed(1, List.of("the journal in " + folder + " cannot be read (" + reason(unreadable)
                         + "): run this as the bridge's user"));
             }
         }
 
         /** The lines of the {@code failed} command: id, time, customer and reason, and no text. */
-        static List<String> failed(Path folder) throws Wrong {
+        static List<String> failed(Path folder) throws CommandFailed {
             return find(folder).refused.values().stream().map(kept -> String.join("  ", kept.message().id(),
                     kept.at().toString(), kept.message().customer(), kept.reason())).toList();
         }
 
         /** Leaves a request for the bridge that holds the folder's lock, or the next that will. @return for how many */
-        static int askForRetry(Path folder, String given) throws Wrong, IOException {
+        static int requestRetry(Path folder, String given) throws CommandFailed, IOException {
             String id = given.isEmpty() ? "all" : given;
             Set<String> refused = find(folder).refused.keySet();
             if (id.equals("all") ? refused.isEmpty() : !refused.contains(id)) {
-                throw new Wrong(1, List.of(id.equals("all") ? "no message was refused, by the journal in " + folder
+                throw new CommandFailed(1, List.of(id.equals("all") ? "no message was refused, by the journal in " + folder
                         : "no refused message has the id " + id + " in " + folder + ": see the command failed"));
             }
             Files.writeString(folder.resolve("retry"), id + "\n", StandardOpenOption.CREATE, StandardOpenOption.APPEND);
@@ -2845,7 +2845,7 @@ public final class Bridge {
             return id.equals("all") ? refused.size() : 1;
         }
 
-        private Optional<Entry> askedBack() {
+        private Optional<WriteRequest> takeRetryRequests() {
             Path asked = folder.resolve("retry");
             if (!Files.isRegularFile(asked) || !Files.isReadable(asked)) return Optional.empty();
             try {
@@ -2856,7 +2856,7 @@ public final class Bridge {
                 List<ObjectNode> lines = refused.keySet().stream().filter(id -> ids.contains("all") || ids.contains(id))
                         .map(id -> line("retry", id)).toList();
                 LOG.log(INFO, () -> lines.size() + " refused messages are put back");
-                return Optional.of(new Entry(List.of(), lines, true, new CompletableFuture<>()));
+                return Optional.of(new WriteRequest(List.of(), lines, true, new CompletableFuture<>()));
             } catch (IOException failed) {
                 LOG.log(WARNING, () -> "what is asked for by " + asked + " cannot be done: " + reason(failed));
                 return Optional.empty();
@@ -2993,7 +2993,7 @@ public final class Bridge {
             for (Option option : options) {
                 tooLong(option.label(), MAX_LABEL, "label", wrong);
                 tooLong(option.description(), MAX_DESCRIPTION, "description", wrong);
-                if (Choices.folded(option.label()).isEmpty() || SCHEME.matcher(option.label()).find()) {
+                if (NumberedLists.folded(option.label()).isEmpty() || SCHEME.matcher(option.label()).find()) {
                     wrong.add("an option's label is empty or has a link in it");
                 }
             }
@@ -3003,7 +3003,7 @@ public final class Bridge {
             }
             for (Button button : buttons) {
                 tooLong(button.label(), MAX_LABEL, "label", wrong);
-                if (Choices.folded(button.label()).isEmpty()) wrong.add("a button's label is empty");
+                if (NumberedLists.folded(button.label()).isEmpty()) wrong.add("a button's label is empty");
                 if (!usable(button.url())) wrong.add("\"" + button.url() + "\" is not a usable http or https address");
             }
             return wrong.isEmpty() ? "" : "Sent as plain text, because " + String.join("; ", wrong) + ".";
@@ -3154,20 +3154,20 @@ public final class Bridge {
             return values;
         }
 
-        /** @param given by their first names, see {@link #canonical}; @throws Wrong with all that stands in the way of serving */
-        static Settings from(Map<String, String> given) throws Wrong {
+        /** @param given by their first names, see {@link #canonical}; @throws CommandFailed with all that stands in the way of serving */
+        static Settings from(Map<String, String> given) throws CommandFailed {
             Settings settings = new Settings(new LinkedHashMap<>());
             List<String> problems = settings.take(given);
             settings.missing().forEach(name -> problems.add(missing(name)));
-            if (!problems.isEmpty()) throw new Wrong(2, problems);
+            if (!problems.isEmpty()) throw new CommandFailed(2, problems);
             return settings;
         }
 
-        /** What is there, for setup and check; whatever is missing stays empty. @throws Wrong for values that cannot be right */
-        static Settings draft(Map<String, String> given) throws Wrong {
+        /** What is there, for setup and check; whatever is missing stays empty. @throws CommandFailed for values that cannot be right */
+        static Settings draft(Map<String, String> given) throws CommandFailed {
             Settings settings = new Settings(new LinkedHashMap<>());
             List<String> problems = settings.take(given);
-            if (!problems.isEmpty()) throw new Wrong(2, problems);
+            if (!problems.isEmpty()) throw new CommandFailed(2, problems);
             return settings;
         }
 
@@ -3238,10 +3238,10 @@ public final class Bridge {
         }
 
         /** The folder alone, for commands that need no account. */
-        static Path dataFolder(Map<String, String> given) throws Wrong {
+        static Path dataFolder(Map<String, String> given) throws CommandFailed {
             String folder = given.getOrDefault("DATA_DIR", "data");
             Optional<String> quoted = quoted("DATA_DIR", folder);
-            if (quoted.isPresent()) throw new Wrong(2, List.of(quoted.get()));
+            if (quoted.isPresent()) throw new CommandFailed(2, List.of(quoted.get()));
             return Path.of(folder);
         }
 
@@ -3325,11 +3325,11 @@ public final class Bridge {
         }
 
         /** The file's settings; none if there is no file. */
-        static Map<String, String> readDotEnv(Path file) throws Wrong {
+        static Map<String, String> readDotEnv(Path file) throws CommandFailed {
             try {
                 return Files.exists(file) ? dotEnv(Files.readString(file)) : Map.of();
             } catch (IOException unreadable) {
-                throw new Wrong(2, List.of("the file " + file + " cannot be read: " + (unreadable instanceof CharacterCodingException
+                throw new CommandFailed(2, List.of("the file " + file + " cannot be read: " + (unreadable instanceof CharacterCodingException
                         ? "it is not UTF-8" : reason(unreadable))));
             }
         }
@@ -3339,7 +3339,7 @@ public final class Bridge {
                 + "(?:\"((?:[^\"\\\\]|\\\\.)*+)\"|'([^']*)'|(?![\"'])((?:[^#\\s]|(?<!\\s)#|[ \\t]+(?![ \\t#]|$))*+))\\s*(?:#.*)?");
 
         /** {@code NAME=value}, one a line; {@code export}, quotes and {@code #} comments as in shells; the last one counts. */
-        static Map<String, String> dotEnv(String text) throws Wrong {
+        static Map<String, String> dotEnv(String text) throws CommandFailed {
             Map<String, String> values = new HashMap<>();
             List<String> problems = new ArrayList<>();
             int number = 0;
@@ -3356,7 +3356,7 @@ public final class Bridge {
                     problems.add(".env line " + number + " is not NAME=value");
                 }
             }
-            if (!problems.isEmpty()) throw new Wrong(2, problems);
+            if (!problems.isEmpty()) throw new CommandFailed(2, problems);
             return values;
         }
 
@@ -3403,7 +3403,7 @@ public final class Bridge {
     }
 
     /** JSON from a place where none may be: attributes are a string that anybody can set. */
-    static JsonNode lenient(String text) {
+    static JsonNode jsonOrMissing(String text) {
         try {
             return JSON.readTree(text);
         } catch (JsonProcessingException broken) {
@@ -3428,7 +3428,7 @@ public final class Bridge {
     }
 
     /** A map that forgets what was used longest ago. */
-    static <V> Map<String, V> cache() {
+    static <V> Map<String, V> lruCache() {
         return Collections.synchronizedMap(new LinkedHashMap<>(16, 0.75f, true) {
             private static final long serialVersionUID = 1;
 
@@ -3437,7 +3437,7 @@ public final class Bridge {
     }
 
     /** A task whose failure is logged: let out, it would end the task's schedule without a word. */
-    static Runnable surviving(Runnable task, String trouble) {
+    static Runnable logFailures(Runnable task, String trouble) {
         return () -> {
             try {
                 task.run();
@@ -3447,7 +3447,7 @@ public final class Bridge {
         };
     }
 
-    static ThreadFactory threads(String name) {
+    static ThreadFactory daemonThreads(String name) {
         AtomicInteger count = new AtomicInteger();
         return task -> {
             Thread thread = new Thread(task, name + "-" + count.incrementAndGet());
@@ -3459,7 +3459,7 @@ public final class Bridge {
     /** At most so many threads. Where the system gives no more of them, a task waits for one of those there are. */
     static ThreadPoolExecutor pool(String name, int most, Duration idle) {
         ThreadPoolExecutor pool = new ThreadPoolExecutor(most, most, idle.toMillis(), TimeUnit.MILLISECONDS,
-                new LinkedBlockingQueue<>(), threads(name)) {
+                new LinkedBlockingQueue<>(), daemonThreads(name)) {
             @Override public void execute(Runnable task) {
                 try {
                     super.execute(task);

@@ -62,7 +62,7 @@ public final class Operator {
             """;
 
     /** What may follow a command, in any order. */
-    private static final Map<String, List<String>> WORDS = Map.of(
+    private static final Map<String, List<String>> ARGUMENTS = Map.of(
             "serve", List.of(), "failed", List.of(), "help", List.of(),
             "setup", List.of("--dry-run", "--move"), "check", List.of("--json"), "retry", List.of("ID"));
 
@@ -89,7 +89,7 @@ public final class Operator {
                 }
                 case "retry" -> {
                     Path folder = Settings.dataFolder(environment());
-                    int asked = Journal.askForRetry(folder, String.join("", words));
+                    int asked = Journal.requestRetry(folder, String.join("", words));
                     out.println(messages(asked) + " put back" + by(folder) + ": delivered after what was sent since,"
                             + " within seconds if the bridge runs, else when it starts");
                 }
@@ -101,7 +101,7 @@ public final class Operator {
     private static boolean check(boolean json, Consumer<String> out) {
         try {
             return Setup.check(environment(), json, out);
-        } catch (Wrong unreadable) {
+        } catch (CommandFailed unreadable) {
             return Setup.told(Setup.wrong(unreadable), json, out);
         }
     }
@@ -110,16 +110,16 @@ public final class Operator {
 
     private static String by(Path folder) { return ", by the journal in " + folder.toAbsolutePath(); }
 
-    /** @throws Wrong for a word that the command does not know */
-    private static Set<String> words(String command, String[] arguments) throws Wrong {
-        List<String> known = WORDS.get(command);
-        if (known == null) throw new Wrong(2, List.of("unknown command '" + command + "': try help"));
+    /** @throws CommandFailed for a word that the command does not know */
+    private static Set<String> words(String command, String[] arguments) throws CommandFailed {
+        List<String> known = ARGUMENTS.get(command);
+        if (known == null) throw new CommandFailed(2, List.of("unknown command '" + command + "': try help"));
         Set<String> words = Stream.of(arguments).skip(1).collect(Collectors.toCollection(LinkedHashSet::new));
         for (String word : words) {
             boolean id = known.contains("ID") && words.size() == 1 && !word.startsWith("-");
             if (known.contains(word) || id) continue;
             String knows = known.isEmpty() ? "nothing after it" : "only " + String.join(" and ", known);
-            throw new Wrong(2, List.of(command + " takes " + knows + ", not '" + word + "': try help"));
+            throw new CommandFailed(2, List.of(command + " takes " + knows + ", not '" + word + "': try help"));
         }
         return words;
     }
@@ -136,18 +136,18 @@ public final class Operator {
         private static final List<String> AGENTS = IntStream.range(4040, 4050)
                 .mapToObj(port -> "http://127.0.0.1:" + port).toList();
 
-        static Settings address(Settings settings, Duration patience) throws Wrong {
+        static Settings address(Settings settings, Duration patience) throws CommandFailed {
             return address(settings, patience, line -> LOG.log(INFO, () -> line));
         }
 
-        /** @return the settings with a public URL; @throws Wrong if none is set and no tunnel shows up in time */
-        static Settings address(Settings settings, Duration patience, Consumer<String> out) throws Wrong {
+        /** @return the settings with a public URL; @throws CommandFailed if none is set and no tunnel shows up in time */
+        static Settings address(Settings settings, Duration patience, Consumer<String> out) throws CommandFailed {
             if (!settings.publicUrl().isEmpty()) return settings;
             Client client = new Client(Duration.ofSeconds(2), new Metrics());
             String set = settings.get("NGROK_API_URL").replaceAll("/+$", "");
             List<String> agents = set.isEmpty() ? AGENTS : List.of(set);
             if (settings.port() == 0) {
-                throw new Wrong(2, List.of("PUBLIC_URL is not set, and no tunnel can lead to PORT=0: set one of them"));
+                throw new CommandFailed(2, List.of("PUBLIC_URL is not set, and no tunnel can lead to PORT=0: set one of them"));
             }
             out.accept("PUBLIC_URL is not set: asking the ngrok agent at " + URI.create(agents.get(0)).getAuthority()
                     + (set.isEmpty() ? " and the next ports" : "") + " for up to " + patience.toSeconds() + " s");
@@ -161,7 +161,7 @@ public final class Operator {
                     return settings.get("AUTO_REGISTER").isEmpty() ? found.with("AUTO_REGISTER", "on") : found;
                 }
                 if (System.nanoTime() > end) {
-                    throw new Wrong(1, List.of("PUBLIC_URL is not set, and no ngrok tunnel leads to port " + settings.port()
+                    throw new CommandFailed(1, List.of("PUBLIC_URL is not set, and no ngrok tunnel leads to port " + settings.port()
                             + ": start one with 'ngrok http " + settings.port() + "' and try again, or set PUBLIC_URL"));
                 }
                 LockSupport.parkNanos(200_000_000);
@@ -169,7 +169,7 @@ public final class Operator {
         }
 
         private static Stream<JsonNode> tunnels(Client client, String agent) {
-            Answer answer = client.call("ngrok", HttpRequest.newBuilder(URI.create(agent + "/api/tunnels")));
+            Response answer = client.call("ngrok", HttpRequest.newBuilder(URI.create(agent + "/api/tunnels")));
             return answer.body().path("tunnels").valueStream();
         }
     }
@@ -178,10 +178,10 @@ public final class Operator {
     static final class Watch implements Caretaker {
         private final Bridge bridge;
         private final Settings settings;
-        private final Tempo tempo;
-        private final ScheduledExecutorService clock = new ScheduledThreadPoolExecutor(1, threads("watch"),
+        private final Timing timing;
+        private final ScheduledExecutorService clock = new ScheduledThreadPoolExecutor(1, daemonThreads("watch"),
                 new ThreadPoolExecutor.DiscardPolicy());
-        private final Runnable look = surviving(this::look, "X's webhook could not be looked at");
+        private final Runnable look = logFailures(this::look, "X's webhook could not be looked at");
         private final AtomicBoolean asked = new AtomicBoolean();
         private Duration pause;
         private boolean told;
@@ -192,15 +192,15 @@ public final class Operator {
         Watch(Bridge bridge) {
             this.bridge = bridge;
             settings = bridge.settings;
-            tempo = bridge.tempo;
-            pause = tempo.longestPause();
+            timing = bridge.timing;
+            pause = timing.maxBackoff();
         }
 
         /** The first look is at once where the bridge registers itself; else there is no hurry. */
         @Override public void start() {
             if (settings.autoRegister()) troubles = List.of("X has not been looked at yet");
-            else clock.execute(surviving(() -> tellConversations(true), UNTOLD));
-            next(settings.autoRegister() ? Duration.ZERO : tempo.watch().dividedBy(30));
+            else clock.execute(logFailures(() -> tellConversations(true), UNTOLD));
+            next(settings.autoRegister() ? Duration.ZERO : timing.webhookCheck().dividedBy(30));
         }
 
         @Override public void stop() { clock.shutdownNow(); }
@@ -213,9 +213,9 @@ public final class Operator {
         private void next(Duration after) {
             clock.schedule(() -> {
                 look.run();
-                boolean soon = !troubles.isEmpty() && pause.compareTo(tempo.watch()) < 0;
-                next(soon ? pause : tempo.watch());
-                pause = soon ? pause.multipliedBy(2) : tempo.longestPause();
+                boolean soon = !troubles.isEmpty() && pause.compareTo(timing.webhookCheck()) < 0;
+                next(soon ? pause : timing.webhookCheck());
+                pause = soon ? pause.multipliedBy(2) : timing.maxBackoff();
             }, after.toMillis(), TimeUnit.MILLISECONDS);
         }
 
@@ -224,7 +224,7 @@ public final class Operator {
             List<Setup.Step> steps = new ArrayList<>();
             Set<Setup.Change> allowed = EnumSet.of(Setup.Change.REVALIDATE);
             if (settings.autoRegister()) allowed.add(Setup.Change.CREATE);
-            if (settings.autoRegister() && !stays) allowed.add(Setup.Change.MOVE_OWN);
+            if (settings.autoRegister() && !stays) allowed.add(Setup.Change.MOVE_FROM_FORMER_URL);
             Setup setup = new Setup(settings, bridge.client, allowed, steps::add);
             setup.former = bridge.journal.address();
             setup.x(false);
@@ -250,13 +250,13 @@ public final class Operator {
         private void tellConversations(boolean registered) {
             String before = bridge.journal.address(), now = settings.publicUrl();
             if (before.equals(now)) return;
-            Optional<Answer> failed = told || before.isEmpty() ? Optional.empty() : bridge.flex.moved(before);
+            Optional<Response> failed = told || before.isEmpty() ? Optional.empty() : bridge.flex.moved(before);
             told = failed.isEmpty();
             // Until X's webhook is moved too, it is known by the address before.
             if (told && registered) bridge.journal.moved(now);
             failed.ifPresent(answer -> {
                 LOG.log(WARNING, () -> UNTOLD + ": " + answer.sentence());
-                clock.schedule(surviving(() -> tellConversations(registered), UNTOLD), tempo.longestPause().toMillis(),
+                clock.schedule(logFailures(() -> tellConversations(registered), UNTOLD), timing.maxBackoff().toMillis(),
                         TimeUnit.MILLISECONDS);
             });
         }
@@ -264,7 +264,7 @@ public final class Operator {
 
     /** Looks at everything the bridge needs, one thing after the other, and makes what is missing if it may. */
     static final class Setup {
-        enum Change { CREATE, REVALIDATE, MOVE, MOVE_OWN, LEARN }
+        enum Change { CREATE, REVALIDATE, MOVE, MOVE_FROM_FORMER_URL, WRITE_ENV }
         enum State { FOUND, CREATED, CHANGED, MISSING, UNKNOWN }
 
         /** @param words what was found or done; of what is missing, what to do about it */
@@ -280,12 +280,12 @@ public final class Operator {
         private final Twilio twilio;
         private final Set<Change> allowed;
         private final Consumer<Step> report;
-        /** Takes the calls that would be made, if this is a rehearsal. */
-        private Consumer<String> rehearsal;
+        /** Takes the calls that would be made, if this is a dryRun. */
+        private Consumer<String> dryRun;
         private Path dotEnv;
         /** The public URL before this one; empty if none is known. */
         private String former = "";
-        private Answer atTwilio, atX;
+        private Response atTwilio, atX;
         private String bearer = "";
         private final String question = PATH + "?crc_token=" + UUID.randomUUID();
         /** Whether the new address has answered, us or X. */
@@ -311,7 +311,7 @@ public final class Operator {
 
         /** @param words --dry-run only tells what it would do, --move says yes to moves; @return whether all is well */
         static boolean run(Map<String, String> given, Path dotEnv, Set<String> words, Consumer<String> out)
-                throws Wrong, IOException {
+                throws CommandFailed, IOException {
             boolean apply = !words.contains("--dry-run");
             DotEnv.sweep(dotEnv);
             Map<String, String> values = new HashMap<>(given);
@@ -331,7 +331,7 @@ public final class Operator {
             setup.former = setup.lastAddress();
             if (apply) setup.asked = Setup::asked;
             else {
-                setup.rehearsal = out;
+                setup.dryRun = out;
                 setup.asked = url -> {
                     out.accept("           would ask whether what is at " + url + " may be moved (--move says yes)");
                     return true;
@@ -357,7 +357,7 @@ public final class Operator {
         private String lastAddress() {
             try {
                 return Journal.look(settings.dataDir()).address();
-            } catch (Wrong | IOException unreadable) {
+            } catch (CommandFailed | IOException unreadable) {
                 return "";
             }
         }
@@ -369,7 +369,7 @@ public final class Operator {
                 settings.values().putAll(Ngrok.address(settings, Duration.ofSeconds(30), out).values());
                 edge = new Edge(settings, Map.of("GET /fromTwitter", request -> challenge(settings, request)));
                 edge.start();
-            } catch (Wrong wrong) {
+            } catch (CommandFailed wrong) {
                 // The port is taken, by the bridge as a rule, and whether that answers will be seen.
                 if (settings.publicUrl().isEmpty()) report.accept(new Step("public address", State.MISSING, wrong.getMessage()));
             }
@@ -381,11 +381,11 @@ public final class Operator {
         }
 
         /** Asks for what only the user can know; whatever he has given is kept at once. */
-        private static void ask(Map<String, String> values, Path dotEnv, boolean apply, Consumer<String> out) throws Wrong, IOException {
+        private static void ask(Map<String, String> values, Path dotEnv, boolean apply, Consumer<String> out) throws CommandFailed, IOException {
             List<String> missing = Settings.draft(values).missing().stream().filter(name -> !name.startsWith("FLEX_")).toList();
             Console console = System.console();
             if (!missing.isEmpty() && (console == null || !apply)) {
-                throw new Wrong(2, missing.stream().map(Settings::missing).toList());
+                throw new CommandFailed(2, missing.stream().map(Settings::missing).toList());
             }
             for (String name : missing) {
                 out.accept(name + ": " + Settings.advice(name));
@@ -393,7 +393,7 @@ public final class Operator {
                 while (value.isEmpty()) {
                     char[] typed = name.matches(".*(SECRET|TOKEN|KEY)") ? console.readPassword("%s (not shown): ", name)
                             : Optional.ofNullable(console.readLine("%s: ", name)).map(String::toCharArray).orElse(null);
-                    if (typed == null) throw new Wrong(2, List.of(Settings.missing(name)));
+                    if (typed == null) throw new CommandFailed(2, List.of(Settings.missing(name)));
                     String given = new String(typed).strip();
                     if (Settings.fits(name, given)) value = given;
                     else out.accept("That is not right.");
@@ -402,7 +402,7 @@ public final class Operator {
                 try {
                     DotEnv.write(dotEnv, name, value);
                 } catch (IOException readOnly) {
-                    throw new Wrong(1, List.of(".env cannot be written (" + reason(readOnly) + "): make this folder writable, or set "
+                    throw new CommandFailed(1, List.of(".env cannot be written (" + reason(readOnly) + "): make this folder writable, or set "
                             + name + " in the environment"));
                 }
             }
@@ -415,7 +415,7 @@ public final class Operator {
             try {
                 Settings.from(given);
                 steps.add(new Step("settings", State.FOUND, "complete"));
-            } catch (Wrong incomplete) {
+            } catch (CommandFailed incomplete) {
                 steps.addAll(wrong(incomplete));
             }
             try {
@@ -426,18 +426,18 @@ public final class Operator {
                 setup.twilio();
                 try {
                     settings.values().putAll(Ngrok.address(settings, Duration.ofSeconds(1)).values());
-                } catch (Wrong noTunnel) {
+                } catch (CommandFailed noTunnel) {
                     steps.add(new Step("public address", State.MISSING, noTunnel.getMessage()));
                 }
                 setup.x(true);
                 setup.clock();
-            } catch (Wrong unusable) {
+            } catch (CommandFailed unusable) {
                 LOG.log(DEBUG, () -> "said above, as settings");
             }
             return told(steps, json, out);
         }
 
-        static List<Step> wrong(Wrong settings) {
+        static List<Step> wrong(CommandFailed settings) {
             return settings.sentences.stream().map(sentence -> new Step("settings", State.MISSING, sentence)).toList();
         }
 
@@ -473,8 +473,8 @@ public final class Operator {
                 Journal.Counts counts = journal.counts();
                 String sums = counts.pending() + " messages wait, " + counts.failed() + " were refused";
                 say("journal", State.FOUND, counts.failed() == 0 ? sums : sums + " (see the command failed)");
-            } catch (Wrong | IOException damaged) {
-                say("journal", State.MISSING, damaged instanceof Wrong ? damaged.getMessage() : "it cannot be read: " + reason(damaged));
+            } catch (CommandFailed | IOException damaged) {
+                say("journal", State.MISSING, damaged instanceof CommandFailed ? damaged.getMessage() : "it cannot be read: " + reason(damaged));
             }
         }
 
@@ -492,7 +492,7 @@ public final class Operator {
         /** The bridge itself knows of outages that no look from here shows. That none runs is no fault. */
         private void bridge() {
             String at = settings.host() + ":" + settings.port();
-            Answer answer;
+            Response answer;
             try {
                 URI health = new URI("http", null, settings.host(), settings.port(), "/healthz", null, null);
                 answer = client.call("bridge", HttpRequest.newBuilder(health));
@@ -527,7 +527,7 @@ public final class Operator {
         }
 
         /** Seconds that this machine's clock is ahead of a service's. */
-        private static long ahead(Answer answer) { return Duration.between(answer.date(), answer.asked()).toSeconds(); }
+        private static long ahead(Response answer) { return Duration.between(answer.date(), answer.asked()).toSeconds(); }
 
         void twilio() {
             if (settings.accountSid().isEmpty() || settings.authToken().isEmpty()) return;
@@ -537,7 +537,7 @@ public final class Operator {
             // An API key says nothing of the token that checks webhooks.
             String basic = Signatures.basic(settings.accountSid(), settings.authToken());
             String path = "/2010-04-01/Accounts/" + settings.accountSid() + ".json";
-            Answer account = settings.apiKey().isEmpty() ? atTwilio
+            Response account = settings.apiKey().isEmpty() ? atTwilio
                     : client.call(Twilio.SERVICE, twilio.request("api", path).setHeader("Authorization", basic));
             if (!good("Twilio account", account)) return;
             say("Twilio account", flex.path("account_sid").asText(settings.accountSid()).equals(settings.accountSid()),
@@ -555,7 +555,7 @@ public final class Operator {
         }
 
         private void conversationsService() {
-            Answer defaults = twilio.get("conversations", "/v1/Configuration");
+            Response defaults = twilio.get("conversations", "/v1/Configuration");
             if (!good("conversations", defaults)) return;
             String used = defaults.body().path("default_chat_service_sid").asText();
             say("conversations", used.equals(settings.chatService()), "Flex's chat service is the account's default",
@@ -580,7 +580,7 @@ public final class Operator {
 
         private JsonNode choice(List<JsonNode> all) {
             Console console = System.console();
-            if (console == null || all.isEmpty() || !allowed.contains(Change.LEARN)) return JSON.missingNode();
+            if (console == null || all.isEmpty() || !allowed.contains(Change.WRITE_ENV)) return JSON.missingNode();
             for (int i = 0; i < all.size(); i++) console.printf("%d  %s%n", i + 1, all.get(i).path("friendly_name").asText());
             String typed = String.valueOf(console.readLine("Which workflow gets the customers' messages? (1 to %d): ", all.size())).strip();
             return typed.matches("[0-9]{1,4}") ? JSON.createArrayNode().addAll(all).path(Integer.parseInt(typed) - 1) : JSON.missingNode();
@@ -619,14 +619,14 @@ public final class Operator {
         /** Programmable Chat: a Flex Flow starts a Studio flow, which makes the task. */
         private void flexFlow(String taskChannel) {
             if (!settings.flexFlow().isEmpty()) {
-                Answer set = twilio.get("flex-api", "/v1/FlexFlows/" + settings.flexFlow());
+                Response set = twilio.get("flex-api", "/v1/FlexFlows/" + settings.flexFlow());
                 if (!good("Flex Flow", set)) return;
                 boolean ours = set.body().path("chat_service_sid").asText().equals(settings.chatService());
                 say("Flex Flow", ours && set.body().path("enabled").asBoolean(), settings.flexFlow(), "FLEX_FLOW_SID is switched off or"
                         + " belongs to another chat service: set it to one that is right, or remove it and run setup again");
                 return;
             }
-            ObjectNode definition = (ObjectNode) lenient(STUDIO_FLOW);
+            ObjectNode definition = (ObjectNode) jsonOrMissing(STUDIO_FLOW);
             ((ObjectNode) definition.at("/states/1/properties")).put("workflow", settings.workflow()).put("channel", taskChannel);
             Optional<String> studio = named("Studio flow", "studio", "/v2/Flows", "flows",
                     one -> one.path("status").asText().equals("published"),
@@ -652,7 +652,7 @@ public final class Operator {
         /** All of a list; empty if it could not be had, which is told. */
         private Optional<List<JsonNode>> list(String what, String product, String path, String list) {
             List<JsonNode> all = new ArrayList<>();
-            Answer listed = twilio.pages(product, path + "?PageSize=50", list, Promise.list(list, Promise.ANYTHING), page -> {
+            Response listed = twilio.pages(product, path + "?PageSize=50", list, Promise.list(list, Promise.ANYTHING), page -> {
                 page.forEach(all::add);
                 return true;
             });
@@ -699,7 +699,7 @@ public final class Operator {
             Optional<String> webhook = here.isPresent() ? valid(here.get()) : register(url, old, user);
             if (webhook.isPresent() && subscribe(webhook.get(), user, listed.get())) {
                 note("");
-                if (rehearsal == null && !allowed.contains(Change.CREATE)) return;
+                if (dryRun == null && !allowed.contains(Change.CREATE)) return;
                 for (Webhook one : old) {
                     boolean left = (one.serves(user) || isFormer(one.url())) && !one.servesOthers(user);
                     if (left && prove(webhook.get())) remove(one);
@@ -714,7 +714,7 @@ public final class Operator {
         }
 
         private Optional<List<Webhook>> webhooks() {
-            Answer listed = client.call(X.SERVICE, app("/2/webhooks").GET());
+            Response listed = client.call(X.SERVICE, app("/2/webhooks").GET());
             if (!good("X webhook", listed)) return Optional.empty();
             return Optional.of(listed.body().path("data").valueStream().map(one -> new Webhook(one.path("id").asText(),
                     one.path("url").asText(), one.path("valid").asBoolean(), Set.of())).toList());
@@ -734,7 +734,7 @@ public final class Operator {
                 activity.get().stream().filter(it -> it.path("webhook_id").asText().equals(one.id()))
                         .forEach(it -> accounts.add(whose(it, user)));
                 if (everything) {
-                    Answer there = client.call(X.SERVICE, app(everythingOf(one.id()) + "/list").GET());
+                    Response there = client.call(X.SERVICE, app(everythingOf(one.id()) + "/list").GET());
                     if (!good("X subscription", there)) return Optional.empty();
                     there.body().at("/data/subscriptions").forEach(it -> accounts.add(it.path("user_id").asText()));
                 }
@@ -748,7 +748,7 @@ public final class Operator {
         /** What is at this folder's former address is its own; what is at any other somebody has to give up. */
         private boolean mayMove(String what, String url) {
             boolean own = isFormer(url) || url.equals(settings.publicUrl() + PATH);
-            if (allowed.contains(own ? Change.MOVE_OWN : Change.MOVE) || own && rehearsal != null) return true;
+            if (allowed.contains(own ? Change.MOVE_FROM_FORMER_URL : Change.MOVE) || own && dryRun != null) return true;
             if (!own && consent.computeIfAbsent(url, asked)) return true;
             return say(what, State.MISSING, own ? "it is still at " + url + ": run setup"
                     : "it is at " + url + ", where another bridge may need it; if it does not, run setup --move");
@@ -757,7 +757,7 @@ public final class Operator {
         /** Asks for our own challenge. Where that cannot be reached from this machine, X's may all the same. */
         private State reached() {
             String url = settings.publicUrl();
-            Answer answer = challenged(url);
+            Response answer = challenged(url);
             State state = !answer.ok() ? State.UNKNOWN : isOurs(answer) ? State.FOUND : State.MISSING;
             say("public address", state, state == State.FOUND ? url : state == State.MISSING
                     ? "what answers at " + url + " signs with other secrets than these: start the bridge with this .env"
@@ -766,12 +766,12 @@ public final class Operator {
             return state;
         }
 
-        private Answer challenged(String base) {
+        private Response challenged(String base) {
             return client.call("bridge", HttpRequest.newBuilder(URI.create(base + question)).GET());
         }
 
         /** Whether who answered knows our secret. */
-        private boolean isOurs(Answer answer) {
+        private boolean isOurs(Response answer) {
             Request asked = new Request("GET", PATH, question, Map.of(), new byte[0]);
             return answer.ok() && answer.body().toString().equals(challenge(settings, asked).body());
         }
@@ -793,7 +793,7 @@ public final class Operator {
 
         /** Nothing is given up for an address that has answered neither us nor X. */
         private boolean prove(String webhook) {
-            return proven || rehearsal != null || challengedByX(webhook, State.FOUND, "X has challenged it anew");
+            return proven || dryRun != null || challengedByX(webhook, State.FOUND, "X has challenged it anew");
         }
 
         private Call registering(String url) { return toX("POST", "/2/webhooks", object().put("url", url).toString()); }
@@ -809,11 +809,11 @@ public final class Operator {
                     .thenComparing(one -> isFormer(one.url())));
             if (first.isEmpty() || !allowed.contains(Change.CREATE)) {
                 Optional<String> made = make("X webhook", Change.CREATE, State.CREATED, url, registering(url));
-                if (rehearsal != null) first.ifPresent(one -> rehearse(one, url, user));
-                proven |= made.isPresent() && rehearsal == null;
+                if (dryRun != null) first.ifPresent(one -> tellOrder(one, url, user));
+                proven |= made.isPresent() && dryRun == null;
                 return made;
             }
-            Answer answer = send(registering(url));
+            Response answer = send(registering(url));
             if (answer.sentence().contains("WebhookLimitExceeded")) {
                 if (!makeRoom(first.get(), user)) return Optional.empty();
                 old.remove(first.get());
@@ -825,18 +825,18 @@ public final class Operator {
         }
 
         /** How many webhooks the app may have only X knows: the order of both cases is told. */
-        private void rehearse(Webhook old, String url, String user) {
-            rehearsal.accept("           which X refuses where the app may have one webhook only; then setup");
+        private void tellOrder(Webhook old, String url, String user) {
+            dryRun.accept("           which X refuses where the app may have one webhook only; then setup");
             if (proven && !old.servesOthers(user)) {
-                if (old.serves(user)) rehearse(subscribing(events().get(0), old.id(), user)[0]);
+                if (old.serves(user)) tellOrder(subscribing(events().get(0), old.id(), user)[0]);
                 remove(old);
-                rehearse(registering(url));
-                events().forEach(event -> rehearse(subscribing(event, "", user)[0]));
+                tellOrder(registering(url));
+                events().forEach(event -> tellOrder(subscribing(event, "", user)[0]));
             } else {
-                rehearsal.accept("           would change nothing: " + (proven ? "other accounts need the old one"
+                dryRun.accept("           would change nothing: " + (proven ? "other accounts need the old one"
                         : "the address does not answer"));
             }
-            rehearsal.accept("           and where it may have more, setup");
+            dryRun.accept("           and where it may have more, setup");
         }
 
         /**
@@ -852,7 +852,7 @@ public final class Operator {
                 return say("X webhook", State.MISSING, stays + why);
             }
             if (old.serves(user)) {
-                Answer again = send(subscribing(events().get(0), old.id(), user));
+                Response again = send(subscribing(events().get(0), old.id(), user));
                 // That it is there already is told only to those who may subscribe.
                 boolean may = again.status() == 400 || again.sentence().contains("Duplicate");
                 if (!may && !good("X subscription", again)) return false;
@@ -876,7 +876,7 @@ public final class Operator {
         /** Remembers what makes room until another one works, setup also beside .env: it may be killed in between. */
         private void note(String url) {
             removed = url;
-            if (dotEnv == null || rehearsal != null) return;
+            if (dotEnv == null || dryRun != null) return;
             try {
                 if (url.isEmpty()) Files.deleteIfExists(noteFile());
                 else Files.writeString(noteFile(), url + "\n");
@@ -886,7 +886,7 @@ public final class Operator {
         }
 
         private String noted() {
-            if (dotEnv == null || rehearsal != null || !Files.isRegularFile(noteFile())) return "";
+            if (dotEnv == null || dryRun != null || !Files.isRegularFile(noteFile())) return "";
             try {
                 return Files.readString(noteFile()).strip();
             } catch (IOException unreadable) {
@@ -954,7 +954,7 @@ public final class Operator {
             List<JsonNode> all = new ArrayList<>();
             for (String cursor = ""; cursor != null;) {
                 String query = cursor.isEmpty() ? "" : "?pagination_token=" + Form.escape(cursor);
-                Answer page = client.call(X.SERVICE, app("/2/activity/subscriptions" + query).GET());
+                Response page = client.call(X.SERVICE, app("/2/activity/subscriptions" + query).GET());
                 if (!good("X subscription", page)) return Optional.empty();
                 page.body().path("data").valueStream().forEach(all::add);
                 cursor = page.body().at("/meta/next_token").asText(null);
@@ -990,9 +990,9 @@ public final class Operator {
         }
 
         private boolean subscribeToEverything(String webhook, String user) {
-            Answer known = rehearsal != null && webhook.isEmpty() ? Answer.none("", "", "", false)
+            Response known = dryRun != null && webhook.isEmpty() ? Response.none("", "", "", false)
                     : client.call(X.SERVICE, X.signed(settings, "GET", everythingOf(webhook), Form.of()).GET());
-            boolean told = known.ok() || known.status() == 404 || known.status() == 400 || rehearsal != null;
+            boolean told = known.ok() || known.status() == 404 || known.status() == 400 || dryRun != null;
             if (!told && !good("X subscription", known)) return false;
             if (known.body().at("/data/subscribed").asBoolean()) return say("X subscription", State.FOUND, EVERYTHING);
             return subscribeTo(EVERYTHING, webhook, user);
@@ -1041,7 +1041,7 @@ public final class Operator {
             if (found.isEmpty()) return say(what, State.MISSING, "Flex names none: finish its set-up at console.twilio.com, Flex");
             if (!set.isEmpty()) return say(what, set.equals(found), found, setting + " is " + set + ", but Flex uses " + found
                     + ": correct it, or remove it and run setup again");
-            say(what, rehearsal != null || allowed.contains(Change.LEARN), found + ", written to .env as " + setting,
+            say(what, dryRun != null || allowed.contains(Change.WRITE_ENV), found + ", written to .env as " + setting,
                     found + " is not set: run setup, or set " + setting);
             learn(setting, found);
             return true;
@@ -1049,8 +1049,8 @@ public final class Operator {
 
         private void learn(String name, String value) {
             settings.values().put(name, value);
-            if (rehearsal != null) rehearsal.accept("           would write " + name + "=" + value + " to .env");
-            if (!allowed.contains(Change.LEARN)) return;
+            if (dryRun != null) dryRun.accept("           would write " + name + "=" + value + " to .env");
+            if (!allowed.contains(Change.WRITE_ENV)) return;
             try {
                 DotEnv.write(dotEnv, name, value);
             } catch (IOException readOnly) {
@@ -1067,14 +1067,14 @@ public final class Operator {
         }
 
         /**
-         * Makes a change if it may be made, tells of it in a rehearsal, or says that it has to be made.
+         * Makes a change if it may be made, tells of it in a dryRun, or says that it has to be made.
          *
          * @param inTurn the call; others follow for when its way of signing is refused
          * @return the id of what was made
          */
         private Optional<String> make(String what, Change change, State done, String words, Call... inTurn) {
-            if (rehearsal != null) {
-                rehearse(inTurn[0]);
+            if (dryRun != null) {
+                tellOrder(inTurn[0]);
                 return Optional.of("");
             }
             if (!allowed.contains(change)) {
@@ -1085,13 +1085,13 @@ public final class Operator {
             return made(what, send(inTurn), done, words);
         }
 
-        private void rehearse(Call call) {
-            rehearsal.accept("           would call " + call.method() + " " + call.request().copy().GET().build().uri()
+        private void tellOrder(Call call) {
+            dryRun.accept("           would call " + call.method() + " " + call.request().copy().GET().build().uri()
                     + (call.body().isEmpty() ? "" : " with " + call.body()));
         }
 
         /** @return the id of what was made; that it was not is told */
-        private Optional<String> made(String what, Answer answer, State done, String words) {
+        private Optional<String> made(String what, Response answer, State done, String words) {
             // Another process may have been quicker.
             boolean same = answer.sentence().contains("DuplicateSubscriptionFailed");
             if (!same && !good(what, answer)) return Optional.empty();
@@ -1104,22 +1104,22 @@ public final class Operator {
             return Optional.of(answer.body().path("sid").asText(answer.body().at("/data/id").asText()));
         }
 
-        private Answer send(Call... inTurn) {
-            Answer answer = send(inTurn[0]);
+        private Response send(Call... inTurn) {
+            Response answer = send(inTurn[0]);
             for (int i = 1; i < inTurn.length && (answer.status() == 401 || answer.status() == 403); i++) {
                 answer = send(inTurn[i]);
             }
             return answer;
         }
 
-        private Answer send(Call call) {
+        private Response send(Call call) {
             String type = call.body().startsWith("{") ? "application/json" : "application/x-www-form-urlencoded";
             return client.call(call.service(), call.request().copy().header("Content-Type", type).method(call.method(),
                     call.body().isEmpty() ? HttpRequest.BodyPublishers.noBody() : HttpRequest.BodyPublishers.ofString(call.body())));
         }
 
         /** Tells a failure, with what to do about it. */
-        private boolean good(String what, Answer answer) {
+        private boolean good(String what, Response answer) {
             if (answer.ok()) return true;
             boolean passing = answer.status() == 0 || answer.status() == 429 || answer.status() >= 500;
             return say(what, passing ? State.UNKNOWN : State.MISSING, answer.sentence() + ": " + advice(what, answer));
@@ -1156,7 +1156,7 @@ public final class Operator {
                 Map.entry("UrlValidationFailed", "X takes https addresses without a port, of at most 200 characters: see PUBLIC_URL"),
                 Map.entry("", "docs.x.com may tell more"));
 
-        private String advice(String what, Answer answer) {
+        private String advice(String what, Response answer) {
             String clock = Math.abs(ahead(answer)) > 240 ? " clock " : " ";
             String signs = what + " ~" + answer.service() + " " + answer.status() + " " + answer.code() + clock
                     + answer.body().path("type").asText() + " " + answer.body().path("reason").asText() + " " + answer.sentence();

@@ -19,14 +19,14 @@ import twitterflex.sandbox.Ports;
 class CallingOutTest {
     private final Bridge.Client client = new Bridge.Client(Duration.ofSeconds(4), new Bridge.Metrics());
 
-    private Bridge.Answer call(int port) {
+    private Bridge.Response call(int port) {
         return client.call("nobody", HttpRequest.newBuilder(URI.create("http://127.0.0.1:" + port + "/"))
                 .POST(HttpRequest.BodyPublishers.ofString("x")));
     }
 
     @Test
     void aRefusedConnectionIsKnownToHaveDoneNothing() {
-        Bridge.Answer answer = call(Ports.free());
+        Bridge.Response answer = call(Ports.free());
         assertFalse(answer.sent(), answer::trouble);
     }
 

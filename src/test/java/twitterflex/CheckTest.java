@@ -226,7 +226,7 @@ class CheckTest {
         Files.writeString(folder.resolve(".env"), "this is no setting\n");
         try (Command check = Command.jar(folder, given, "check", "--json")) {
             assertEquals(1, check.status());
-            JsonNode json = Bridge.lenient(check.output());
+            JsonNode json = Bridge.jsonOrMissing(check.output());
             assertTrue(!json.path("ok").asBoolean(true) && json.at("/checks/0/words").asText().equals(".env line 1 is not NAME=value"),
                     check.output() + check.errors());
         }
@@ -242,7 +242,7 @@ class CheckTest {
             }
             try (Command check = Command.jar(folder, given, "check", "--json")) {
                 assertEquals(ok ? 0 : 1, check.status(), check.errors());
-                JsonNode json = Bridge.lenient(check.output());
+                JsonNode json = Bridge.jsonOrMissing(check.output());
                 assertEquals(ok, json.path("ok").asBoolean());
                 assertEquals(List.of("Java", "settings", "data folder", "journal", "bridge", "Twilio account", "chat service", "conversations", "workspace",
                         "workflow", "task channel", "X app", "X account", "public address", "X webhook", "X subscription", "X subscription", "clock"),

@@ -12,7 +12,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
-import twitterflex.Bridge.Choices;
+import twitterflex.Bridge.NumberedLists;
 import twitterflex.Bridge.Direction;
 import twitterflex.Bridge.Message;
 import twitterflex.Bridge.Rich;
@@ -22,7 +22,7 @@ class ChoicesTest {
     private static final String ANN = "3001969357";
     private static final String COLOURS = "Pick: Options Red, Green, Blue";
 
-    private final Choices choices = new Choices(true);
+    private final NumberedLists choices = new NumberedLists(true);
 
     // What chooses.
 
@@ -30,14 +30,14 @@ class ChoicesTest {
     @ValueSource(strings = {"2", "2.", "2)", "#2", "２", "２．", "２）", "＃２", "٢", " 2\n", "\u200f2\u200f", "green", "GREEN", "gReEn ", "\u00a0Green", "Ｇｒｅｅｎ"})
     void aNumberOrTheLabelInAnyCaseChooses(String typed) {
         choices.sent(ANN, Rich.read(COLOURS));
-        assertEquals(new Choices.Read("Green", true), choices.read(message(typed)));
+        assertEquals(new NumberedLists.Read("Green", true), choices.read(message(typed)));
     }
 
     @ParameterizedTest
     @ValueSource(strings = {"0", "4", "-2", "2,5", "2.5", "22", "222222222222", "2 boxes", "2..", "##2", "2 or 3", "Gree", "Green?", "Red Green", "", " ", "\u200b"})
     void anythingElseStaysAsItWasTyped(String typed) {
         choices.sent(ANN, Rich.read(COLOURS));
-        assertEquals(new Choices.Read(typed, false), choices.read(message(typed)));
+        assertEquals(new NumberedLists.Read(typed, false), choices.read(message(typed)));
     }
 
     @ParameterizedTest(name = "of {0} \"{1}\" is \"{2}\"")
@@ -56,7 +56,7 @@ class ChoicesTest {
             """)
     void theLabelIsTheSameInAnyCaseAndHoweverItIsComposed(String labels, String typed, String label) {
         choices.sent(ANN, Rich.read("Pick: Options " + labels));
-        assertEquals(new Choices.Read(label, true), choices.read(message(typed)));
+        assertEquals(new NumberedLists.Read(label, true), choices.read(message(typed)));
     }
 
     /** The customer who answers 4 to "1. 1 box, 2. 2 boxes, 3. 4 boxes, 4. 6 boxes" does not want 6: the agent has to ask. */
@@ -75,7 +75,7 @@ class ChoicesTest {
             """)
     void aLabelThatIsANumberWinsAndANumberThatMayMeanAnotherLabelIsLeftAsItIs(String labels, String typed, String text, boolean chosen) {
         choices.sent(ANN, Rich.read("Pick: Options " + labels));
-        assertEquals(new Choices.Read(text, chosen), choices.read(message(typed)));
+        assertEquals(new NumberedLists.Read(text, chosen), choices.read(message(typed)));
     }
 
     @Test
@@ -83,15 +83,15 @@ class ChoicesTest {
         choices.sent(ANN, Rich.read(COLOURS));
         String text = "2" + "\u0301\u0323".repeat(150_000);
         long start = ManagementFactory.getThreadMXBean().getCurrentThreadCpuTime();
-        assertEquals(new Choices.Read(text, false), choices.read(message(text)));
+        assertEquals(new NumberedLists.Read(text, false), choices.read(message(text)));
         assertTrue(ManagementFactory.getThreadMXBean().getCurrentThreadCpuTime() - start < 1_000_000_000);
     }
 
     @Test
     void whereXShowsQuickRepliesNothingIsRead() {
-        Choices none = new Choices(false);
+        NumberedLists none = new NumberedLists(false);
         none.sent(ANN, Rich.read(COLOURS));
-        assertEquals(new Choices.Read("2", false), none.read(message("2")));
+        assertEquals(new NumberedLists.Read("2", false), none.read(message("2")));
     }
 
     // How long a list is one.
@@ -102,12 +102,12 @@ class ChoicesTest {
         choices.sent("77", Rich.read("To another customer"));
         assertEquals("Green", choices.read(message("2")).text());
         choices.sent(ANN, Rich.read("How many boxes?"));
-        assertEquals(new Choices.Read("2", false), choices.read(message("2")));
-        assertEquals(new Choices.Read("red", false), choices.read(message("red")));
+        assertEquals(new NumberedLists.Read("2", false), choices.read(message("2")));
+        assertEquals(new NumberedLists.Read("red", false), choices.read(message("red")));
         choices.sent(ANN, Rich.read("Options S, M"));
         assertEquals("M", choices.read(message("2")).text());
         choices.answered(ANN);
-        assertEquals(new Choices.Read("2", false), choices.read(message("2")));
+        assertEquals(new NumberedLists.Read("2", false), choices.read(message("2")));
     }
 
     @ParameterizedTest(name = "{0}: {2}")

@@ -133,7 +133,7 @@ class FailuresAreRetriedTest {
     @ParameterizedTest
     @EnumSource
     void anHoursOutageOfEachServiceIsSatOutAndTheBacklogDrainsInOrderAtTheAllowedRate(Rig.Generation generation) throws Exception {
-        rig = new Rig(generation, Map.of(), new Bridge.Tempo(Duration.ofMillis(1), Duration.ofMillis(50), Duration.ofSeconds(4),
+        rig = new Rig(generation, Map.of(), new Bridge.Timing(Duration.ofMillis(1), Duration.ofMillis(50), Duration.ofSeconds(4),
                 Duration.ofMinutes(1), Duration.ofSeconds(5), Duration.ofHours(1), Duration.ofHours(1)));
         int customers = 15;
         List<Chat> chats = new ArrayList<>();

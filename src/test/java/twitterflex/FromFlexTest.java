@@ -231,12 +231,12 @@ class FromFlexTest {
     void noOtherSplitOfWhatTwilioSignedIsAnotherMessageOrForAnotherCustomer(String event, String text)
             throws IOException {
         Form genuine = text == null ? captured(event) : with(captured(event), "Body", text);
-        String signature = Signatures.twilio("token", URL, genuine);
+        String signature = Signatures.twilioWebhook("token", URL, genuine);
         List<String> sent = messages(URL, genuine);
         int same = 0;
         for (List<String> split : splits(genuine)) {
             Form form = Form.of(split.subList(1, split.size()).toArray(String[]::new));
-            if (Signatures.twilio("token", split.get(0), form).equals(signature)) {
+            if (Signatures.twilioWebhook("token", split.get(0), form).equals(signature)) {
                 same++;
                 assertTrue(sent.containsAll(messages(split.get(0), form)), split::toString);
             }

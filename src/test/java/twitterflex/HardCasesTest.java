@@ -332,8 +332,8 @@ class HardCasesTest {
     @Test
     void aSlowOwnerDoesNotAskForASecondTask() throws Exception {
         java.nio.file.Path data = Files.createTempDirectory("bridge-test");
-        Bridge.Tempo tempo = new Bridge.Tempo(Duration.ofMillis(5), Duration.ofMillis(50), Duration.ofMillis(1500), Duration.ofSeconds(60), Duration.ofSeconds(45), Duration.ofHours(1), Duration.ofHours(1));
-        try (Rig rig = new Rig(Rig.Generation.CURRENT, Map.of(), tempo)) {
+        Bridge.Timing timing = new Bridge.Timing(Duration.ofMillis(5), Duration.ofMillis(50), Duration.ofMillis(1500), Duration.ofSeconds(60), Duration.ofSeconds(45), Duration.ofHours(1), Duration.ofHours(1));
+        try (Rig rig = new Rig(Rig.Generation.CURRENT, Map.of(), timing)) {
             Bridge second = rig.another(Map.of("PORT", "0", "DATA_DIR", data.toString()));
             Customer ann = rig.customer("18");
             for (String operation : List.of("POST " + CONVERSATIONS, "POST " + CONVERSATIONS + "/{ConversationSid}/Participants",

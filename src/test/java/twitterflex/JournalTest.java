@@ -46,7 +46,7 @@ class JournalTest {
         return folder.resolve("data/journal.jsonl");
     }
 
-    private Bridge.Journal open() throws Bridge.Wrong {
+    private Bridge.Journal open() throws Bridge.CommandFailed {
         Bridge.Journal journal = Bridge.Journal.open(folder.resolve("data"), 100, 1 << 20);
         handed.clear();
         journal.start((message, unknown) -> handed.add(message.id() + (unknown ? "?" : "")));
@@ -57,13 +57,13 @@ class JournalTest {
     private void fill() throws Exception {
         try (Bridge.Journal journal = open()) {
             for (String id : List.of("a", "b", "c", "d", "e")) {
-                assertTrue(journal.keep(List.of(message(id))).get());
+                assertTrue(journal.accept(List.of(message(id))).get());
             }
-            journal.attempting("a");
+            journal.markAttempted("a");
             journal.delivered("a", "IM1", List.of());
-            journal.attempting("b");
+            journal.markAttempted("b");
             journal.failed("b", "no such customer", List.of());
-            journal.attempting("c");
+            journal.markAttempted("c");
         }
     }
 
@@ -88,7 +88,7 @@ class JournalTest {
         try (Bridge.Journal journal = open()) {
             assertFalse(Files.readString(path()).contains("the text of a"));
             assertTrue(Files.readString(path()).contains("the text of b"), "refused messages are kept");
-            assertTrue(journal.keep(List.of(message("a"), message("b"), message("c"), message("f"))).get());
+            assertTrue(journal.accept(List.of(message("a"), message("b"), message("c"), message("f"))).get());
             assertEquals(List.of("c?", "d", "e", "f"), handed, "ids are known across restarts");
             assertEquals(3, journal.counts().duplicates());
         }
@@ -116,7 +116,7 @@ class JournalTest {
             Files.write(path(), tail, java.nio.file.StandardOpenOption.APPEND);
             try (Bridge.Journal journal = open()) {
                 assertEquals(List.of("c?", "d", "e"), handed);
-                assertTrue(journal.keep(List.of(message("g"))).get());
+                assertTrue(journal.accept(List.of(message("g"))).get());
             }
             try (Bridge.Journal journal = open()) {
                 assertEquals(List.of("c?", "d", "e", "g"), handed);
@@ -130,11 +130,11 @@ class JournalTest {
         fill();
         byte[] damaged = Files.readString(path()).replaceFirst("the text of b\"", "the text of").getBytes(StandardCharsets.UTF_8);
         Files.write(path(), damaged);
-        Bridge.Wrong wrong = assertThrows(Bridge.Wrong.class, this::open);
+        Bridge.CommandFailed wrong = assertThrows(Bridge.CommandFailed.class, this::open);
         assertTrue(wrong.getMessage().contains("line 4"), wrong.getMessage());
         assertEquals(1, wrong.status);
         assertTrue(Arrays.equals(damaged, Files.readAllBytes(path())));
-        assertThrows(Bridge.Wrong.class, this::open, "and the lock was let go, or this would say something else");
+        assertThrows(Bridge.CommandFailed.class, this::open, "and the lock was let go, or this would say something else");
     }
 
     @Test
@@ -149,16 +149,16 @@ class JournalTest {
     @Test
     void aFolderThatCannotBeMadeIsToldInASentence() throws Exception {
         Files.writeString(folder.resolve("data"), "a file");
-        Bridge.Wrong wrong = assertThrows(Bridge.Wrong.class, this::open);
+        Bridge.CommandFailed wrong = assertThrows(Bridge.CommandFailed.class, this::open);
         assertTrue(wrong.getMessage().contains("set DATA_DIR"), wrong.getMessage());
     }
 
     @Test
     void twoJournalsOnOneFolderAreNotPossible() throws Exception {
         try (Bridge.Journal journal = open()) {
-            Bridge.Wrong wrong = assertThrows(Bridge.Wrong.class, this::open);
+            Bridge.CommandFailed wrong = assertThrows(Bridge.CommandFailed.class, this::open);
             assertTrue(wrong.getMessage().startsWith("another bridge is running on "), wrong.getMessage());
-            assertTrue(journal.keep(List.of(message("a"))).get());
+            assertTrue(journal.accept(List.of(message("a"))).get());
         }
         assertDoesNotThrow(() -> open().close());
     }
@@ -167,26 +167,26 @@ class JournalTest {
     void beyondTheLimitsMessagesAreTurnedAwayWhole() throws Exception {
         try (Bridge.Journal journal = Bridge.Journal.open(folder.resolve("data"), 3, 1 << 20)) {
             journal.start((message, unknown) -> handed.add(message.id()));
-            assertTrue(journal.keep(List.of(message("a"), message("b"))).get());
-            assertFalse(journal.keep(List.of(message("c"), message("d"))).get(), "two do not fit");
-            assertTrue(journal.keep(List.of(message("c"))).get());
-            assertTrue(journal.keep(List.of(message("a"))).get(), "a duplicate needs no room");
+            assertTrue(journal.accept(List.of(message("a"), message("b"))).get());
+            assertFalse(journal.accept(List.of(message("c"), message("d"))).get(), "two do not fit");
+            assertTrue(journal.accept(List.of(message("c"))).get());
+            assertTrue(journal.accept(List.of(message("a"))).get(), "a duplicate needs no room");
             journal.delivered("a", "x", List.of());
             until("room again", () -> journal.counts().pending() == 2);
-            assertTrue(journal.keep(List.of(message("d"))).get());
+            assertTrue(journal.accept(List.of(message("d"))).get());
             assertEquals(List.of("a", "b", "c", "d"), handed);
         }
         try (Bridge.Journal journal = Bridge.Journal.open(folder.resolve("small"), 1_000_000, 20_000)) {
             journal.start((message, unknown) -> { });
             int kept = 0;
-            while (journal.keep(List.of(message("m" + kept))).get()) {
+            while (journal.accept(List.of(message("m" + kept))).get()) {
                 kept++;
             }
             assertTrue(kept > 50 && kept < 200, () -> "full at 20,000 bytes");
             for (int i = 0; i < kept; i++) {
                 journal.delivered("m" + i, "x", List.of());
             }
-            until("it makes room by leaving out what is settled", () -> journal.keep(List.of(message("next"))).join());
+            until("it makes room by leaving out what is settled", () -> journal.accept(List.of(message("next"))).join());
         }
     }
 
@@ -199,12 +199,12 @@ class JournalTest {
                 for (int n = i; n < i + 500; n++) {
                     batch.add(message("id" + n));
                 }
-                assertTrue(journal.keep(batch).get());
+                assertTrue(journal.accept(batch).get());
                 batch.forEach(message -> journal.delivered(message.id(), "x", List.of()));
             }
             until("all settled", () -> journal.counts().pending() == 0);
             assertTrue(Files.size(path()) < 12 << 20, () -> "60,000 messages have left a large file");
-            assertTrue(journal.keep(List.of(message("id0"))).get());
+            assertTrue(journal.accept(List.of(message("id0"))).get());
             assertEquals(1, journal.counts().duplicates(), "the first of them is still known");
         }
     }

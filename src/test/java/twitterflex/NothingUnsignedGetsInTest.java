@@ -56,7 +56,7 @@ class NothingUnsignedGetsInTest {
     }
 
     private static void assertSentence(String body) {
-        String error = Bridge.lenient(body).path("error").asText();
+        String error = Bridge.jsonOrMissing(body).path("error").asText();
         assertFalse(error.isEmpty(), body);
         assertFalse(error.contains("Exception") || error.contains("\n") || body.contains("at twitterflex"), body);
     }
@@ -96,8 +96,8 @@ class NothingUnsignedGetsInTest {
     void theChallengeIsAnsweredWithTheDecodedToken() throws Exception {
         assertTrue(rig.x.challengeHolds());
         String token = "a b+c&d=é/😀";
-        String expected = Bridge.Signatures.x(SimulatedX.sampleKeys().consumerSecret(), token.getBytes(UTF_8));
-        assertEquals(expected, Bridge.lenient(rig.x.challenge(token).body()).path("response_token").asText());
+        String expected = Bridge.Signatures.xWebhook(SimulatedX.sampleKeys().consumerSecret(), token.getBytes(UTF_8));
+        assertEquals(expected, Bridge.jsonOrMissing(rig.x.challenge(token).body()).path("response_token").asText());
         assertEquals(200, rig.get("/fromTwitter?crc_token=foo&nonce=bar").statusCode());
     }
 
@@ -114,7 +114,7 @@ class NothingUnsignedGetsInTest {
                 assertSentence(answer.body());
                 assertFalse(answer.body().contains("sha256"), token);
             }
-            String signature = Bridge.lenient(rig.x.challenge(event).body()).path("response_token").asText();
+            String signature = Bridge.jsonOrMissing(rig.x.challenge(event).body()).path("response_token").asText();
             Map<String, String> forged = Map.of("x-twitter-webhooks-signature", signature);
             assertEquals(403, rig.x.post(event.getBytes(UTF_8), forged).status());
             assertEquals(0, rig.health().path("received").asInt());
@@ -126,7 +126,7 @@ class NothingUnsignedGetsInTest {
         "foo", "a+b/c==", "a-b_c.d~e:f/g,h;i", "'(1)[2]<3>!$%&?@#|^`*", "MDEyMzQ1Njc4OQ.eyJ.x"})
     void everyTokenThatXMayInventIsAnswered(String token) {
         for (String sent : List.of(token, token.repeat(512 / token.length()))) {
-            String answer = Bridge.lenient(rig.x.challenge(sent).body()).path("response_token").asText();
+            String answer = Bridge.jsonOrMissing(rig.x.challenge(sent).body()).path("response_token").asText();
             assertEquals(rig.x.sign(sent.getBytes(UTF_8)), answer);
         }
     }
@@ -135,12 +135,12 @@ class NothingUnsignedGetsInTest {
     void theClientSecretIsTheKeyOnceItIsSet() throws Exception {
         try (Rig oauth2 = new Rig(Rig.Generation.CURRENT, Map.of("TWITTER_CLIENT_SECRET", "the client secret".replace(' ', '-')))) {
             byte[] body = oauth2.x.event(oauth2.customer("7"), "hi").getBytes(UTF_8);
-            String byClient = Bridge.Signatures.x("the-client-secret", body);
+            String byClient = Bridge.Signatures.xWebhook("the-client-secret", body);
             assertEquals(403, oauth2.x.post(body, Map.of("x-twitter-webhooks-signature", byClient)).status());
             assertEquals(200, oauth2.x.post(body, Map.of("x-twitter-webhooks-signature-oauth2", byClient)).status());
             assertEquals(200, oauth2.x.post(body, Map.of("x-twitter-webhooks-signature", oauth2.x.sign(body))).status());
-            String token = Bridge.lenient(oauth2.x.challenge("foo").body()).path("response_token").asText();
-            assertEquals(Bridge.Signatures.x("the-client-secret", "foo".getBytes(UTF_8)), token);
+            String token = Bridge.jsonOrMissing(oauth2.x.challenge("foo").body()).path("response_token").asText();
+            assertEquals(Bridge.Signatures.xWebhook("the-client-secret", "foo".getBytes(UTF_8)), token);
         }
         // Without a client secret that header opens nothing, not even with the HMAC of an empty key.
         byte[] body = rig.x.event(rig.customer("7"), "hi").getBytes(UTF_8);

@@ -41,16 +41,16 @@ final class Rig implements AutoCloseable {
     }
 
     /** A hundredth of the real pauses; calls end after four seconds. */
-    static final Bridge.Tempo QUICK = new Bridge.Tempo(Duration.ofMillis(10), Duration.ofMillis(300), Duration.ofSeconds(4),
+    static final Bridge.Timing QUICK = new Bridge.Timing(Duration.ofMillis(10), Duration.ofMillis(300), Duration.ofSeconds(4),
             Duration.ofSeconds(1), Duration.ofSeconds(5), Duration.ofHours(1), Duration.ofHours(1));
 
     /** What no test should have to wait for: how long a call, a half-opened chat and the next look at X's webhook take. */
-    private static final Map<String, Duration> OWN_TIME = Map.of("call", QUICK.call(), "opening", QUICK.opening(), "quiet", QUICK.quiet(), "watch", QUICK.watch());
+    private static final Map<String, Duration> OWN_TIME = Map.of("call", QUICK.callTimeout(), "opening", QUICK.takeOverAfter(), "quiet", QUICK.quietAfter(), "watch", QUICK.webhookCheck());
 
     static final HttpClient HTTP = HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).build();
 
     final Generation generation;
-    final Bridge.Tempo tempo;
+    final Bridge.Timing timing;
     final SimulatedX x = new SimulatedX(0, SimulatedX.sampleKeys());
     final SimulatedFlex flex = new SimulatedFlex(0, SimulatedFlex.Account.sample());
     final int port = Ports.free();
@@ -66,9 +66,9 @@ final class Rig implements AutoCloseable {
         this(generation, changes, QUICK);
     }
 
-    Rig(Generation generation, Map<String, String> changes, Bridge.Tempo tempo) throws Exception {
+    Rig(Generation generation, Map<String, String> changes, Bridge.Timing timing) throws Exception {
         this.generation = generation;
-        this.tempo = tempo;
+        this.timing = timing;
         data = Files.createTempDirectory("bridge-test");
         environment = environment(generation, x, flex, port, data);
         environment.putAll(changes);
@@ -81,15 +81,15 @@ final class Rig implements AutoCloseable {
     }
 
     /** The bridge's usual patience in everything, so many times quicker, whatever there is to be patient about. */
-    static Bridge.Tempo compressed(int times) throws ReflectiveOperationException {
-        RecordComponent[] parts = Bridge.Tempo.class.getRecordComponents();
+    static Bridge.Timing compressed(int times) throws ReflectiveOperationException {
+        RecordComponent[] parts = Bridge.Timing.class.getRecordComponents();
         Object[] values = new Object[parts.length];
         for (int i = 0; i < parts.length; i++) {
-            Duration usual = (Duration) parts[i].getAccessor().invoke(Bridge.Tempo.NORMAL);
+            Duration usual = (Duration) parts[i].getAccessor().invoke(Bridge.Timing.NORMAL);
             values[i] = OWN_TIME.getOrDefault(parts[i].getName(), usual.dividedBy(times));
         }
         Class<?>[] types = Stream.of(parts).map(RecordComponent::getType).toArray(Class<?>[]::new);
-        return Bridge.Tempo.class.getDeclaredConstructor(types).newInstance(values);
+        return Bridge.Timing.class.getDeclaredConstructor(types).newInstance(values);
     }
 
     static Map<String, String> environment(Generation generation, SimulatedX x, SimulatedFlex flex, int port, Path data) {
@@ -128,7 +128,7 @@ final class Rig implements AutoCloseable {
     Bridge another(Map<String, String> changes) throws Exception {
         Map<String, String> all = new HashMap<>(environment);
         all.putAll(changes);
-        Bridge started = new Bridge(Bridge.Settings.from(Bridge.Settings.canonical(all)), tempo, Operator.Watch::new);
+        Bridge started = new Bridge(Bridge.Settings.from(Bridge.Settings.canonical(all)), timing, Operator.Watch::new);
         started.start();
         return started;
     }
@@ -183,7 +183,7 @@ final class Rig implements AutoCloseable {
     }
 
     JsonNode health() throws Exception {
-        return Bridge.lenient(get("/healthz").body());
+        return Bridge.jsonOrMissing(get("/healthz").body());
     }
 
     HttpResponse<String> get(String path) throws Exception {

@@ -30,7 +30,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 import twitterflex.Bridge.Settings;
-import twitterflex.Bridge.Wrong;
+import twitterflex.Bridge.CommandFailed;
 
 /** Settings are read once, checked all together, and named in every complaint; nothing falls back silently. */
 class SettingsTest {
@@ -53,7 +53,7 @@ class SettingsTest {
     // Values.
 
     @Test
-    void theRequiredSettingsAreEnoughAndTheOthersHaveTheirDefaults() throws Wrong {
+    void theRequiredSettingsAreEnoughAndTheOthersHaveTheirDefaults() throws CommandFailed {
         Settings settings = Settings.from(GOOD);
         assertEquals(3000, settings.port());
         assertEquals("127.0.0.1", settings.host());
@@ -155,12 +155,12 @@ class SettingsTest {
 
     @Test
     void theFolderOfAJournalIsNotTakenWithItsQuotesEither() {
-        Wrong wrong = assertThrows(Wrong.class, () -> Settings.dataFolder(Map.of("DATA_DIR", "'data'")));
+        CommandFailed wrong = assertThrows(CommandFailed.class, () -> Settings.dataFolder(Map.of("DATA_DIR", "'data'")));
         assertTrue(wrong.getMessage().startsWith("DATA_DIR has quotes around its value"), wrong::getMessage);
     }
 
     @Test
-    void quotesElsewhereInAValueAreItsOwn() throws Wrong {
+    void quotesElsewhereInAValueAreItsOwn() throws CommandFailed {
         for (String value : List.of("a\"b\"", "\"", "'", "\"a'", "a'")) {
             assertEquals(value, Settings.from(with("TWILIO_AUTH_TOKEN", value)).authToken());
         }
@@ -186,21 +186,21 @@ class SettingsTest {
             http://localhost,                   http://localhost
             http://[::1]:3000,                  http://[::1]:3000
             """)
-    void aPublicUrlIsHttpsOrLoopbackWithOrWithoutASlash(String given, String understood) throws Wrong {
+    void aPublicUrlIsHttpsOrLoopbackWithOrWithoutASlash(String given, String understood) throws CommandFailed {
         Settings settings = Settings.from(with("PUBLIC_URL", given));
         assertEquals(understood, settings.publicUrl());
         assertEquals(understood + "/fromFlex?customer=3001969357", settings.fromFlexUrl("3001969357"));
     }
 
     @Test
-    void theLargestPortIsAllowedAndZeroToo() throws Wrong {
+    void theLargestPortIsAllowedAndZeroToo() throws CommandFailed {
         assertEquals(65535, Settings.from(with("PORT", "65535")).port());
         assertEquals(0, Settings.from(with("PORT", "0")).port());
     }
 
     @ParameterizedTest
     @ValueSource(strings = {"TWILIO_API_KEY", "TWILIO_API_SECRET"})
-    void anApiKeyAndItsSecretGoTogether(String name) throws Wrong {
+    void anApiKeyAndItsSecretGoTogether(String name) throws CommandFailed {
         String value = name.endsWith("KEY") ? "SK" + HEX : "api-secret-6";
         assertEquals(1, problems(with(name, value)).size());
         Map<String, String> both = with("TWILIO_API_KEY", "SK" + HEX);
@@ -209,7 +209,7 @@ class SettingsTest {
     }
 
     @Test
-    void eachFlexApiNeedsItsOwnSettings() throws Wrong {
+    void eachFlexApiNeedsItsOwnSettings() throws CommandFailed {
         Map<String, String> chat = with("FLEX_API", "chat");
         assertTrue(problems(chat).get(0).startsWith("FLEX_FLOW_SID "));
         chat.keySet().removeAll(List.of("FLEX_WORKSPACE_SID", "FLEX_WORKFLOW_SID"));
@@ -223,12 +223,12 @@ class SettingsTest {
             access-token,            ''
             -4337869213,             ''
             """)
-    void ourOwnAccountIsKnownByTheAccessToken(String token, String id) throws Wrong {
+    void ourOwnAccountIsKnownByTheAccessToken(String token, String id) throws CommandFailed {
         assertEquals(id, Settings.from(with("TWITTER_ACCESS_KEY", token)).ownId());
     }
 
     @Test
-    void noSecretIsInWhatIsLogged() throws Wrong {
+    void noSecretIsInWhatIsLogged() throws CommandFailed {
         Map<String, String> all = new HashMap<>(GOOD);
         all.putAll(Map.of("TWITTER_CLIENT_SECRET", "client-secret-7", "TWITTER_USER_TOKEN", "user-9",
                 "TWILIO_API_KEY", "SK" + HEX, "TWILIO_API_SECRET", "api-secret-6", "TWILIO_AUTH_TOKEN_NEXT", "next-8"));
@@ -251,19 +251,19 @@ class SettingsTest {
     }
 
     @Test
-    void aBlankValueIsNoneAndWhiteSpaceAroundAValueIsNotPartOfIt() throws Wrong {
+    void aBlankValueIsNoneAndWhiteSpaceAroundAValueIsNotPartOfIt() throws CommandFailed {
         assertEquals(Map.of("HOST", "0.0.0.0"), Settings.canonical(Map.of("PORT", "", "LOG_LEVEL", " \t", "HOST", " 0.0.0.0\n")));
         assertEquals(3000, Settings.from(Settings.canonical(with("PORT", ""))).port());
         assertTrue(problems(Settings.canonical(with("TWILIO_AUTH_TOKEN", " "))).get(0).startsWith("TWILIO_AUTH_TOKEN "));
     }
 
     @Test
-    void whatTheBridgeDoesNotKnowIsLeftAlone() throws Wrong {
+    void whatTheBridgeDoesNotKnowIsLeftAlone() throws CommandFailed {
         assertEquals(Map.of(), Settings.canonical(Map.of("PATH", "/bin", "port", "1", "NGROK_TOKEN", "x")));
     }
 
     @Test
-    void everySettingOfTheContractIsDescribedInTheHelp() throws Wrong {
+    void everySettingOfTheContractIsDescribedInTheHelp() throws CommandFailed {
         for (String name : names()) {
             assertTrue(Pattern.compile("(?m)^ *" + name + " ").matcher(Settings.describe()).find(), name);
         }
@@ -307,26 +307,26 @@ class SettingsTest {
             a dollar                        | A=b$c                        | b$c
             a URL                           | A=https://a.example/?b=c&d   | https://a.example/?b=c&d
             """)
-    void aLineOfTheFileIsRead(String what, String line, String value) throws Wrong {
+    void aLineOfTheFileIsRead(String what, String line, String value) throws CommandFailed {
         assertEquals(Map.of("A", value), Settings.dotEnv(line));
     }
 
     @Test
-    void commentsBlankLinesAByteOrderMarkAndWindowsLineEndsDoNotMatterAndTheLastOneCounts() throws Wrong {
+    void commentsBlankLinesAByteOrderMarkAndWindowsLineEndsDoNotMatterAndTheLastOneCounts() throws CommandFailed {
         assertEquals(Map.of("A", "3", "B", "2"), Settings.dotEnv("\uFEFFA=1\r\n\r\n# a comment=\r\n  # another\r\nB='2'\r\nA=3\r\n"));
         assertEquals(Map.of(), Settings.dotEnv(""));
     }
 
     @Test
     void brokenLinesAreToldTogetherByNumberAndNotShown() {
-        Wrong wrong = assertThrows(Wrong.class, () -> Settings.dotEnv("A=1\n\nsecret-8\nB=2\n=secret-8\n2C=secret-8\nD E=secret-8"));
+        CommandFailed wrong = assertThrows(CommandFailed.class, () -> Settings.dotEnv("A=1\n\nsecret-8\nB=2\n=secret-8\n2C=secret-8\nD E=secret-8"));
         assertEquals(2, wrong.status);
         assertEquals(List.of("3", "5", "6", "7"), wrong.sentences.stream().map(sentence -> sentence.replaceAll("\\D+", "")).toList());
         assertFalse(wrong.sentences.toString().contains("secret-8"));
     }
 
     @Test
-    void aLongLineIsReadToo() throws Wrong {
+    void aLongLineIsReadToo() throws CommandFailed {
         String key = "0123456789abcdef".repeat(4_096);
         assertEquals(Map.of("A", key, "B", key, "C", key), Settings.dotEnv("A=" + key + "\nB=\"" + key + "\"\nC='" + key + "'"));
     }
@@ -342,12 +342,12 @@ class SettingsTest {
     void aFileThatCannotBeReadIsAWrongSetting(@TempDir Path folder) throws Exception {
         Files.write(folder.resolve("latin1"), new byte[] {'A', '=', (byte) 0xE4});
         for (Path unreadable : List.of(folder, folder.resolve("latin1"))) {
-            assertEquals(2, assertThrows(Wrong.class, () -> Settings.readDotEnv(unreadable)).status);
+            assertEquals(2, assertThrows(CommandFailed.class, () -> Settings.readDotEnv(unreadable)).status);
         }
     }
 
     @Test
-    void theFileOfTheOriginalApplicationWorksUnchangedWithTheApisOfTheOriginal() throws Wrong {
+    void theFileOfTheOriginalApplicationWorksUnchangedWithTheApisOfTheOriginal() throws CommandFailed {
         Settings settings = Settings.from(Settings.canonical(Settings.dotEnv("""
                 PORT=
                 NGROK_TOKEN=ngrok-token
@@ -401,7 +401,7 @@ class SettingsTest {
     }
 
     /** Every setting there is: those of the contract and those the program has besides. */
-    private static Collection<String> names() throws Wrong {
+    private static Collection<String> names() throws CommandFailed {
         Collection<String> names = new TreeSet<>(CONTRACT);
         names.addAll(Settings.from(GOOD).values().keySet());
         return names;
@@ -414,7 +414,7 @@ class SettingsTest {
     }
 
     private static List<String> problems(Map<String, String> given) {
-        Wrong wrong = assertThrows(Wrong.class, () -> Settings.from(given));
+        CommandFailed wrong = assertThrows(CommandFailed.class, () -> Settings.from(given));
         assertEquals(2, wrong.status);
         return wrong.sentences;
     }

@@ -127,7 +127,7 @@ class SetupTest {
         }
     }
 
-    static Map<String, String> merged(Day day) throws Bridge.Wrong {
+    static Map<String, String> merged(Day day) throws Bridge.CommandFailed {
         Map<String, String> all = new HashMap<>(day.given);
         all.putAll(Bridge.Settings.readDotEnv(day.dotEnv));
         return all;
@@ -179,7 +179,7 @@ class SetupTest {
         scenarios.shutdown();
     }
 
-    private static String names(Day day) throws Bridge.Wrong {
+    private static String names(Day day) throws Bridge.CommandFailed {
         return new TreeMap<>(Bridge.Settings.readDotEnv(day.dotEnv)).keySet().toString();
     }
 
@@ -327,7 +327,7 @@ class SetupTest {
             Map<String, String> given = new HashMap<>(Map.of("NGROK_API_URL", ngrok.url(), "PORT", "3123"));
             Bridge.Settings settings = Bridge.Settings.draft(given);
             ngrok.tunnels(new SimulatedNgrok.Tunnel("other", "https://other.ngrok-free.app", "http://localhost:4123"));
-            Bridge.Wrong none = assertThrows(Bridge.Wrong.class, () -> Operator.Ngrok.address(settings, Duration.ofMillis(300)));
+            Bridge.CommandFailed none = assertThrows(Bridge.CommandFailed.class, () -> Operator.Ngrok.address(settings, Duration.ofMillis(300)));
             assertTrue(none.getMessage().contains("ngrok http 3123"), none.getMessage());
             Thread later = new Thread(() -> ngrok.tunnels(new SimulatedNgrok.Tunnel("plain", "http://mine.ngrok-free.app", "http://localhost:3123"),
                     new SimulatedNgrok.Tunnel("mine", "https://mine.ngrok-free.app", "http://localhost:3123")));
@@ -351,7 +351,7 @@ class SetupTest {
             Bridge.Settings unset = Bridge.Settings.draft(Map.of("PORT", port));
             assertEquals("https://ours.ngrok-free.app", Operator.Ngrok.address(unset, Duration.ofSeconds(5)).publicUrl());
             Bridge.Settings set = unset.with("NGROK_API_URL", other.url());
-            Bridge.Wrong none = assertThrows(Bridge.Wrong.class, () -> Operator.Ngrok.address(set, Duration.ofMillis(300)));
+            Bridge.CommandFailed none = assertThrows(Bridge.CommandFailed.class, () -> Operator.Ngrok.address(set, Duration.ofMillis(300)));
             assertTrue(none.getMessage().contains("ngrok http " + port), none.getMessage());
         }
     }

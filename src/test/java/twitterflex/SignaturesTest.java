@@ -40,7 +40,7 @@ class SignaturesTest {
             xurl-rs, consumer secret        | CONSUMER-SECRET                                    | challenge_string                     | sha256=9CnCWcBcOApA1LHdqkjWbF2DBNdBrnAJPmL5qTUUANQ=
             """)
     void aChallengeOfXIsAnswered(String origin, String secret, String token, String response) {
-        assertEquals(response, Signatures.x(secret, token.getBytes(UTF_8)));
+        assertEquals(response, Signatures.xWebhook(secret, token.getBytes(UTF_8)));
     }
 
     @ParameterizedTest(name = "{0}: key {1}, body {2}")
@@ -52,7 +52,7 @@ class SignaturesTest {
             computed, not ASCII             | test            | {"text":"Zażółć 😀 &amp; &lt;"}                 | sha256=tH+NuNWvcjZYD3CEeAwGseeEE2HLq1uuuRz5zTnzFvA=
             """)
     void aWebhookOfXIsSigned(String origin, String secret, String body, String signature) {
-        assertEquals(signature, Signatures.x(secret, body.getBytes(UTF_8)));
+        assertEquals(signature, Signatures.xWebhook(secret, body.getBytes(UTF_8)));
     }
 
     @ParameterizedTest(name = "{0}: \"{1}\"")
@@ -69,18 +69,18 @@ class SignaturesTest {
             no Base64 at all,                'sha256=☃☃☃'
             """)
     void whatIsNotTheSignatureOfXIsRefused(String what, String given) {
-        String expected = Signatures.x("test", "{\"test_number\":1,\"test_string\":\"two\"}".getBytes(UTF_8));
-        assertTrue(Signatures.same(expected, "sha256=YWHphPn/JFq43jkF0y4/w8R/SelmLjvpunhVFY8JhlI="));
-        assertFalse(Signatures.same(expected, given));
+        String expected = Signatures.xWebhook("test", "{\"test_number\":1,\"test_string\":\"two\"}".getBytes(UTF_8));
+        assertTrue(Signatures.equalInConstantTime(expected, "sha256=YWHphPn/JFq43jkF0y4/w8R/SelmLjvpunhVFY8JhlI="));
+        assertFalse(Signatures.equalInConstantTime(expected, given));
     }
 
     @Test
     void theSignatureOfXChangesWithEveryByteOfTheBodyAndWithTheSecret() {
         byte[] body = "{\"text\":\"Zażółć 😀\"}".getBytes(UTF_8);
-        String genuine = Signatures.x("test", body);
-        assertFalse(Signatures.same(genuine, Signatures.x("tesT", body)));
+        String genuine = Signatures.xWebhook("test", body);
+        assertFalse(Signatures.equalInConstantTime(genuine, Signatures.xWebhook("tesT", body)));
         for (int at = 0; at < body.length; at++) {
-            assertFalse(Signatures.same(genuine, Signatures.x("test", tampered(body, at))), "byte " + at);
+            assertFalse(Signatures.equalInConstantTime(genuine, Signatures.xWebhook("test", tampered(body, at))), "byte " + at);
         }
     }
 
@@ -211,7 +211,7 @@ class SignaturesTest {
     @ParameterizedTest(name = "row {0}")
     @MethodSource("vectorsOfTwilio")
     void aWebhookOfTwilioIsSigned(String origin, String url, String body, String signature) {
-        assertEquals(signature, Signatures.twilio(AUTH_TOKEN, url, Form.decode(body)));
+        assertEquals(signature, Signatures.twilioWebhook(AUTH_TOKEN, url, Form.decode(body)));
     }
 
     @ParameterizedTest(name = "row {0}")
@@ -224,7 +224,7 @@ class SignaturesTest {
         String hashes = "0a1ff7634d9ab3b95db5c9a2dfe9416e41502b283a80c7cf19632632f96e6620 "
                 + "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
         String whole = Stream.of(hashes.split(" ")).filter(one -> one.startsWith(hash)).findFirst().orElseThrow();
-        assertEquals(signature, Signatures.twilio(AUTH_TOKEN, url + "bodySHA256=" + whole, Form.of()));
+        assertEquals(signature, Signatures.twilioWebhook(AUTH_TOKEN, url + "bodySHA256=" + whole, Form.of()));
     }
 
     @ParameterizedTest(name = "row {0}")
@@ -260,14 +260,14 @@ class SignaturesTest {
 
     @Test
     void aSecondTokenCountsToo() {
-        String next = Signatures.twilio("next", U, Form.decode(CALL));
+        String next = Signatures.twilioWebhook("next", U, Form.decode(CALL));
         for (List<String> tokens : List.of(List.of(AUTH_TOKEN, "next"), List.of("next", AUTH_TOKEN))) {
             for (String signature : List.of("RSOYDt4T1cUTdK1PDd93/VVr8B8=", next)) {
                 assertTrue(Signatures.isTwilios(tokens, signature, U, Form.decode(CALL)));
             }
         }
         assertFalse(isTwilios(next, U, CALL));
-        String empty = Signatures.twilio("\0", U, Form.decode(CALL));
+        String empty = Signatures.twilioWebhook("\0", U, Form.decode(CALL));
         assertFalse(Signatures.isTwilios(List.of(AUTH_TOKEN, "next"), empty, U, Form.decode(CALL)));
     }
 
@@ -279,8 +279,8 @@ class SignaturesTest {
                 forgery("one character short", genuine.substring(0, 27), U, CALL, FORM),
                 forgery("one character long", genuine + "=", U, CALL, FORM),
                 forgery("in lower case", genuine.toLowerCase(Locale.ROOT), U, CALL, FORM),
-                forgery("X's kind of signature", Signatures.x(AUTH_TOKEN, CALL.getBytes(UTF_8)), U, CALL, FORM),
-                forgery("made with another token", Signatures.twilio("12346", U, Form.decode(CALL)), U, CALL, FORM),
+                forgery("X's kind of signature", Signatures.xWebhook(AUTH_TOKEN, CALL.getBytes(UTF_8)), U, CALL, FORM),
+                forgery("made with another token", Signatures.twilioWebhook("12346", U, Form.decode(CALL)), U, CALL, FORM),
                 forgery("one parameter more", genuine, U, CALL + "&More=", FORM),
                 forgery("one parameter less", genuine, U, CALL.replace("&Digits=1234", ""), FORM),
                 forgery("no body", genuine, U, "", FORM),

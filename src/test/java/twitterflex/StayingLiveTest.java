@@ -24,7 +24,7 @@ import twitterflex.sandbox.Registrations;
 /** While it serves, the bridge sees to X's webhook, says what is wrong, and can be measured. */
 class StayingLiveTest {
     /** Looks every 300 ms instead of every 30 minutes. */
-    private static final Bridge.Tempo WATCHFUL = new Bridge.Tempo(Duration.ofMillis(10), Duration.ofMillis(300), Duration.ofSeconds(4),
+    private static final Bridge.Timing WATCHFUL = new Bridge.Timing(Duration.ofMillis(10), Duration.ofMillis(300), Duration.ofSeconds(4),
             Duration.ofMinutes(1), Duration.ofSeconds(3), Duration.ofHours(1), Duration.ofMillis(300));
 
     /** @param registered whether setup has been there before */
@@ -120,9 +120,9 @@ class StayingLiveTest {
     @Test
     void aFirstLookThatFailsIsRepeatedSoonAndToldMeanwhile() throws Exception {
         // Half an hour from look to look: only the repetition can be in time.
-        Bridge.Tempo tempo = new Bridge.Tempo(Duration.ofMillis(10), Duration.ofMillis(300), Duration.ofSeconds(4), Duration.ofMinutes(1),
+        Bridge.Timing timing = new Bridge.Timing(Duration.ofMillis(10), Duration.ofMillis(300), Duration.ofSeconds(4), Duration.ofMinutes(1),
                 Duration.ofSeconds(3), Duration.ofHours(1), Duration.ofMinutes(30));
-        try (Rig rig = new Rig(Rig.Generation.CURRENT, Map.of("AUTO_REGISTER", "on"), tempo)) {
+        try (Rig rig = new Rig(Rig.Generation.CURRENT, Map.of("AUTO_REGISTER", "on"), timing)) {
             stoppedAndForgotten(rig);
             rig.x.resetCalls();
             rig.x.faults().always("*", Fault.status(503));

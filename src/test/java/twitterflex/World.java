@@ -129,7 +129,7 @@ final class World implements AutoCloseable {
         flex.faults().clear();
         x.awaitDelivered(Duration.ofSeconds(60));
         flex.awaitDelivered(Duration.ofSeconds(60));
-        Rig.until("nothing pending", () -> Bridge.lenient(get("http://127.0.0.1:" + port + "/healthz").body()).path("pending").asInt(-1) == 0);
+        Rig.until("nothing pending", () -> Bridge.jsonOrMissing(get("http://127.0.0.1:" + port + "/healthz").body()).path("pending").asInt(-1) == 0);
     }
 
     /** Status 0 if nobody answers. */

@@ -84,20 +84,20 @@ final class BridgeSource {
     static List<String> partsOf(Wire.Call call) {
         List<String> names = new ArrayList<>();
         if (call.to().equals(Wire.BRIDGE)) {
-            names.addAll(call.method().equals("GET") ? List.of("challenge", "Signatures.x")
-                    : call.from().equals(Wire.X) ? List.of("signedByX", "Signatures.x", "Signatures.same", "fromTwitter", "FromX.read",
-                            "keep")
-                    : List.of("signedByTwilio", "Signatures.isTwilios", "Signatures.twilio", "FromFlex.isWhole",
-                            "fromFlex", "FromFlex.read", "keep"));
+            names.addAll(call.method().equals("GET") ? List.of("challenge", "Signatures.xWebhook")
+                    : call.from().equals(Wire.X) ? List.of("signedByX", "Signatures.xWebhook", "Signatures.equalInConstantTime", "fromTwitter", "FromX.read",
+                            "accept")
+                    : List.of("signedByTwilio", "Signatures.isTwilios", "Signatures.twilioWebhook", "FromFlex.isWhole",
+                            "fromFlex", "FromFlex.read", "accept"));
             if (call.status() == 403) {
-                names.removeIf(name -> name.startsWith("from") || name.startsWith("From") || name.equals("keep"));
+                names.removeIf(name -> name.startsWith("from") || name.startsWith("From") || name.equals("accept"));
                 names.add("Edge.Refusals");
             }
             return names;
         }
         names.addAll(call.to().equals(Wire.X) ? toX(call) : toFlex(call));
         if (call.status() == 0 || call.status() == 429 || call.status() >= 500) {
-            names.addAll(List.of("Answer.outcome", "Relay.work", "Relay.Destination.tried", "Relay.Destination.after"));
+            names.addAll(List.of("Response.outcome", "Relay.work", "Relay.Destination.tried", "Relay.Destination.after"));
         }
         return names;
     }

@@ -36,7 +36,7 @@ final class Courier {
         BiConsumer<HttpResponse<String>, Throwable> sent(HttpRequest request);
     }
 
-    private final Executor threads = threads();
+    private final Executor threads = daemonThreads();
     private final HttpClient client = HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).executor(threads)
             .connectTimeout(Duration.ofSeconds(3)).build();
     private final Map<String, CompletableFuture<Void>> lanes = new ConcurrentHashMap<>();
@@ -45,7 +45,7 @@ final class Courier {
     private volatile Observer observer = request -> (response, failure) -> { };
 
     /** Four threads instead of the client's own many take half the time; they are gone soon after the last webhook. */
-    private static Executor threads() {
+    private static Executor daemonThreads() {
         ThreadPoolExecutor threads = new ThreadPoolExecutor(4, 4, 3, TimeUnit.SECONDS, new LinkedBlockingQueue<>(), task -> {
             Thread thread = new Thread(task, "courier");
             thread.setDaemon(true);
