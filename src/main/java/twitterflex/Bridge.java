@@ -56,17 +56,18 @@ import javax.crypto.spec.SecretKeySpec;
  *   <li>Each accepted message arrives once, in order per customer; customers do not wait for each other.
  *   <li>One live conversation, task and webhook per customer, and a message always ends where an agent can take it; the
  *       state of record is at Twilio, memory is a cache.
- *   <li>Nothing is dropped silently: what a service refuses for good is kept, logged, counted and told to the agent. What is
- *       wrong with us refuses nothing: it pauses the service, and the health says so.
+ *   <li>Nothing is dropped silently: what a service refuses for good is kept, logged, counted and told to the agent.
+ *       What is wrong with us refuses nothing: it pauses the service, and the health says so.
  *   <li>Bounded in everything a stranger could make grow: bodies, queues, threads, memory, disk, time.
  *   <li>Private: no secret and no message text in a log; data files are their owner's alone.
  * </ol>
  *
- * Two parts. <b>Part I, the story</b>, is read from top to bottom: {@code main}, the routes with their guards and handlers, the
- * message, from X, from Flex, the relay, Flex, X. Callers stand above what they call, and a message's way goes down the page.
- * <b>Part II, the craft</b>, can be skipped at first: the HTTP server, signatures and forms, calling out, the journal, rich
- * messages, settings. This file is the server, alone: the tool beside it, which sets the bridge up and checks it, may be
- * deleted.
+ * Two parts. <b>Part I, the story</b>, is read from top to bottom: {@code main}, the routes with their guards and
+ * handlers, the message, from X, from Flex, the relay, Flex, X. Callers stand above what they call, and a message's way
+ * goes down the page.
+ * <b>Part II, the craft</b>, can be skipped at first: the HTTP server, signatures and forms, calling out, the journal,
+ * rich messages, settings. This file is the server, alone: the tool beside it, which sets the bridge up and checks it,
+ * may be deleted.
  */
 public final class Bridge {
 
@@ -82,10 +83,13 @@ public final class Bridge {
         preset("sun.net.httpserver.maxReqTime", "10");
         // Seconds from then on until the answer is written; a webhook may wait 10 of them for the disk.
         preset("sun.net.httpserver.maxRspTime", "15");
+        // Seconds, 10 more or less. A webhook on a connection that is being closed is lost: the proxies in front, which
+        // keep theirs for 60 (nginx) to 120 (Caddy), have to be the first to close one.
+        preset("sun.net.httpserver.idleInterval", "130");
         // Beyond it connections are closed at once.
         preset("jdk.httpserver.maxConnections", "2000");
-        // Seconds. The front ends of X and Twilio close idle connections long before JDK 17's 20 minutes.
-        preset("jdk.httpclient.keepalive.timeout", "25");
+        // Seconds. Here we are the ones in front: services' front ends were seen to close connections idle for 15.
+        preset("jdk.httpclient.keepalive.timeout", "10");
         // One try: a GET the client repeats by itself has an OAuth nonce that X has seen, and is refused.
         preset("jdk.httpclient.redirects.retrylimit", "1");
         preset("jdk.httpclient.disableRetryConnect", "true");
@@ -98,7 +102,7 @@ public final class Bridge {
     static final Log LOG = new Log();
     static final JsonMapper JSON = JsonMapper.builder().enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS).build();
 
-    // ------------------------------------------------------------------------------------------------------------------
+    // -----------------------------------------------------------------------------------------------------------------
     // Part I, the story
     //
     // 1. main: serving. Exit status 0 after a clean stop, 1 when something failed at run time, 2 for wrong settings.
@@ -106,7 +110,8 @@ public final class Bridge {
     /** Serves until SIGTERM or Ctrl-C, with the settings of the environment and of {@code .env}. */
     public static void main(String[] arguments) {
         run("serve", () -> {
-            if (arguments.length > 0) throw new CommandFailed(2, List.of("the bridge alone serves, and takes no '" + arguments[0] + "'"));
+            if (arguments.length > 0) throw new CommandFailed(2,
+                    List.of("the bridge alone serves, and takes no '" + arguments[0] + "'"));
             serve(Settings.from(environment()), Caretaker.NONE);
         });
     }
@@ -147,7 +152,10 @@ public final class Bridge {
         bridge.start();
     }
 
-    /** Looks after what is registered at X while the bridge serves. The bridge needs none; the operator's tool brings one. */
+    /**
+     * Looks after what is registered at X while the bridge serves. The bridge needs none; the operator's tool brings
+     * one.
+     */
     interface Caretaker {
         Function<Bridge, Caretaker> NONE = bridge -> new Caretaker() { };
 
@@ -188,8 +196,8 @@ public final class Bridge {
      * @param initialBackoff backoff begins here and doubles up to {@code maxBackoff}
      * @param callTimeout a whole exchange with a service, body included
      * @param notifyAgentAfter after this an agent hears that a reply waits
-     * @param takeOverAfter a conversation without a task is being opened until it is this old: 15 s for a slow call, 15 s until TaskRouter
-     *     lists the task, 15 s to spare
+     * @param takeOverAfter a conversation without a task is being opened until it is this old: 15 s for a slow call, 15
+     *     s until TaskRouter lists the task, 15 s to spare
      * @param quietAfter after this a known conversation is asked for its task again
      * @param webhookCheck from one look at X's webhook to the next
      */
@@ -211,7 +219,10 @@ public final class Bridge {
     private final Relay relay;
     private final Caretaker caretaker;
 
-    /** Takes the data folder and the port; nothing moves before {@link #start}. @param caretaker {@link Caretaker#NONE} will do */
+    /**
+     * Takes the data folder and the port; nothing moves before {@link #start}. @param caretaker {@link Caretaker#NONE}
+     * will do
+     */
     Bridge(Settings settings, Timing timing, Function<Bridge, Caretaker> caretaker) throws CommandFailed {
         this.settings = settings;
         this.timing = timing;
@@ -252,7 +263,7 @@ public final class Bridge {
         LOG.log(INFO, () -> "stopped pending=" + journal.counts().pending());
     }
 
-    // ------------------------------------------------------------------------------------------------------------------
+    // -----------------------------------------------------------------------------------------------------------------
     // 2. The routes: everything the outside can ask for, on one screen. Guards wrap handlers, handlers see only checked
     //    requests, and one place alone touches the JDK's HttpExchange: the edge, further down.
 
@@ -266,15 +277,23 @@ public final class Bridge {
                 "POST /fromFlex", signedByTwilio(this::fromFlex));
     }
 
-    /** Answers a request. An {@link IllegalArgumentException} is the caller's mistake and becomes a 400 with its sentence. */
+    /**
+     * Answers a request. An {@link IllegalArgumentException} is the caller's mistake and becomes a 400 with its
+     * sentence.
+     */
     interface Handler {
         Reply answer(Request request);
     }
 
-    /** A request, whole. {@code target} is path and query exactly as received: Twilio signs those bytes. Header names in lower case. */
+    /**
+     * A request, whole. {@code target} is path and query exactly as received: Twilio signs those bytes. Header names in
+     * lower case.
+     */
     record Request(String method, String path, String target, Map<String, List<String>> headers, byte[] body) {
         String header(String name) { return headers.getOrDefault(name, List.of("")).get(0); }
-        String query(String name) { return Form.decode(target.substring(path.length()).replaceFirst("\\?", "")).get(name); }
+        String query(String name) {
+            return Form.decode(target.substring(path.length()).replaceFirst("\\?", "")).get(name);
+        }
 
         /** From this side of the tunnel or proxy, which all name the client they speak for. */
         boolean local() { return !headers.containsKey("x-forwarded-for") && !headers.containsKey("forwarded"); }
@@ -293,7 +312,9 @@ public final class Bridge {
 
     record Reply(int status, String body, Map<String, String> headers) {
         Reply(int status, String body, String type) { this(status, body, Map.of("Content-Type", type)); }
-        static Reply json(int status, ObjectNode body) { return new Reply(status, body.toString(), "application/json"); }
+        static Reply json(int status, ObjectNode body) {
+            return new Reply(status, body.toString(), "application/json");
+        }
         static Reply ok(ObjectNode body) { return json(200, body); }
         static Reply error(int status, String sentence) { return json(status, object().put("error", sentence)); }
         static Reply text(String text) { return new Reply(200, text, "text/plain; version=0.0.4; charset=utf-8"); }
@@ -309,8 +330,8 @@ public final class Bridge {
     }
 
     /**
-     * Lets in what X signed: HMAC-SHA256 over the raw body, by the consumer secret or, for apps that have one, by the OAuth 2.0
-     * client secret in a header of its own (X API, webhooks quickstart).
+     * Lets in what X signed: HMAC-SHA256 over the raw body, by the consumer secret or, for apps that have one, by the
+     * OAuth 2.0 client secret in a header of its own (X API, webhooks quickstart).
      */
     private Handler signedByX(Handler next) {
         return request -> signedWith(settings.consumerSecret(), request, "x-twitter-webhooks-signature")
@@ -319,7 +340,8 @@ public final class Bridge {
     }
 
     private static boolean signedWith(String secret, Request request, String header) {
-        return !secret.isEmpty() && Signatures.equalInConstantTime(Signatures.xWebhook(secret, request.body()), request.header(header));
+        return !secret.isEmpty() && Signatures.equalInConstantTime(Signatures.xWebhook(secret, request.body()),
+                request.header(header));
     }
 
     /**
@@ -401,7 +423,8 @@ public final class Bridge {
 
     /** Strangers learn whether all is well, and no more. */
     private Reply health(Request request) {
-        List<String> troubles = Stream.of(journal.trouble().stream(), relay.troubles().stream(), flex.trouble().stream(),
+        List<String> troubles = Stream.of(journal.trouble().stream(), relay.troubles().stream(),
+                flex.trouble().stream(),
                 caretaker.troubles().stream())
                 .flatMap(all -> all).toList();
         ObjectNode body = object().put("status", troubles.isEmpty() ? "ok" : "degraded");
@@ -412,7 +435,7 @@ public final class Bridge {
         return Reply.json(troubles.isEmpty() ? 200 : 503, body);
     }
 
-    // ------------------------------------------------------------------------------------------------------------------
+    // -----------------------------------------------------------------------------------------------------------------
     // 3. The message: what travels all the way.
 
     /** From customer to agent, from agent to customer, and from the bridge itself to the agent. */
@@ -440,7 +463,9 @@ public final class Bridge {
         }
 
         /** Messages of a lane are delivered one after the other, different lanes side by side. */
-        String lane() { return (direction == Direction.TO_X ? "x/" : "flex/") + (customer.isEmpty() ? conversation : customer); }
+        String lane() {
+            return (direction == Direction.TO_X ? "x/" : "flex/") + (customer.isEmpty() ? conversation : customer);
+        }
 
         /** What agents read as the customer's name. */
         String title() { return name.equals(handle) ? "@" + handle : name + " (@" + handle + ")"; }
@@ -462,19 +487,24 @@ public final class Bridge {
         /** @throws IllegalArgumentException if it is not what {@link #toJson} wrote */
         static Message fromJson(JsonNode json) {
             List<String> attachments = json.path("attachments").valueStream().map(JsonNode::asText).toList();
-            return new Message(Direction.valueOf(json.path("direction").asText()), json.path("id").asText(), json.path("customer").asText(),
+            return new Message(Direction.valueOf(json.path("direction").asText()), json.path("id").asText(),
+                    json.path("customer").asText(),
                     json.path("handle").asText(), json.path("name").asText(), json.path("text").asText(), attachments,
-                    json.path("answer").asText(), json.path("conversation").asText(), Instant.ofEpochMilli(json.path("time").asLong()));
+                    json.path("answer").asText(), json.path("conversation").asText(),
+                    Instant.ofEpochMilli(json.path("time").asLong()));
         }
     }
 
-    /** A customer's identity in Flex. His id, not his handle: a handle can be renamed or taken over in the middle of a chat. */
+    /**
+     * A customer's identity in Flex. His id, not his handle: a handle can be renamed or taken over in the middle of a
+     * chat.
+     */
     static String identity(String customer) { return "twitter-" + customer; }
 
     /** The author of the bridge's own notes to agents. */
     static final String NOTE_AUTHOR = "twitter-bridge";
 
-    // ------------------------------------------------------------------------------------------------------------------
+    // -----------------------------------------------------------------------------------------------------------------
     // 4. From X: a webhook's JSON becomes messages. Many events may come in one body; what is not a customer's message
     //    (typing, read, follow, our own sends, kinds unknown today) is counted and left alone.
 
@@ -486,8 +516,8 @@ public final class Bridge {
      */
     record FromX(List<Message> messages, int ignored, List<String> warnings, Set<String> notices) {
         /**
-         * Reads both envelopes: the Account Activity API's, which ends on 1 January 2027, and the X Activity API's, which wraps the
-         * same events in {@code data.payload} and the users in another {@code data}.
+         * Reads both envelopes: the Account Activity API's, which ends on 1 January 2027, and the X Activity API's,
+         * which wraps the same events in {@code data.payload} and the users in another {@code data}.
          *
          * @param ownId the account the bridge sends as, empty if not known: what it wrote itself comes back as an event
          *              and is not echoed; what is for another account of the same app is not ours to answer
@@ -502,9 +532,11 @@ public final class Bridge {
             List<Message> messages = new ArrayList<>();
             List<String> warnings = new ArrayList<>();
             Set<String> notices = new LinkedHashSet<>();
-            JsonNode revoked = kind.equals("oauth.revoke") ? payload.path("user_id") : payload.at("/user_event/revoke/source/user_id");
+            JsonNode revoked = kind.equals("oauth.revoke") ? payload.path("user_id")
+                    : payload.at("/user_event/revoke/source/user_id");
             if (!revoked.isMissingNode()) {
-                warnings.add("account " + revoked.asText() + " has revoked the app's access: X sends no more events for it");
+                warnings.add("account " + revoked.asText()
+                        + " has revoked the app's access: X sends no more events for it");
             }
             if (kind.startsWith("chat.") && subscribers.stream().noneMatch(anothers)) {
                 notices.add("customer " + payload.findPath("sender_id").asText("unknown")
@@ -531,7 +563,8 @@ public final class Bridge {
                 }
             }
             // X promises no order but that of the ids.
-            messages.sort(Comparator.<Message>comparingInt(message -> message.id().length()).thenComparing(Message::id));
+            messages.sort(Comparator.<Message>comparingInt(message -> message.id().length())
+                    .thenComparing(Message::id));
             return new FromX(messages, ignored, warnings, notices);
         }
 
@@ -540,7 +573,8 @@ public final class Bridge {
             JsonNode user = listed.has("data") ? listed.path("data") : listed;
             String handle = user.path("screen_name").asText(user.path("username").asText(sender));
             JsonNode data = event.at("/message_create/message_data");
-            return new Message(Direction.TO_FLEX, event.path("id").asText(), sender, handle, user.path("name").asText(handle),
+            return new Message(Direction.TO_FLEX, event.path("id").asText(), sender, handle,
+                    user.path("name").asText(handle),
                     text(data), attachments(data), data.at("/quick_reply_response/metadata").asText(""), "",
                     Instant.ofEpochMilli(event.path("created_timestamp").asLong(System.currentTimeMillis())));
         }
@@ -552,8 +586,8 @@ public final class Bridge {
         private static final int MAX_LINKED = 4 * X.MAX_TEXT;
 
         /**
-         * The text as its author typed it: t.co links replaced by where they lead, the link X appends for an attachment removed,
-         * and {@code &lt; &gt; &amp;} decoded last of all.
+         * The text as its author typed it: t.co links replaced by where they lead, the link X appends for an attachment
+         * removed, and {@code &lt; &gt; &amp;} decoded last of all.
          */
         static String text(JsonNode data) {
             Map<String, String> links = new HashMap<>();
@@ -601,11 +635,12 @@ public final class Bridge {
         }
     }
 
-    // ------------------------------------------------------------------------------------------------------------------
+    // -----------------------------------------------------------------------------------------------------------------
     // 5. From Flex: a webhook's form becomes a message, or tells that a conversation has ended.
 
     /**
-     * What a webhook of Flex says (Twilio, "Chat Webhooks" and "Conversations Webhooks"; the names differ, the meaning does not).
+     * What a webhook of Flex says (Twilio, "Chat Webhooks" and "Conversations Webhooks"; the names differ, the meaning
+     * does not).
      *
      * @param customer the X user's id from our own URL, or empty for a webhook that somebody else registered
      * @param ended the conversation that is over, if this says so
@@ -636,48 +671,65 @@ public final class Bridge {
         }
 
         static FromFlex read(Form form, String customer) {
-            String conversation = form.get("ConversationSid").isEmpty() ? form.get("ChannelSid") : form.get("ConversationSid");
+            String conversation = form.get("ConversationSid").isEmpty() ? form.get("ChannelSid")
+                    : form.get("ConversationSid");
             boolean over = switch (form.get("EventType")) {
-                case "onChannelUpdated" -> jsonOrMissing(form.get("Attributes")).path("status").asText().equals("INACTIVE");
+                case "onChannelUpdated" -> jsonOrMissing(form.get("Attributes")).path("status").asText()
+                        .equals("INACTIVE");
                 case "onConversationStateUpdated" -> form.get("StateTo").matches("closed|inactive");
                 default -> false;
             };
-            boolean written = Set.of("onMessageSent", "onMediaMessageSent", "onMessageAdded").contains(form.get("EventType"));
+            boolean written = Set.of("onMessageSent", "onMediaMessageSent", "onMessageAdded")
+                    .contains(form.get("EventType"));
             return new FromFlex(customer, written ? messages(form, customer, conversation) : List.of(),
                     over ? Optional.of(conversation) : Optional.empty());
         }
 
-        /** What anybody but the customer and the bridge wrote: agents ({@code Source=SDK}) and bots ({@code Source=API}). */
+        /**
+         * What anybody but the customer and the bridge wrote: agents ({@code Source=SDK}) and bots
+         * ({@code Source=API}).
+         */
         private static List<Message> messages(Form form, String customer, String conversation) {
             String author = form.get("Author").isEmpty() ? form.get("From") : form.get("Author");
-            boolean customers = customer.isEmpty() ? author.matches("twitter-[0-9]+") : author.equals(identity(customer));
+            boolean customers = customer.isEmpty() ? author.matches("twitter-[0-9]+")
+                    : author.equals(identity(customer));
             String id = form.get("MessageSid");
             if (customers || author.equals(NOTE_AUTHOR) || id.isEmpty()) return List.of();
             List<String> files = new ArrayList<>();
-            jsonOrMissing(form.get("Media")).forEach(file -> files.add(file.path("Filename").asText() + " " + file.path("ContentType").asText()));
-            if (!form.get("MediaSid").isEmpty()) files.add(form.get("MediaFilename") + " " + form.get("MediaContentType"));
+            jsonOrMissing(form.get("Media"))
+                    .forEach(file -> files.add(file.path("Filename").asText() + " "
+                    + file.path("ContentType").asText()));
+            if (!form.get("MediaSid").isEmpty()) files.add(form.get("MediaFilename") + " "
+                    + form.get("MediaContentType"));
             Instant now = Instant.now();
             List<Message> messages = new ArrayList<>();
             if (!form.get("Body").isEmpty()) {
-                messages.add(new Message(Direction.TO_X, id, customer, "", author, form.get("Body"), List.of(), "", conversation, now));
+                messages.add(new Message(Direction.TO_X, id, customer, "", author, form.get("Body"), List.of(), "",
+                        conversation, now));
             }
             if (!files.isEmpty()) {
-                messages.add(new Message(Direction.TO_X, id + "-media", customer, "", author, "", files, "", conversation, now));
+                messages.add(new Message(Direction.TO_X, id
+                        + "-media", customer, "", author, "", files, "", conversation, now));
             }
             return messages;
         }
     }
 
-    // ------------------------------------------------------------------------------------------------------------------
-    // 6. The relay: accept, keep, order, deliver, retry, settle. A lane is one customer's queue in one direction; its head is
-    //    tried until it is settled, and only then the next. A lane that waits holds no thread.
+    // -----------------------------------------------------------------------------------------------------------------
+    // 6. The relay: accept, keep, order, deliver, retry, settle. A lane is one customer's queue in one direction; its
+    //    head is tried until it is settled, and only then the next. A lane that waits holds no thread.
 
     /** What became of one try to deliver a message. */
     sealed interface Outcome {
-        /** @param id what the other side calls it now; @param remark what the agent should know all the same, or empty */
+        /**
+         * @param id what the other side calls it now; @param remark what the agent should know all the same, or empty
+         */
         record Delivered(String id, String remark) implements Outcome { }
 
-        /** Refused for good, no repetition would help. @param conversationClosed because the conversation it was for is over */
+        /**
+         * Refused for good, no repetition would help. @param conversationClosed because the conversation it was for is
+         * over
+         */
         record Refused(String reason, boolean conversationClosed) implements Outcome { }
 
         /**
@@ -693,7 +745,8 @@ public final class Bridge {
 
         /** What a failed look-up means for the message that it was made for: trouble of its own, and nobody else's. */
         default Outcome forThisMessageOnly() {
-            return this instanceof RetryLater later ? new RetryLater(later.reason(), later.after(), Scope.MESSAGE, false) : this;
+            return this instanceof RetryLater later
+                    ? new RetryLater(later.reason(), later.after(), Scope.MESSAGE, false) : this;
         }
     }
 
@@ -735,16 +788,22 @@ public final class Bridge {
         }
 
         /**
-         * From when on it is looked for on the other side: nothing arrives before it was written. Both times are the services' own, and
-         * a minute is more than their clocks are apart.
+         * From when on it is looked for on the other side: nothing arrives before it was written. Both times are the
+         * services' own, and a minute is more than their clocks are apart.
          */
         Instant lookFrom() { return message.time().minusSeconds(60); }
     }
 
     static final class Relay {
-        /** Threads per service: what a service that hangs can hold at most, and how many customers are served side by side. */
+        /**
+         * Threads per service: what a service that hangs can hold at most, and how many customers are served side by
+         * side.
+         */
         private static final int WORKERS = 16;
-        /** How many times longer than one message's longest backoff a pause grows that waits for somebody to mend something. */
+        /**
+         * How many times longer than one message's longest backoff a pause grows that waits for somebody to mend
+         * something.
+         */
         private static final int PATIENT = 15;
         /** How long a refusal that is our fault shows in the health. */
         private static final Duration SHOWN = Duration.ofMinutes(10);
@@ -754,7 +813,8 @@ public final class Bridge {
         private final Metrics metrics;
         private final Destination toFlex;
         private final Destination toX;
-        private final ScheduledExecutorService clock = Executors.newSingleThreadScheduledExecutor(daemonThreads("clock"));
+        private final ScheduledExecutorService clock =
+                Executors.newSingleThreadScheduledExecutor(daemonThreads("clock"));
         // The relay's lock guards the lanes, the destinations, and these.
         private final Map<String, Lane> lanes = new HashMap<>();
         private Optional<Refusal> ourFault = Optional.empty();
@@ -768,7 +828,8 @@ public final class Bridge {
 
         private record Refusal(long nanos, String reason) { }
 
-        Relay(Journal journal, Function<Delivery, Outcome> toFlex, Function<Delivery, Outcome> toX, Timing timing, Metrics metrics) {
+        Relay(Journal journal, Function<Delivery, Outcome> toFlex, Function<Delivery, Outcome> toX, Timing timing,
+                Metrics metrics) {
             this.journal = journal;
             this.timing = timing;
             this.metrics = metrics;
@@ -827,7 +888,8 @@ public final class Bridge {
 
         private Outcome attempt(Lane lane, Delivery delivery) {
             Message message = delivery.message;
-            // The way to X is looked up at a price, so that a try is marked first; Flex is looked at for free after every restart.
+            // The way to X is looked up at a price, so that a try is marked first; Flex is looked at for free after
+            // every restart.
             if (delivery.tries++ == 0 && message.direction() == Direction.TO_X) journal.markAttempted(message.id());
             long began = System.nanoTime();
             Outcome outcome;
@@ -836,7 +898,8 @@ public final class Bridge {
                 outcome = lane.destination.service.apply(delivery);
             } catch (RuntimeException broken) {
                 LOG.log(ERROR, "message " + message.id() + " could not be handled", broken);
-                outcome = new Outcome.Refused("the bridge could not handle it (" + broken.getClass().getSimpleName() + ")", false);
+                outcome = new Outcome.Refused("the bridge could not handle it (" + broken.getClass().getSimpleName()
+                        + ")", false);
                 bug = true;
             }
             String what = " id=" + message.id() + " to=" + lane.destination.name + " customer=" + message.customer()
@@ -848,7 +911,8 @@ public final class Bridge {
                 // What X refuses is for its author or reader to mend; what Flex refuses of a customer is for us.
                 if (bug || message.direction() == Direction.TO_FLEX) fault(refused.reason());
                 String known = delivery.mayHaveArrived ? "It is not known whether this was delivered" : "Not delivered";
-                String whose = message.direction() == Direction.TO_X ? " to the customer: " : ", a message of the customer: ";
+                String whose = message.direction() == Direction.TO_X ? " to the customer: "
+                        : ", a message of the customer: ";
                 journal.failed(message.id(), refused.reason(), remark(delivery, known + whose + refused.reason()));
             } else if (outcome instanceof Outcome.Delivered delivered) {
                 long millis = (System.nanoTime() - began) / 1_000_000;
@@ -860,7 +924,9 @@ public final class Bridge {
             return outcome;
         }
 
-        private synchronized void fault(String reason) { ourFault = Optional.of(new Refusal(System.nanoTime(), reason)); }
+        private synchronized void fault(String reason) {
+            ourFault = Optional.of(new Refusal(System.nanoTime(), reason));
+        }
 
         /** What the agent is to know, in the conversation it is about, if there is one; notes have no notes. */
         private static List<Message> remark(Delivery delivery, String text) {
@@ -876,12 +942,15 @@ public final class Bridge {
                 Message message = lane.head().message;
                 if (lane.destination == toX && waitsLong(lane)) {
                     journal.tell(message.note("waits-" + message.conversation(), message.conversation(),
-                            "X does not take messages at the moment: what you write waits here and will be sent in order."));
+                            "X is not accepting messages right now. Your replies are queued and will be sent in"
+                            + " order."));
                 }
             }
         }
 
-        private boolean waitsLong(Lane lane) { return System.nanoTime() - lane.head().accepted > timing.notifyAgentAfter().toNanos(); }
+        private boolean waitsLong(Lane lane) {
+            return System.nanoTime() - lane.head().accepted > timing.notifyAgentAfter().toNanos();
+        }
 
         /** Lets what is being sent end within 6 s, and sends nothing more. */
         void stop() {
@@ -895,15 +964,16 @@ public final class Bridge {
         }
 
         /**
-         * One service behind a circuit breaker. Closed, 16 deliveries run at a time, oldest message first. When the service turns
-         * everybody away (rate limit, our keys, our account) it opens: nothing runs. After the pause it is half-open: one delivery is
-         * the probe, and if the service looks at that on its merits, all follow.
+         * One service behind a circuit breaker. Closed, 16 deliveries run at a time, oldest message first. When the
+         * service turns everybody away (rate limit, our keys, our account) it opens: nothing runs. After the pause it
+         * is half-open: one delivery is the probe, and if the service looks at that on its merits, all follow.
          */
         private final class Destination {
             final String name;
             final Function<Delivery, Outcome> service;
             final ThreadPoolExecutor workers;
-            private final PriorityQueue<Lane> ready = new PriorityQueue<>(Comparator.comparingLong(lane -> lane.head().order));
+            private final PriorityQueue<Lane> ready =
+                    new PriorityQueue<>(Comparator.comparingLong(lane -> lane.head().order));
             private int running;
             /** Deliveries at a time: all workers, 0 while the breaker is open, 1 while it is half-open. */
             private int limit = WORKERS;
@@ -976,8 +1046,10 @@ public final class Bridge {
             }
 
             Optional<String> trouble() {
-                if (limit < WORKERS && (pauses > 1 || longPause)) return Optional.of(name + " takes no messages: " + reason);
-                return lanes.values().stream().filter(lane -> lane.destination == this && (waitsLong(lane) || misconfigured(lane)))
+                if (limit < WORKERS && (pauses > 1 || longPause)) return Optional.of(name + " takes no messages: "
+                        + reason);
+                return lanes.values().stream().filter(lane -> lane.destination == this
+                        && (waitsLong(lane) || misconfigured(lane)))
                         .min(ready.comparator()).map(lane -> "messages to " + name + " wait: " + lane.head().trouble
                                 .map(Outcome.RetryLater::reason).orElse("their turn has not come yet"));
             }
@@ -995,22 +1067,30 @@ public final class Bridge {
                     synchronized (Relay.this) {
                         then.run();
                     }
-                }, Math.max(asked.toMillis(), ThreadLocalRandom.current().nextLong(ceiling + 1)), TimeUnit.MILLISECONDS);
+                }, Math.max(asked.toMillis(), ThreadLocalRandom.current().nextLong(ceiling + 1)),
+                        TimeUnit.MILLISECONDS);
             }
         }
     }
 
-    // ------------------------------------------------------------------------------------------------------------------
-    // 7. Flex: a customer's live conversation is found or opened, and the message posted. Every step can be repeated after a
-    //    failure at any point. The state of record is at Twilio; what is remembered here saves calls.
+    // -----------------------------------------------------------------------------------------------------------------
+    // 7. Flex: a customer's live conversation is found or opened, and the message posted. Every step can be repeated
+    //    after a failure at any point. The state of record is at Twilio; what is remembered here saves calls.
 
     /** The two generations of Flex: rows of one table. */
     enum FlexApi {
-        /** Flex Conversations and Interactions, the current generation (Twilio, "Conversations API" and "Interactions API"). */
-        CONVERSATIONS("conversations", "/v1/Services/%s/Conversations/", "Author", "/author", "/unique_name", "twitter-([0-9]{1,19})-[0-9]{1,8}",
+        /**
+         * Flex Conversations and Interactions, the current generation (Twilio, "Conversations API" and "Interactions
+         * API").
+         */
+        CONVERSATIONS("conversations", "/v1/Services/%s/Conversations/", "Author", "/author", "/unique_name",
+                "twitter-([0-9]{1,19})-[0-9]{1,8}",
                 Form.of("Target", "webhook", "Configuration.Method", "post", "Configuration.Filters", "onMessageAdded",
                         "Configuration.Filters", "onConversationStateUpdated")),
-        /** Programmable Chat with Flex Flows, the original's. Twilio calls it at its end (June 2026); accounts that have it use it. */
+        /**
+         * Programmable Chat with Flex Flows, the original's. Twilio calls it at its end (June 2026); accounts that have
+         * it use it.
+         */
         CHAT("chat", "/v2/Services/%s/Channels/", "From", "/from", "/friendly_name", "([0-9]{1,19})",
                 Form.of("Type", "webhook", "Configuration.Method", "POST", "Configuration.Filters", "onMessageSent",
                         "Configuration.Filters", "onMediaMessageSent", "Configuration.Filters", "onChannelUpdated",
@@ -1027,7 +1107,8 @@ public final class Bridge {
         final Promise conversation;
         final Promise messages;
 
-        FlexApi(String product, String path, String author, String authorField, String owner, String customer, Form webhook) {
+        FlexApi(String product, String path, String author, String authorField, String owner, String customer,
+                Form webhook) {
             this.product = product;
             this.path = path;
             this.author = author;
@@ -1035,26 +1116,38 @@ public final class Bridge {
             this.customer = Pattern.compile(customer);
             this.webhook = webhook;
             conversation = Promise.fields("/sid", Promise.CONVERSATION, owner, "(?s).*", "/date_updated", Promise.TIME);
-            messages = Promise.list("messages", Promise.fields("/sid", Promise.MESSAGE, authorField, "(?s).+", "/date_created",
+            messages = Promise.list("messages",
+                    Promise.fields("/sid", Promise.MESSAGE, authorField, "(?s).+", "/date_created",
                     Promise.TIME).and(Promise.json("/attributes")));
         }
     }
 
     static final class Flex {
-        /** Bytes of a message's body, in UTF-8 (Twilio, "Conversations limits"). X's 10,000 characters can be 40,000 bytes. */
+        /**
+         * Bytes of a message's body, in UTF-8 (Twilio, "Conversations limits"). X's 10,000 characters can be 40,000
+         * bytes.
+         */
         static final int MAX_BODY = 32 * 1024;
-        /** Conversation unique name exists; participant exists; its channel is being made (Twilio, "Error and warning dictionary"). */
+        /**
+         * Conversation unique name exists; participant exists; its channel is being made (Twilio, "Error and warning
+         * dictionary").
+         */
         private static final int TAKEN = 50353, ALREADY_IN = 50433, ALREADY_ASKED = 45353;
         /** A conversation, or a channel, has five webhooks, and Twilio takes no more. */
         private static final Set<Integer> NO_ROOM = Set.of(50361, 50321);
 
-        private static final Promise LISTED = Promise.list("conversations", Promise.fields("/conversation_sid", Promise.CONVERSATION,
-                "/conversation_state", Promise.STATE, "/conversation_unique_name", "(?s).*", "/conversation_date_updated", Promise.TIME));
-        private static final Promise NAMED = Promise.fields("/sid", Promise.CONVERSATION, "/state", Promise.STATE, "/date_updated",
+        private static final Promise LISTED =
+                Promise.list("conversations", Promise.fields("/conversation_sid", Promise.CONVERSATION,
+                "/conversation_state", Promise.STATE, "/conversation_unique_name", "(?s).*",
+                "/conversation_date_updated", Promise.TIME));
+        private static final Promise NAMED =
+                Promise.fields("/sid", Promise.CONVERSATION, "/state", Promise.STATE, "/date_updated",
                 Promise.TIME);
         private static final Promise WEBHOOKS = Promise.list("webhooks", Promise.fields("/sid", Promise.WEBHOOK)
-                .and(hook -> hook.path("configuration").isObject()).and(Promise.fields("/configuration/url", "|https?://\\S+")));
-        private static final Promise TASKS = Promise.list("tasks", Promise.fields("/sid", Promise.TASK, "/assignment_status", "[a-z]+"));
+                .and(hook -> hook.path("configuration").isObject())
+                .and(Promise.fields("/configuration/url", "|https?://\\S+")));
+        private static final Promise TASKS =
+                Promise.list("tasks", Promise.fields("/sid", Promise.TASK, "/assignment_status", "[a-z]+"));
         /** States of a task that an agent has or can still get (TaskRouter, "Task lifecycle"). */
         private static final Set<String> TAKEABLE = Set.of("pending", "reserved", "assigned", "wrapping");
 
@@ -1079,7 +1172,10 @@ public final class Bridge {
             api = settings.flexApi().equals("chat") ? FlexApi.CHAT : FlexApi.CONVERSATIONS;
         }
 
-        /** Posts a customer's message into their live conversation, which is opened if there is none; a note where it belongs. */
+        /**
+         * Posts a customer's message into their live conversation, which is opened if there is none; a note where it
+         * belongs.
+         */
         Outcome deliver(Delivery delivery) {
             Message message = delivery.message;
             if (message.direction() == Direction.NOTE) return post(delivery, Opening.known(message.conversation()));
@@ -1096,21 +1192,26 @@ public final class Bridge {
             if (opening.failure().isPresent()) return opening.failure().get();
             Outcome posted = post(delivery, opening);
             if (posted instanceof Outcome.Refused refused && refused.conversationClosed()) {
-                return new Outcome.RetryLater("it was closed while it was opened", Duration.ZERO, Outcome.Scope.MESSAGE, false);
+                return new Outcome.RetryLater("it was closed while it was opened", Duration.ZERO, Outcome.Scope.MESSAGE,
+                        false);
             }
             if (posted instanceof Outcome.Delivered && !opening.taskSeen()) {
                 Response tasks = tasks(opening.sid());
                 if (!tasks.ok()) return notOpened(tasks);
-                if (!canBeTaken(tasks)) return new Outcome.RetryLater("it has been posted, but Flex has made no task of it yet",
+                if (!canBeTaken(tasks)) return new Outcome.RetryLater("posted, but Flex has made no task of it yet",
                         Duration.ZERO, Outcome.Scope.MESSAGE, false);
             }
             if (!(posted instanceof Outcome.Delivered delivered)) return posted;
             Known before = openConversations.put(customer, new Known(opening.sid(), System.nanoTime()));
             boolean told = before != null && before.sid().equals(opening.sid());
-            return told || !opening.sid().equals(deaf.get(customer)) ? posted : new Outcome.Delivered(delivered.id(), UNHEARD);
+            return told || !opening.sid().equals(deaf.get(customer)) ? posted
+                    : new Outcome.Delivered(delivered.id(), UNHEARD);
         }
 
-        /** One call for a message in a known conversation, seven for the first message of a new customer, five after a restart. */
+        /**
+         * One call for a message in a known conversation, seven for the first message of a new customer, five after a
+         * restart.
+         */
         private Outcome deliverToConversation(Delivery delivery) {
             String customer = delivery.message.customer();
             Known known = openConversations.getOrDefault(customer, new Known("", 0));
@@ -1135,17 +1236,23 @@ public final class Bridge {
          * @param taskSeen whether it is known to be before an agent, so that the message will be read
          * @param inactive whether an agent has left it, to come back when somebody writes
          */
-        private record Opening(String sid, boolean looked, boolean taskSeen, boolean inactive, Optional<Outcome> failure) {
+        private record Opening(String sid, boolean looked, boolean taskSeen, boolean inactive,
+                Optional<Outcome> failure) {
             static Opening known(String sid) { return new Opening(sid, true, true, false, Optional.empty()); }
             static Opening found(String sid) { return new Opening(sid, false, true, false, Optional.empty()); }
             static Opening parked(String sid) { return new Opening(sid, false, true, true, Optional.empty()); }
             static Opening opened(String sid, boolean fresh, boolean taskSeen) {
                 return new Opening(sid, fresh, taskSeen, false, Optional.empty());
             }
-            static Opening failed(Response answer) { return new Opening("", false, false, false, Optional.of(notOpened(answer))); }
+            static Opening failed(Response answer) {
+                return new Opening("", false, false, false, Optional.of(notOpened(answer)));
+            }
         }
 
-        /** A refused step of opening says nothing of the message, but something of our configuration: the customer waits. */
+        /**
+         * A refused step of opening says nothing of the message, but something of our configuration: the customer
+         * waits.
+         */
         private static Outcome notOpened(Response answer) {
             return answer.outcome() instanceof Outcome.RetryLater later
                     ? new Outcome.RetryLater(later.reason(), later.after(), later.scope(), false)
@@ -1154,8 +1261,8 @@ public final class Bridge {
         }
 
         /**
-         * The unique name {@code twitter-<customer>-<n>} is the lock: n counts the customer's conversations, so all who want to open
-         * the next one ask for the same name, and one of them gets it. The others are told 409 and join.
+         * The unique name {@code twitter-<customer>-<n>} is the lock: n counts the customer's conversations, so all who
+         * want to open the next one ask for the same name, and one of them gets it. The others are told 409 and join.
          */
         private Opening open(Message message) {
             AtomicInteger free = new AtomicInteger();
@@ -1185,23 +1292,26 @@ public final class Bridge {
                 Optional<Opening> live = resume(taken, taken.body(), "", message);
                 if (live.isPresent()) return live.get();
             }
-            return new Opening("", false, false, false, Optional.of(new Outcome.RetryLater("no free name for a conversation",
+            return new Opening("", false, false, false,
+                    Optional.of(new Outcome.RetryLater("no free name for a conversation",
                     Duration.ZERO, Outcome.Scope.CUSTOMER, false)));
         }
 
         private static final Pattern NAME = Pattern.compile("twitter-[0-9]{1,19}-([0-9]{1,8})");
 
         private Response create(Message message, int n) {
-            return twilio.post("conversations", service() + "/Conversations", Promise.fields("/sid", Promise.CONVERSATION),
+            return twilio.post("conversations", service()
+                    + "/Conversations", Promise.fields("/sid", Promise.CONVERSATION),
                     Form.of("UniqueName", identity(message.customer()) + "-" + n, "FriendlyName", message.title(),
                             "Attributes", object().put("customer", message.customer()).toString()));
         }
 
         /**
-         * What becomes of a conversation that is there already. It is live while an agent has left it and comes back (inactive, or put
-         * aside by a webhook of somebody's own), or while it has a task that an agent can take. One without such a task was touched a
-         * moment ago, and is being opened: every step is done again, as each can be done twice. Or it is older, and nobody will read
-         * it any more: its task timed out, was cancelled or never came. Then it is closed.
+         * What becomes of a conversation that is there already. It is live while an agent has left it and comes back
+         * (inactive, or put aside by a webhook of somebody's own), or while it has a task that an agent can take. One
+         * without such a task was touched a moment ago, and is being opened: every step is done again, as each can be
+         * done twice. Or it is older, and nobody will read it any more: its task timed out, was cancelled or never
+         * came. Then it is closed.
          *
          * @param answer in which {@code conversation} stood, with its field names prefixed
          * @return empty if it is over
@@ -1220,7 +1330,8 @@ public final class Bridge {
             if (Duration.between(touched, answer.date()).compareTo(timing.takeOverAfter()) < 0) {
                 return Optional.of(complete(sid, message, false));
             }
-            LOG.log(WARNING, () -> "conversation " + sid + " has no task that an agent could take: it is closed, and another opened");
+            LOG.log(WARNING, () -> "conversation " + sid
+                    + " has no task that an agent could take: it is closed, and another opened");
             Response closed = twilio.post(api.product, path(sid), Promise.ANYTHING, Form.of("State", "closed"));
             boolean gone = closed.outcome() instanceof Outcome.Refused refused && refused.conversationClosed();
             return closed.ok() || gone ? Optional.empty() : Optional.of(Opening.failed(closed));
@@ -1228,7 +1339,8 @@ public final class Bridge {
 
         /** Participant, webhook, task: Twilio lets none of them be there twice. */
         private Opening complete(String sid, Message message, boolean fresh) {
-            Response joined = twilio.post(api.product, path(sid) + "/Participants", Promise.fields("/sid", Promise.PARTICIPANT),
+            Response joined = twilio.post(api.product, path(sid)
+                    + "/Participants", Promise.fields("/sid", Promise.PARTICIPANT),
                     Form.of("Identity", identity(message.customer())));
             if (!joined.ok() && joined.code() != ALREADY_IN) return Opening.failed(joined);
             if (fresh) {
@@ -1263,17 +1375,22 @@ public final class Bridge {
         /** What the agent sees of the customer before the first word. */
         private ObjectNode routing(Message message) {
             ObjectNode routing = object();
-            routing.putObject("properties").put("workspace_sid", settings.workspace()).put("workflow_sid", settings.workflow())
-                    .put("task_channel_unique_name", settings.taskChannel()).putObject("attributes").put("from", "@" + message.handle())
-                    .put("name", message.title()).put("customerName", message.name()).put("customerAddress", identity(message.customer()))
-                    .put("customerId", message.customer()).put("handle", message.handle()).put("customChannel", "twitter")
+            routing.putObject("properties").put("workspace_sid", settings.workspace())
+                    .put("workflow_sid", settings.workflow())
+                    .put("task_channel_unique_name", settings.taskChannel()).putObject("attributes")
+                    .put("from", "@" + message.handle())
+                    .put("name", message.title()).put("customerName", message.name())
+                    .put("customerAddress", identity(message.customer()))
+                    .put("customerId", message.customer()).put("handle", message.handle())
+                    .put("customChannel", "twitter")
                     .put("profile", "https://x.com/i/user/" + message.customer());
             return routing;
         }
 
         /**
-         * Programmable Chat: two calls for a message in a known chat, four for the first of a chat. Creating the channel is asked for
-         * every time: it gives back the customer's channel while that is active, and a new one after the agent has ended it.
+         * Programmable Chat: two calls for a message in a known chat, four for the first of a chat. Creating the
+         * channel is asked for every time: it gives back the customer's channel while that is active, and a new one
+         * after the agent has ended it.
          */
         private Opening channel(Message message) {
             String customer = message.customer();
@@ -1290,12 +1407,16 @@ public final class Bridge {
             return hook.answer().ok() ? Opening.opened(sid, fresh, true) : Opening.failed(hook.answer());
         }
 
-        /** @param parked whether somebody else's webhook waits for the next message, as Twilio's template for parked chats has it */
+        /**
+         * @param parked whether somebody else's webhook waits for the next message, as Twilio's template for parked
+         * chats has it
+         */
         private record Hook(Response answer, boolean parked) { }
 
         /**
-         * Makes sure that exactly one webhook of the bridge hangs on a conversation, at today's public URL. Two bridges may both see
-         * that there is none and both add one; so each lists them again after adding, and all but the first are removed.
+         * Makes sure that exactly one webhook of the bridge hangs on a conversation, at today's public URL. Two bridges
+         * may both see that there is none and both add one; so each lists them again after adding, and all but the
+         * first are removed.
          *
          * @param fresh whether there is surely none yet
          */
@@ -1321,19 +1442,24 @@ public final class Bridge {
                 if (!removed.ok() && removed.status() != 404) return new Hook(removed, false);
             }
             boolean moved = !ours.isEmpty() && !ours.get(0).at("/configuration/url").asText().equals(url);
-            Response last = !moved ? listed : twilio.post(api.product, webhooks + "/" + ours.get(0).path("sid").asText(),
+            Response last = !moved ? listed
+                    : twilio.post(api.product, webhooks + "/" + ours.get(0).path("sid").asText(),
                     Promise.fields("/sid", Promise.WEBHOOK), Form.of("Configuration.Url", url));
             boolean parked = listed.body().path("webhooks").valueStream().anyMatch(hook -> !isOurs(hook, url)
                     && hook.at("/configuration/filters").toString().contains("onMessageAdded"));
             return new Hook(last, parked);
         }
 
-        private static final String UNHEARD = "Your replies cannot reach the customer from here: this conversation has five webhooks,"
+        private static final String UNHEARD =
+                "Your replies cannot reach the customer from here: this conversation has five webhooks,"
                 + " as many as Twilio takes, and none of them is the bridge's.";
         private static final String DEAF = "a conversation has no room for the bridge's webhook (Twilio takes five):"
                 + " what agents write there does not reach the customer";
 
-        /** The one that is right already stays first; with equals the order of listing decides, the same for every bridge. */
+        /**
+         * The one that is right already stays first; with equals the order of listing decides, the same for every
+         * bridge.
+         */
         private static List<JsonNode> ours(Response listed, String url) {
             List<JsonNode> ours = new ArrayList<>();
             listed.body().path("webhooks").valueStream().filter(hook -> isOurs(hook, url)).forEach(ours::add);
@@ -1348,8 +1474,8 @@ public final class Bridge {
         }
 
         /**
-         * Posts a message, in parts if it is too long for one. Each is marked with the message's id: after a failure, or when this
-         * process meets a conversation for the first time, the marks tell which parts have arrived.
+         * Posts a message, in parts if it is too long for one. Each is marked with the message's id: after a failure,
+         * or when this process meets a conversation for the first time, the marks tell which parts have arrived.
          */
         private Outcome post(Delivery delivery, Opening opening) {
             Message message = delivery.message;
@@ -1363,17 +1489,19 @@ public final class Bridge {
                 delivery.lookFirst = false;
             }
             NumberedLists.Read read = note ? new NumberedLists.Read(message.text(), false) : lists.read(message);
-            String text = Stream.concat(Stream.of(read.text()), message.attachments().stream()).filter(line -> !line.isBlank())
+            String text = Stream.concat(Stream.of(read.text()), message.attachments().stream())
+                    .filter(line -> !line.isBlank())
                     .collect(Collectors.joining("\n"));
-            List<String> parts = split(text.isEmpty() ? "(a message without text)" : text, MAX_BODY, Bridge::utf8Length);
+            List<String> parts = split(text.isEmpty() ? "(a message without text)"
+                    : text, MAX_BODY, Bridge::utf8Length);
             while (delivery.parts < parts.size()) {
                 ObjectNode attributes = object().put("x_dm_id", message.id()).put("part", delivery.parts + 1);
                 if (!message.answer().isEmpty()) attributes.put("quick_reply_metadata", message.answer());
                 if (read.chosen()) attributes.put("chosen_by", message.text().strip());
                 Form form = Form.of(api.author, note ? NOTE_AUTHOR : identity(message.customer()),
                         "Body", parts.get(delivery.parts), "Attributes", attributes.toString());
-                // REST calls fire no webhooks by default. In Programmable Chat the flow hears of a chat by them, and so does whatever
-                // wakes a conversation that an agent has left.
+                // REST calls fire no webhooks by default. In Programmable Chat the flow hears of a chat by them, and so
+                // does whatever wakes a conversation that an agent has left.
                 Response posted = twilio.post(api.product, messages, Promise.fields("/sid", Promise.MESSAGE), form,
                         !note && (api == FlexApi.CHAT || opening.inactive()));
                 if (!posted.ok()) return posted.outcome();
@@ -1383,12 +1511,15 @@ public final class Bridge {
             return new Outcome.Delivered(delivery.lastId, "");
         }
 
-        /** Goes back through the conversation until a part of the message is found, or what is older than the message. */
+        /**
+         * Goes back through the conversation until a part of the message is found, or what is older than the message.
+         */
         private Response look(Delivery delivery, String messages) {
             Message message = delivery.message;
             AtomicInteger pages = new AtomicInteger();
             return twilio.pages(api.product, messages + "?Order=desc&PageSize=100", "messages", api.messages, page -> {
-                if (pages.getAndIncrement() == 0 && message.direction() != Direction.NOTE) lists.learn(message.customer(), page);
+                if (pages.getAndIncrement() == 0
+                        && message.direction() != Direction.NOTE) lists.learn(message.customer(), page);
                 for (JsonNode posted : page) {
                     JsonNode mark = jsonOrMissing(posted.path("attributes").asText());
                     if (mark.path("x_dm_id").asText().equals(message.id())) {
@@ -1414,23 +1545,29 @@ public final class Bridge {
 
         /** An agent has ended or left it: the customer's next message looks at it anew. */
         void ended(String customer, String conversation) {
-            openConversations.computeIfPresent(customer, (id, known) -> known.sid().equals(conversation) ? null : known);
+            openConversations.computeIfPresent(customer, (id, known) -> known.sid().equals(conversation) ? null
+                    : known);
             deaf.remove(customer, conversation);
         }
 
-        Optional<String> trouble() { return deaf.isEmpty() ? Optional.empty() : Optional.of(DEAF + ": " + String.join(", ", deaf.values())); }
+        Optional<String> trouble() {
+            return deaf.isEmpty() ? Optional.empty() : Optional.of(DEAF + ": " + String.join(", ", deaf.values()));
+        }
 
         /** Gives the public URL to the open conversations that have the one before. @return what to try again */
         Optional<Response> moved(String before) {
-            // Programmable Chat: only at each customer's next message, as nothing lists the open channels but a walk through all.
+            // Programmable Chat: only at each customer's next message, as nothing lists the open channels but a walk
+            // through all.
             if (api == FlexApi.CHAT) return Optional.empty();
             List<Response> answers = new ArrayList<>();
             for (String state : List.of("active", "inactive")) {
-                answers.add(twilio.pages(api.product, service() + "/Conversations?PageSize=100&State=" + state, "conversations",
+                answers.add(twilio.pages(api.product, service() + "/Conversations?PageSize=100&State="
+                        + state, "conversations",
                         Promise.list("conversations", Promise.fields("/sid", Promise.CONVERSATION)), page -> {
                             for (JsonNode conversation : page) {
                                 Matcher name = api.customer.matcher(conversation.at(api.owner).asText());
-                                if (name.matches()) answers.addAll(moved(before, conversation.path("sid").asText(), name.group(1)));
+                                if (name.matches()) answers.addAll(moved(before, conversation.path("sid").asText(),
+                                        name.group(1)));
                             }
                             return true;
                         }));
@@ -1448,13 +1585,18 @@ public final class Bridge {
         }
 
         private String service() { return "/v1/Services/" + settings.chatService(); }
-        private String path(String conversation) { return api.path.formatted(settings.chatService()) + Form.escape(conversation); }
+        private String path(String conversation) {
+            return api.path.formatted(settings.chatService()) + Form.escape(conversation);
+        }
     }
 
-    // ------------------------------------------------------------------------------------------------------------------
+    // -----------------------------------------------------------------------------------------------------------------
     // 8. X: one sender, the two APIs it speaks, and the lists that customers answer.
 
-    /** Sends Direct Messages. Both of X's APIs have OAuth 1.0a, JSON, 10,000 characters and a rate limit told in headers. */
+    /**
+     * Sends Direct Messages. Both of X's APIs have OAuth 1.0a, JSON, 10,000 characters and a rate limit told in
+     * headers.
+     */
     static final class X {
         static final String SERVICE = "X";
         /** Code points of one Direct Message. */
@@ -1479,9 +1621,13 @@ public final class Bridge {
         }
 
         /** X's ids grow with time: as numbers, which no long can hold without care. */
-        static final Comparator<String> BY_ID = Comparator.comparingInt(String::length).thenComparing(Comparator.naturalOrder());
+        static final Comparator<String> BY_ID = Comparator.comparingInt(String::length)
+                .thenComparing(Comparator.naturalOrder());
 
-        /** A message found at X. @param to whom we sent it, empty if we did not; @param text as it was before X shortened the links */
+        /**
+         * A message found at X. @param to whom we sent it, empty if we did not; @param text as it was before X
+         * shortened the links
+         */
         record Sent(String id, String to, String text, Instant at) { }
 
         /** Sends what an agent wrote to a customer, and looks first if an earlier try may have done so. */
@@ -1491,7 +1637,8 @@ public final class Bridge {
             if (message.text().isBlank()) return new Outcome.Refused("a message without text cannot be sent", false);
             long closed = open - System.nanoTime();
             if (closed > 0) {
-                return new Outcome.RetryLater("X's rate limit is used up", Duration.ofNanos(closed), Outcome.Scope.SERVICE, false);
+                return new Outcome.RetryLater("X's rate limit is used up", Duration.ofNanos(closed),
+                        Outcome.Scope.SERVICE, false);
             }
             Rich rich = Rich.read(message.text());
             List<String> parts = split(api == XApi.V2 ? rich.plain() : rich.text(), MAX_TEXT, point -> 1);
@@ -1505,7 +1652,8 @@ public final class Bridge {
                 ObjectNode body = api == XApi.V2 ? object().put("text", parts.get(delivery.parts))
                         : event(customer, parts.get(delivery.parts), last ? rich : Rich.read(""));
                 Response sent = client.call(SERVICE, signed(settings, "POST", api.send.formatted(customer), Form.of())
-                        .header("Content-Type", "application/json").POST(HttpRequest.BodyPublishers.ofString(body.toString())),
+                        .header("Content-Type", "application/json")
+                        .POST(HttpRequest.BodyPublishers.ofString(body.toString())),
                         Promise.fields(api.id, Promise.NUMBER));
                 open = System.nanoTime() + sent.untilReset().toNanos();
                 // Said already, by a try whose answer was lost and whose message is not listed yet.
@@ -1523,7 +1671,8 @@ public final class Bridge {
             Response page = Response.NONE;
             String cursor = "";
             for (int pages = 0; pages < MAX_PAGES; pages++) {
-                page = client.call(SERVICE, signed(settings, "GET", api.list.formatted(customer), api.query(cursor)).GET(),
+                page = client.call(SERVICE, signed(settings, "GET", api.list.formatted(customer),
+                        api.query(cursor)).GET(),
                         api.listed(customer));
                 if (!page.ok()) return page;
                 List<Sent> read = api.read(page.body(), customer);
@@ -1570,7 +1719,8 @@ public final class Bridge {
                 ArrayNode list = data.putObject("quick_reply").put("type", "options").putArray("options");
                 for (Rich.Option option : rich.options()) {
                     // The metadata comes back with the customer's answer.
-                    ObjectNode shown = list.addObject().put("label", option.label()).put("metadata", "option_" + list.size());
+                    ObjectNode shown = list.addObject().put("label", option.label())
+                            .put("metadata", "option_" + list.size());
                     if (!option.description().isEmpty()) shown.put("description", option.description());
                 }
             }
@@ -1586,22 +1736,27 @@ public final class Bridge {
         static HttpRequest.Builder signed(Settings settings, String method, String path, Form query) {
             String url = settings.twitterApiUrl() + path;
             String nonce = UUID.randomUUID().toString().replace("-", "");
-            return HttpRequest.newBuilder(URI.create(query.fields().isEmpty() ? url : url + "?" + query.encode())).header("Authorization",
-                    Signatures.oauth(method, url, query, settings.consumerKey(), settings.consumerSecret(), settings.accessToken(),
+            return HttpRequest.newBuilder(URI.create(query.fields().isEmpty() ? url : url + "?" + query.encode()))
+                    .header("Authorization",
+                    Signatures.oauth(method, url, query, settings.consumerKey(), settings.consumerSecret(),
+                    settings.accessToken(),
                             settings.accessSecret(), nonce, String.valueOf(Instant.now().getEpochSecond())));
         }
     }
 
     /** The two Direct Message APIs of X: rows of one table. {@code %s} is the customer's id. */
     enum XApi {
-        /** Today's: text only, so lists become numbered and buttons plain links (X API v2, "Manage Direct Messages"). */
+        /**
+         * Today's: text only, so lists become numbered and buttons plain links (X API v2, "Manage Direct Messages").
+         */
         V2("/2/dm_conversations/with/%s/messages", "/data/dm_event_id", "/2/dm_conversations/with/%s/dm_events", "data",
                 Form.of("max_results", "100", "event_types", "MessageCreate", "expansions", "sender_id",
-                        "dm_event.fields", "created_at,entities,event_type,id,text"), "pagination_token", "/meta/next_token",
+                        "dm_event.fields", "created_at,entities,event_type,id,text"), "pagination_token",
+                        "/meta/next_token",
                 Promise.fields("/id", Promise.NUMBER, "/sender_id", Promise.NUMBER, "/created_at", Promise.TIME)),
         /**
-         * The original's, the only one with quick replies and buttons (X API v1.1, "direct_messages/events/new"). Its list is that of
-         * all customers together: 50 may be the work of seconds.
+         * The original's, the only one with quick replies and buttons (X API v1.1, "direct_messages/events/new"). Its
+         * list is that of all customers together: 50 may be the work of seconds.
          */
         V1_1("/1.1/direct_messages/events/new.json", "/event/id", "/1.1/direct_messages/events/list.json", "events",
                 Form.of("count", "50"), "cursor", "/next_cursor",
@@ -1618,7 +1773,8 @@ public final class Bridge {
         final String nextPage;
         final Promise event;
 
-        XApi(String send, String id, String list, String events, Form query, String cursor, String nextPage, Promise event) {
+        XApi(String send, String id, String list, String events, Form query, String cursor, String nextPage,
+                Promise event) {
             this.send = send;
             this.id = id;
             this.list = list;
@@ -1654,7 +1810,8 @@ public final class Bridge {
                         time(event.path("created_at").asText()));
             }
             return new X.Sent(event.path("id").asText(), event.at("/message_create/target/recipient_id").asText(),
-                    FromX.text(event.at("/message_create/message_data")), Instant.ofEpochMilli(event.path("created_timestamp").asLong()));
+                    FromX.text(event.at("/message_create/message_data")),
+                    Instant.ofEpochMilli(event.path("created_timestamp").asLong()));
         }
     }
 
@@ -1729,17 +1886,22 @@ public final class Bridge {
             return List.of();
         }
 
-        private static List<String> labels(Rich rich) { return rich.options().stream().map(Rich.Option::label).toList(); }
+        private static List<String> labels(Rich rich) {
+            return rich.options().stream().map(Rich.Option::label).toList();
+        }
     }
 
-    // ------------------------------------------------------------------------------------------------------------------
+    // -----------------------------------------------------------------------------------------------------------------
     // Part II, the craft: what the story stands on. It can be skipped at first.
     //
     // 9. The edge: the JDK's HTTP server behind the table of routes.
 
     /** The JDK's HTTP server behind a table of routes: the one place that knows {@link HttpExchange}. */
     static final class Edge {
-        /** Bytes of a request body: X's largest webhook is some 45 KB (10,000 four-byte characters), Twilio's is smaller. */
+        /**
+         * Bytes of a request body: X's largest webhook is some 45 KB (10,000 four-byte characters), Twilio's is
+         * smaller.
+         */
         static final int MAX_BODY = 1 << 20;
 
         // The worst that strangers can cause takes 64 MiB of this process:
@@ -1751,7 +1913,7 @@ public final class Bridge {
         private static final int THREADS = 256;
         private static final int ROOM = 3 << 20;
         private static final int PIECE = 8 << 10;
-        private static final Duration TICK = Duration.ofMillis(125);
+        private static final Duration TICK = Duration.ofMillis(250);
 
         final Refusals refusals = new Refusals();
         private final Map<String, Handler> routes;
@@ -1760,7 +1922,8 @@ public final class Bridge {
         /** Threads that wait for their client, the longest first, and since which tick; guarded by itself. */
         private final Map<Thread, Long> waiting = new LinkedHashMap<>();
         private long ticks;
-        private final ScheduledExecutorService clock = Executors.newSingleThreadScheduledExecutor(daemonThreads("edge"));
+        private final ScheduledExecutorService clock =
+                Executors.newSingleThreadScheduledExecutor(daemonThreads("edge"));
         private final HttpServer server;
 
         Edge(Settings settings, Map<String, Handler> routes) throws CommandFailed {
@@ -1769,7 +1932,8 @@ public final class Bridge {
                 // The default backlog of 50 makes a burst of connections wait for seconds.
                 server = HttpServer.create(new InetSocketAddress(settings.host(), settings.port()), 1024);
             } catch (IOException taken) {
-                throw new CommandFailed(1, List.of("cannot listen on " + settings.host() + ":" + settings.port() + " (" + reason(taken)
+                throw new CommandFailed(1, List.of("cannot listen on " + settings.host() + ":" + settings.port() + " ("
+                        + reason(taken)
                         + "): set PORT to a free port, or HOST to an address of this machine"));
             }
         }
@@ -1787,7 +1951,7 @@ public final class Bridge {
             synchronized (waiting) {
                 ticks++;
             }
-            giveWay();
+            giveWay(room.availablePermits() < ROOM / 2 ? 1 : 0);
         }
 
         /** Takes a request from its first byte to the last of its answer. */
@@ -1800,7 +1964,7 @@ public final class Bridge {
                     clientIsThrough();
                 }
             });
-            giveWay();
+            giveWay(0);
         }
 
         /** From now on this thread waits for its client, to read from it or to write to it. */
@@ -1822,10 +1986,9 @@ public final class Bridge {
          * When threads or room for bodies are short, those give way whose clients have kept them waiting, the longest
          * first: an interrupt closes the connection. A request that arrives whole is through in a fraction of a tick.
          */
-        private void giveWay() {
+        private void giveWay(int least) {
             boolean idle = requests.getActiveCount() < requests.getPoolSize();
-            int wanted = idle ? 0 : requests.getQueue().size();
-            if (room.availablePermits() < ROOM / 2) wanted = THREADS;
+            int wanted = Math.max(least, idle ? 0 : requests.getQueue().size());
             if (wanted == 0) return;
             synchronized (waiting) {
                 List<Thread> stalled = waiting.entrySet().stream().filter(one -> ticks - one.getValue() >= 2)
@@ -1863,7 +2026,10 @@ public final class Bridge {
             exchange.close();
         }
 
-        /** Turns whatever happens into a reply: an Error let out here would leave the client hanging (the JDK rethrows it). */
+        /**
+         * Turns whatever happens into a reply: an Error let out here would leave the client hanging (the JDK rethrows
+         * it).
+         */
         private Reply answer(HttpExchange exchange) throws IOException {
             int held = 0;
             try {
@@ -1891,7 +2057,8 @@ public final class Bridge {
                 }
                 URI uri = exchange.getRequestURI();
                 Map<String, List<String>> headers = new HashMap<>();
-                exchange.getRequestHeaders().forEach((name, values) -> headers.put(name.toLowerCase(Locale.ROOT), values));
+                exchange.getRequestHeaders().forEach((name, values) -> headers.put(name.toLowerCase(Locale.ROOT),
+                        values));
                 String target = uri.getRawPath() + (uri.getRawQuery() == null ? "" : "?" + uri.getRawQuery());
                 String method = exchange.getRequestMethod();
                 return answer(new Request(method, uri.getRawPath(), target, headers, body.toByteArray()));
@@ -1909,7 +2076,8 @@ public final class Bridge {
             Handler handler = routes.get(request.method() + " " + request.path());
             if (handler == null) {
                 String allowed = routes.keySet().stream().filter(route -> route.endsWith(" " + request.path()))
-                        .map(route -> route.substring(0, route.indexOf(' '))).sorted().collect(Collectors.joining(", "));
+                        .map(route -> route.substring(0, route.indexOf(' '))).sorted()
+                        .collect(Collectors.joining(", "));
                 return allowed.isEmpty() ? Reply.error(404, NOTHING)
                         : Reply.error(405, "this path takes only " + allowed).with("Allow", allowed);
             }
@@ -1944,14 +2112,17 @@ public final class Bridge {
         }
     }
 
-    // ------------------------------------------------------------------------------------------------------------------
-    // 10. Signatures and forms: pure functions, each with its published vectors in a test. No clock, no chance, no state.
+    // -----------------------------------------------------------------------------------------------------------------
+    // 10. Signatures and forms: pure functions, each with its published vectors in a test. No clock, no chance, no
+    // state.
 
     static final class Signatures {
         private Signatures() { }
 
         /** X's webhooks and challenge: {@code sha256=} and the Base64 of HMAC-SHA256 (X API, "Securing webhooks"). */
-        static String xWebhook(String secret, byte[] message) { return "sha256=" + hmac("HmacSHA256", secret, message); }
+        static String xWebhook(String secret, byte[] message) {
+            return "sha256=" + hmac("HmacSHA256", secret, message);
+        }
 
         /** In constant time: how far a guess is right must not show. */
         static boolean equalInConstantTime(String expected, String given) {
@@ -1964,12 +2135,14 @@ public final class Bridge {
         }
 
         /**
-         * Twilio's webhook signature: Base64 of HMAC-SHA1 over the URL and every parameter's name and value, sorted by name;
-         * values of one name sorted, equal ones once (Twilio, "Webhooks security", and its own libraries for the duplicates).
+         * Twilio's webhook signature: Base64 of HMAC-SHA1 over the URL and every parameter's name and value, sorted by
+         * name; values of one name sorted, equal ones once (Twilio, "Webhooks security", and its own libraries for the
+         * duplicates).
          */
         static String twilioWebhook(String token, String url, Form form) {
             TreeMap<String, Collection<String>> sorted = new TreeMap<>();
-            form.fields().forEach(field -> sorted.computeIfAbsent(field.getKey(), name -> new TreeSet<>()).add(field.getValue()));
+            form.fields().forEach(field -> sorted.computeIfAbsent(field.getKey(), name -> new TreeSet<>())
+                    .add(field.getValue()));
             StringBuilder signed = new StringBuilder(url);
             sorted.forEach((name, values) -> values.forEach(value -> signed.append(name).append(value)));
             return hmac("HmacSHA1", token, signed.toString().getBytes(UTF_8));
@@ -1986,11 +2159,14 @@ public final class Bridge {
 
         private static final Pattern PARTS = Pattern.compile("(?s)(https?://[^/?#]*?)(?::[0-9]*)?([/?#].*)?");
 
-        /** The URL with its scheme's default port, or with no port; all other bytes untouched, because they are signed. */
+        /**
+         * The URL with its scheme's default port, or with no port; all other bytes untouched, because they are signed.
+         */
         static String withPort(String url, boolean port) {
             Matcher parts = PARTS.matcher(url);
             if (!parts.matches()) return url;
-            return parts.group(1) + (port ? url.startsWith("https") ? ":443" : ":80" : "") + Objects.toString(parts.group(2), "");
+            return parts.group(1) + (port ? url.startsWith("https") ? ":443" : ":80" : "")
+                    + Objects.toString(parts.group(2), "");
         }
 
         /**
@@ -2001,7 +2177,8 @@ public final class Bridge {
          */
         static String oauth(String method, String url, Form parameters, String consumerKey, String consumerSecret,
                 String token, String tokenSecret, String nonce, String timestamp) {
-            Form protocol = Form.of("oauth_consumer_key", consumerKey, "oauth_nonce", nonce, "oauth_signature_method", "HMAC-SHA1",
+            Form protocol = Form.of("oauth_consumer_key", consumerKey, "oauth_nonce", nonce, "oauth_signature_method",
+                    "HMAC-SHA1",
                     "oauth_timestamp", timestamp, "oauth_token", token, "oauth_version", "1.0");
             String key = Form.escape(consumerSecret) + "&" + Form.escape(tokenSecret);
             String signature = hmac("HmacSHA1", key, oauthBase(method, url, parameters.and(protocol)).getBytes(UTF_8));
@@ -2012,7 +2189,8 @@ public final class Bridge {
 
         /** What OAuth 1.0a signs: method, URL and all parameters, sorted by encoded name, then value. */
         static String oauthBase(String method, String url, Form parameters) {
-            String sorted = parameters.fields().stream().map(field -> Map.entry(Form.escape(field.getKey()), Form.escape(field.getValue())))
+            String sorted = parameters.fields().stream()
+                    .map(field -> Map.entry(Form.escape(field.getKey()), Form.escape(field.getValue())))
                     .sorted(Map.Entry.<String, String>comparingByKey().thenComparing(Map.Entry.comparingByValue()))
                     .map(field -> field.getKey() + "=" + field.getValue()).collect(Collectors.joining("&"));
             return method + "&" + Form.escape(url) + "&" + Form.escape(sorted);
@@ -2034,7 +2212,8 @@ public final class Bridge {
     record Form(List<Map.Entry<String, String>> fields) {
         static Form of(String... namesAndValues) {
             List<Map.Entry<String, String>> fields = new ArrayList<>();
-            for (int i = 0; i < namesAndValues.length; i += 2) fields.add(Map.entry(namesAndValues[i], namesAndValues[i + 1]));
+            for (int i = 0; i < namesAndValues.length; i += 2) fields.add(Map.entry(namesAndValues[i],
+                    namesAndValues[i + 1]));
             return new Form(fields);
         }
 
@@ -2056,12 +2235,14 @@ public final class Bridge {
         }
 
         String encode() {
-            return fields.stream().map(field -> escape(field.getKey()) + "=" + escape(field.getValue())).collect(Collectors.joining("&"));
+            return fields.stream().map(field -> escape(field.getKey()) + "=" + escape(field.getValue()))
+                    .collect(Collectors.joining("&"));
         }
 
         /** A field's first value, or nothing. */
         String get(String name) {
-            return fields.stream().filter(field -> field.getKey().equals(name)).map(Map.Entry::getValue).findFirst().orElse("");
+            return fields.stream().filter(field -> field.getKey().equals(name)).map(Map.Entry::getValue).findFirst()
+                    .orElse("");
         }
 
         /** Percent-encoding as RFC 3986 has it and OAuth needs it: the JDK's encoder differs in three places. */
@@ -2070,32 +2251,40 @@ public final class Bridge {
         }
     }
 
-    // ------------------------------------------------------------------------------------------------------------------
+    // -----------------------------------------------------------------------------------------------------------------
     // 11. Calling out: one request, one answer, whatever happens in between, and what the answer means.
 
     /** Twilio's REST APIs: Basic auth, forms in, JSON out, a host per product (Twilio, "Requests to the REST API"). */
     record Twilio(Client client, Settings settings) {
         static final String SERVICE = "Twilio";
-        /** Pages of one list: of a list without an end no more is believed. 200 pages are 10,000 conversations or 20,000 messages. */
+        /**
+         * Pages of one list: of a list without an end no more is believed. 200 pages are 10,000 conversations or 20,000
+         * messages.
+         */
         private static final int MAX_PAGES = 200;
         private static final Pattern QUERY = Pattern.compile("[^?]*(\\?(?:%[0-9A-Fa-f]{2}|[\\w.~&=+:/*'(),;@!$-])*)");
 
-        Response get(String product, String path, Promise promise) { return client.call(SERVICE, request(product, path).GET(), promise); }
+        Response get(String product, String path, Promise promise) {
+            return client.call(SERVICE, request(product, path).GET(), promise);
+        }
         Response get(String product, String path) { return get(product, path, Promise.ANYTHING); }
         Response delete(String product, String path) {
             return client.call(SERVICE, request(product, path).DELETE(), Promise.ANYTHING);
         }
-        Response post(String product, String path, Promise promise, Form form) { return post(product, path, promise, form, false); }
+        Response post(String product, String path, Promise promise, Form form) {
+            return post(product, path, promise, form, false);
+        }
 
         /** @param webhooks whether webhooks are to fire for it, as they do not for REST calls by default */
         Response post(String product, String path, Promise promise, Form form, boolean webhooks) {
             HttpRequest.Builder request = filled(request(product, path), form);
-            return client.call(SERVICE, webhooks ? request.header("X-Twilio-Webhook-Enabled", "true") : request, promise);
+            return client.call(SERVICE, webhooks ? request.header("X-Twilio-Webhook-Enabled", "true")
+                    : request, promise);
         }
 
         /**
-         * Goes through a list page by page. Of what an answer says about its next page only the query is taken: credentials go to the
-         * configured address and nowhere else.
+         * Goes through a list page by page. Of what an answer says about its next page only the query is taken:
+         * credentials go to the configured address and nowhere else.
          *
          * @param page is given each page's elements, and tells whether to go on
          */
@@ -2105,7 +2294,9 @@ public final class Bridge {
                 String next = answer.body().at("/meta/next_page_url").asText("");
                 if (next.isEmpty()) return answer;
                 Matcher query = QUERY.matcher(next);
-                if (!query.matches() || pages == MAX_PAGES) return answer.instead("its list has no end that makes sense");
+                if (!query.matches() || pages == MAX_PAGES) {
+                    return answer.instead("its list has no end that makes sense");
+                }
                 answer = get(product, path.replaceFirst("\\?.*", "") + query.group(1), promise);
             }
             return answer;
@@ -2113,7 +2304,8 @@ public final class Bridge {
 
         HttpRequest.Builder request(String product, String path) {
             boolean key = !settings.apiKey().isEmpty();
-            return HttpRequest.newBuilder(URI.create(settings.twilioApiUrl().replace("{product}", product) + path)).header("Authorization",
+            return HttpRequest.newBuilder(URI.create(settings.twilioApiUrl().replace("{product}", product) + path))
+                    .header("Authorization",
                     key ? Signatures.basic(settings.apiKey(), settings.apiSecret())
                     : Signatures.basic(settings.accountSid(), settings.authToken()));
         }
@@ -2142,7 +2334,8 @@ public final class Bridge {
 
         private synchronized HttpClient http() {
             if (http.isEmpty()) {
-                http = Optional.of(HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).connectTimeout(timeout).build());
+                http = Optional.of(HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).connectTimeout(timeout)
+                        .build());
             }
             return http.get();
         }
@@ -2150,7 +2343,8 @@ public final class Bridge {
         Response call(String service, HttpRequest.Builder builder) { return call(service, builder, Promise.ANYTHING); }
 
         /**
-         * Sends a request once. The time-out covers the answer's body too, as {@link HttpRequest#timeout} before JDK 26 does not.
+         * Sends a request once. The time-out covers the answer's body too, as {@link HttpRequest#timeout} before JDK 26
+         * does not.
          *
          * @param promise what a good answer holds
          */
@@ -2170,7 +2364,8 @@ public final class Bridge {
                 LOG.log(DEBUG, () -> where + " -> " + response.statusCode());
                 JsonNode json = jsonOrMissing(body.toString(UTF_8));
                 boolean kept = response.statusCode() / 100 == 2 && promise.keptBy(json);
-                return new Response(service, where, response.statusCode(), response.headers(), json, "", true, kept, asked);
+                return new Response(service, where, response.statusCode(), response.headers(), json, "", true, kept,
+                        asked);
             } catch (ExecutionException failed) {
                 Throwable cause = failed.getCause();
                 boolean sent = !(cause instanceof ConnectException || cause instanceof HttpConnectTimeoutException);
@@ -2185,7 +2380,9 @@ public final class Bridge {
             }
         }
 
-        /** A client that has lost its selector or its threads fails every call, for ever: the next call makes a new one. */
+        /**
+         * A client that has lost its selector or its threads fails every call, for ever: the next call makes a new one.
+         */
         private static final Pattern CLOSED = Pattern.compile("selector manager closed");
 
         private synchronized void forget() { http = Optional.empty(); }
@@ -2212,9 +2409,11 @@ public final class Bridge {
 
         Promise ANYTHING = body -> true;
         /** Patterns of values: SIDs of Twilio, ids of X, times in ISO 8601, states of a conversation. */
-        String CONVERSATION = "CH[0-9a-f]{32}", MESSAGE = "IM[0-9a-f]{32}", PARTICIPANT = "MB[0-9a-f]{32}", WEBHOOK = "WH[0-9a-f]{32}",
+        String CONVERSATION = "CH[0-9a-f]{32}", MESSAGE = "IM[0-9a-f]{32}", PARTICIPANT = "MB[0-9a-f]{32}",
+                WEBHOOK = "WH[0-9a-f]{32}",
                 TASK = "WT[0-9a-f]{32}", INTERACTION = "KD[0-9a-f]{32}", NUMBER = "[0-9]{1,19}",
-                TIME = "\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d(\\.\\d+)?Z", STATE = "initializing|active|inactive|closed";
+                TIME = "\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d(\\.\\d+)?Z",
+                STATE = "initializing|active|inactive|closed";
 
         default Promise and(Promise other) { return body -> keptBy(body) && other.keptBy(body); }
 
@@ -2224,7 +2423,8 @@ public final class Bridge {
                 for (int i = 0; i < pointersAndPatterns.length; i += 2) {
                     JsonNode value = body.at(pointersAndPatterns[i]);
                     boolean none = value.isMissingNode() || value.isNull();
-                    if (!none && !value.isTextual() || !value.asText("").matches(pointersAndPatterns[i + 1])) return false;
+                    if (!none && !value.isTextual()
+                            || !value.asText("").matches(pointersAndPatterns[i + 1])) return false;
                 }
                 return true;
             };
@@ -2235,15 +2435,20 @@ public final class Bridge {
             return body -> body.at(pointer).isTextual() && !jsonOrMissing(body.at(pointer).asText()).isMissingNode();
         }
 
-        /** Twilio's lists: an array under this name, each of whose elements keeps the promise, and where the next page is. */
+        /**
+         * Twilio's lists: an array under this name, each of whose elements keeps the promise, and where the next page
+         * is.
+         */
         static Promise list(String name, Promise element) {
             return body -> body.path(name).isArray() && body.path("meta").has("next_page_url")
-                    && fields("/meta/next_page_url", "|\\S+").keptBy(body) && body.path(name).valueStream().allMatch(element::keptBy);
+                    && fields("/meta/next_page_url", "|\\S+").keptBy(body)
+                    && body.path(name).valueStream().allMatch(element::keptBy);
         }
     }
 
     /**
-     * What came back from a service, and what it means: the one place that decides it, for both services and every call.
+     * What came back from a service, and what it means: the one place that decides it, for both services and every
+     * call.
      *
      * @param status 0 if nothing came
      * @param body missing if it is not JSON, as from a proxy in between
@@ -2252,33 +2457,44 @@ public final class Bridge {
      * @param ok whether it was done, and the answer holds what the call promises
      * @param asked when the request was sent, by our clock
      */
-    record Response(String service, String where, int status, HttpHeaders headers, JsonNode body, String trouble, boolean sent,
+    record Response(String service, String where, int status, HttpHeaders headers, JsonNode body, String trouble,
+            boolean sent,
             boolean ok, Instant asked) {
         static final Response NONE = none("", "", "nothing was asked", false);
 
         static Response none(String service, String where, String trouble, boolean sent) {
-            return new Response(service, where, 0, HttpHeaders.of(Map.of(), (name, value) -> true), JSON.missingNode(), trouble, sent,
+            return new Response(service, where, 0, HttpHeaders.of(Map.of(), (name, value) -> true), JSON.missingNode(),
+                    trouble, sent,
                     false, Instant.now());
         }
 
         /** The same, found to be useless after all. */
-        Response instead(String why) { return new Response(service, where, status, headers, body, why, sent, false, asked); }
+        Response instead(String why) {
+            return new Response(service, where, status, headers, body, why, sent, false, asked);
+        }
 
         /** When it was answered, by the service's own clock: ours may be wrong, and may jump. */
         Instant date() { return headers.firstValue("date").flatMap(Response::httpDate).orElseGet(Instant::now); }
 
         /**
-         * Codes that speak of the app, the account, its keys, plan, limits, the day's share or the address, whatever their status
-         * (X API, "Response codes"; Twilio, "Error and warning dictionary").
+         * Codes that speak of the app, the account, its keys, plan, limits, the day's share or the address, whatever
+         * their status (X API, "Response codes"; Twilio, "Error and warning dictionary").
          */
-        private static final Set<Integer> ACCOUNT_CODES = Set.of(32, 34, 64, 87, 88, 89, 92, 93, 99, 135, 185, 215, 220, 226, 251, 261,
+        private static final Set<Integer> ACCOUNT_CODES =
+                Set.of(32, 34, 64, 87, 88, 89, 92, 93, 99, 135, 185, 215, 220, 226, 251, 261,
                 326, 344, 416, 453, 10001, 20003, 20005, 20006, 20008, 20429, 45010, 45719, 45780);
         /** The same in API 2 of X, which has problem types instead (RFC 7807). */
         private static final Pattern ACCOUNT_PROBLEMS = Pattern.compile(".*/(client-forbidden|oauth1-permissions"
                 + "|unsupported-authentication|usage-capped|credits|noncompliant-rules|client-disconnected)");
-        /** CommandFailed keys, no credit, a proxy's log-in, an endpoint that is gone, too many requests: nobody fares better. */
+        /**
+         * CommandFailed keys, no credit, a proxy's log-in, an endpoint that is gone, too many requests: nobody fares
+         * better.
+         */
         private static final Set<Integer> ACCOUNT_STATUSES = Set.of(401, 402, 405, 407, 410, 429);
-        /** What has been said already: "there was an error sending your message", with that reason, and "status is a duplicate". */
+        /**
+         * What has been said already: "there was an error sending your message", with that reason, and "status is a
+         * duplicate".
+         */
         private static final Set<Integer> SAID_ALREADY = Set.of(151, 187);
         /** A closed conversation takes no more messages (Twilio, error 50377). */
         private static final int CLOSED = 50377;
@@ -2287,10 +2503,13 @@ public final class Bridge {
         Outcome outcome() {
             if (ok) return new Outcome.Delivered(body.path("sid").asText(), "");
             boolean unknown = status == 0 ? sent : status / 100 == 2 || status == 408 || status >= 500;
-            boolean account = status >= 300 && !unknown && (status < 400 || ACCOUNT_STATUSES.contains(status) || !isInItsOwnWords()
-                    || ACCOUNT_CODES.contains(code()) || ACCOUNT_PROBLEMS.matcher(body.path("type").asText()).matches());
+            boolean account = status >= 300 && !unknown
+                    && (status < 400 || ACCOUNT_STATUSES.contains(status) || !isInItsOwnWords()
+                    || ACCOUNT_CODES.contains(code())
+                    || ACCOUNT_PROBLEMS.matcher(body.path("type").asText()).matches());
             if (unknown || account || status == 0) {
-                return new Outcome.RetryLater(sentence(), pause(), account ? Outcome.Scope.SERVICE : Outcome.Scope.MESSAGE, unknown);
+                return new Outcome.RetryLater(sentence(), pause(), account ? Outcome.Scope.SERVICE
+                        : Outcome.Scope.MESSAGE, unknown);
             }
             return new Outcome.Refused(sentence(), status == 404 || code() == CLOSED);
         }
@@ -2311,16 +2530,20 @@ public final class Bridge {
             String host = where.substring(where.indexOf(' ') + 1).replaceAll("/.*", "");
             if (status / 100 == 3) {
                 String to = headers.firstValue("location").orElse("nowhere");
-                return brief(host + " answers with a redirect (" + status + ") to " + to + ": set " + (service.equals("X")
+                return brief(host + " answers with a redirect (" + status + ") to " + to + ": set "
+                        + (service.equals("X")
                         ? "TWITTER_API_URL" : "TWILIO_API_URL") + " to the address that answers itself");
             }
             if (!trouble.isEmpty()) return host + " answered " + status + ", but " + trouble;
             if (status / 100 == 2 || status / 100 == 4 && !isInItsOwnWords()) {
-                return brief("something stands between the bridge and " + service + " and answers instead (" + host + " answered " + status
+                return brief("something stands between the bridge and " + service + " and answers instead (" + host
+                        + " answered " + status
                         + ", " + headers.firstValue("content-type").orElse("no type") + headers.firstValue("server")
-                        .map(server -> ", server " + server).orElse("") + "): look at the proxy, the firewall and " + service + "'s status");
+                        .map(server -> ", server " + server).orElse("") + "): look at the proxy, the firewall and "
+                        + service + "'s status");
             }
-            String words = Stream.of("/message", "/errors/0/message", "/detail", "/title", "/error").map(path -> body.at(path).asText(""))
+            String words = Stream.of("/message", "/errors/0/message", "/detail", "/title", "/error")
+                    .map(path -> body.at(path).asText(""))
                     .filter(text -> !text.isEmpty()).findFirst().orElse("no reason given");
             return brief(words) + " (" + host + " answered " + status + (code() == 0 ? "" : ", code " + code()) + ")";
         }
@@ -2329,7 +2552,10 @@ public final class Bridge {
             return words.substring(0, Math.min(words.length(), 300)).replaceAll("[\\s\\p{Cntrl}]+", " ");
         }
 
-        /** How long a service may make us wait, and how long if its share for the day is used up: what it says is believed so far. */
+        /**
+         * How long a service may make us wait, and how long if its share for the day is used up: what it says is
+         * believed so far.
+         */
         private static final Duration HOUR = Duration.ofHours(1), DAY = Duration.ofDays(1);
 
         /** {@code Retry-After}, in seconds or as a date (RFC 9110, 10.2.3), or what X says instead. */
@@ -2349,7 +2575,8 @@ public final class Bridge {
         private Duration untilReset(String limit, Duration longest, boolean usedUp) {
             boolean spent = usedUp || headers.firstValue(limit + "-remaining").orElse("").equals("0");
             return headers.firstValue(limit + "-reset").filter(time -> spent && time.matches("[0-9]{1,12}"))
-                    .map(time -> bounded(Duration.between(date(), Instant.ofEpochSecond(Long.parseLong(time))), longest))
+                    .map(time -> bounded(Duration.between(date(), Instant.ofEpochSecond(Long.parseLong(time))),
+                    longest))
                     .orElse(Duration.ZERO);
         }
 
@@ -2372,7 +2599,10 @@ public final class Bridge {
         }
     }
 
-    /** Counted since the start, in Prometheus' text format 0.0.4 ("Exposition formats"). Seconds, as its conventions have it. */
+    /**
+     * Counted since the start, in Prometheus' text format 0.0.4 ("Exposition formats"). Seconds, as its conventions
+     * have it.
+     */
     static final class Metrics {
         private static final double[] BOUNDS = {0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600};
         private final Map<String, long[]> buckets = new TreeMap<>();
@@ -2389,7 +2619,8 @@ public final class Bridge {
 
         /** @param status 0 if there was no answer */
         synchronized void error(String service, int status) {
-            errors.merge("{service=\"" + service + "\",status=\"" + (status == 0 ? "none" : status) + "\"}", 1L, Long::sum);
+            errors.merge("{service=\"" + service + "\",status=\"" + (status == 0 ? "none" : status)
+                    + "\"}", 1L, Long::sum);
         }
 
         synchronized String text(Map<String, Long> counts) {
@@ -2399,7 +2630,8 @@ public final class Bridge {
                 String full = "bridge_" + name + (gauge ? "" : "_total");
                 text.append("# TYPE %s %s\n%s %s\n".formatted(full, gauge ? "gauge" : "counter", full, count));
             });
-            text.append("# HELP bridge_delivery_seconds From the acknowledged webhook, or this start, to the other side's answer.\n")
+            text.append("# HELP bridge_delivery_seconds From the acknowledged webhook, or this start,"
+                    + " to the other side's answer.\n")
                     .append("# TYPE bridge_delivery_seconds histogram\n");
             buckets.forEach((to, count) -> {
                 long all = 0;
@@ -2417,18 +2649,27 @@ public final class Bridge {
         }
     }
 
-    // ------------------------------------------------------------------------------------------------------------------
-    // 12. The journal: what was acknowledged and is not yet delivered outlives the process. JSON lines, only ever appended to;
-    //     memory is what reading the file from the start would give, because both come about by applying the same lines.
+    // -----------------------------------------------------------------------------------------------------------------
+    // 12. The journal: what was acknowledged and is not yet delivered outlives the process. JSON lines, only ever
+    //     appended to; memory is what reading the file from the start would give, because both come about by applying
+    // the same lines.
 
     static final class Journal implements AutoCloseable {
-        record Counts(long received, long delivered, long duplicates, long failed, long pending, long oldestPendingSeconds) { }
+        record Counts(long received, long delivered, long duplicates, long failed, long pending,
+                long oldestPendingSeconds) { }
 
-        /** A message that is not delivered: waiting, or refused for a reason. @param attempted whether a try may have got through */
+        /**
+         * A message that is not delivered: waiting, or refused for a reason. @param attempted whether a try may have
+         * got through
+         */
         private record StoredMessage(Message message, Instant at, boolean attempted, String reason) { }
 
-        /** Lines to append. What settles a message has to be written in the end; what a webhook brings may be turned away. */
-        private record WriteRequest(List<Message> messages, List<ObjectNode> lines, boolean settles, CompletableFuture<Boolean> done) { }
+        /**
+         * Lines to append. What settles a message has to be written in the end; what a webhook brings may be turned
+         * away.
+         */
+        private record WriteRequest(List<Message> messages, List<ObjectNode> lines, boolean settles,
+                CompletableFuture<Boolean> done) { }
 
         /** Bytes below which the file is not worth rewriting. */
         private static final long SMALL = 4 << 20;
@@ -2479,7 +2720,8 @@ public final class Bridge {
                 return journal;
             } catch (IOException | CommandFailed failed) {
                 journal.closeFiles();
-                throw failed instanceof CommandFailed wrong ? wrong : new CommandFailed(1, List.of("the data folder " + folder + " cannot be used ("
+                throw failed instanceof CommandFailed wrong ? wrong
+                        : new CommandFailed(1, List.of("the data folder " + folder + " cannot be used ("
                         + reason(failed) + "): make it writable, or set DATA_DIR"));
             }
         }
@@ -2493,21 +2735,27 @@ public final class Bridge {
         }
 
         private static FileChannel openPrivately(Path path) throws IOException {
-            return FileChannel.open(path, Set.of(StandardOpenOption.CREATE, StandardOpenOption.READ, StandardOpenOption.WRITE),
+            return FileChannel.open(path, Set.of(StandardOpenOption.CREATE, StandardOpenOption.READ,
+                    StandardOpenOption.WRITE),
                     only("rw-------"));
         }
 
         /** Permissions for the owner alone, where files have such. */
         static FileAttribute<?>[] only(String permissions) {
             return FileSystems.getDefault().supportedFileAttributeViews().contains("posix")
-                    ? new FileAttribute<?>[] {PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString(permissions))}
+                    ? new FileAttribute<?>[] {
+                            PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString(permissions))}
                             : new FileAttribute<?>[0];
         }
 
-        /** @param accepted takes over each message that is on disk, and whether a try that was cut short may have delivered it */
+        /**
+         * @param accepted takes over each message that is on disk, and whether a try that was cut short may have
+         * delivered it
+         */
         void start(BiConsumer<Message, Boolean> accepted) {
             this.accepted = accepted;
-            // What was for Flex may have arrived although nothing says so: there a look is free, and a mark before each try is not.
+            // What was for Flex may have arrived although nothing says so: there a look is free, and a mark before each
+            // try is not.
             pending.values().forEach(kept -> accepted.accept(kept.message(),
                     kept.attempted() || kept.message().direction() != Direction.TO_X));
             writer.start();
@@ -2549,13 +2797,15 @@ public final class Bridge {
         }
 
         synchronized Counts counts() {
-            long oldest = pending.isEmpty() ? 0 : Math.max(0, Duration.between(pending.values().iterator().next().at(), Instant.now())
+            long oldest = pending.isEmpty() ? 0
+                    : Math.max(0, Duration.between(pending.values().iterator().next().at(), Instant.now())
                     .toSeconds());
             return new Counts(received, delivered, duplicates, counted(refused.values()), pending.size(), oldest);
         }
 
         Optional<String> trouble() {
-            return trouble.isEmpty() && writer.isAlive() ? Optional.empty() : Optional.of("the journal cannot be written");
+            return trouble.isEmpty() && writer.isAlive() ? Optional.empty()
+                    : Optional.of("the journal cannot be written");
         }
 
         /** The bridge's own notes are carried like messages, but nobody sent them. */
@@ -2581,13 +2831,15 @@ public final class Bridge {
                 } catch (InterruptedException never) {
                     open = false;
                 } catch (IOException full) {
-                    if (trouble.isEmpty()) LOG.log(ERROR, () -> "the journal cannot be written, new messages are refused: " + reason(full));
+                    if (trouble.isEmpty()) LOG.log(ERROR,
+                            () -> "the journal cannot be written, new messages are refused: " + reason(full));
                     trouble = reason(full);
                 } catch (RuntimeException | Error failed) {
                     LOG.log(ERROR, "the journal's writer is in trouble", failed);
                 }
-                // What could not be written: a webhook gets 503 and comes again; what settles a message stays here and is written
-                // again. A message may be sent without its mark: if the process dies before the mark is written, it is repeated.
+                // What could not be written: a webhook gets 503 and comes again; what settles a message stays here and
+                // is written again. A message may be sent without its mark: if the process dies before the mark is
+                // written, it is repeated.
                 batch.forEach(entry -> entry.done().complete(entry.settles()));
                 batch.removeIf(entry -> !entry.settles());
             }
@@ -2600,8 +2852,10 @@ public final class Bridge {
             Set<String> fresh = new HashSet<>();
             List<ObjectNode> lines = new ArrayList<>();
             for (WriteRequest entry : batch) {
-                List<Message> news = entry.messages().stream().filter(message -> !knows(message.id()) && fresh.add(message.id())).toList();
-                if (!entry.settles() && !news.isEmpty() && (pending.size() + fresh.size() > maxPending || size > maxBytes)) {
+                List<Message> news = entry.messages().stream()
+                        .filter(message -> !knows(message.id()) && fresh.add(message.id())).toList();
+                if (!entry.settles() && !news.isEmpty()
+                        && (pending.size() + fresh.size() > maxPending || size > maxBytes)) {
                     news.forEach(message -> fresh.remove(message.id()));
                     entry.done().complete(false);
                     continue;
@@ -2683,14 +2937,16 @@ public final class Bridge {
                     } catch (IllegalArgumentException incomplete) {
                         good = false;
                     }
-                    if (good && broken > 0) throw new CommandFailed(1, List.of("the journal " + path + " is damaged at line " + broken
-                            + ": nothing was changed; what the line says of a message can be read there, and without the line"
-                            + " the bridge starts"));
+                    if (good && broken > 0) throw new CommandFailed(1,
+                            List.of("the journal " + path + " is damaged at line " + broken
+                            + ": nothing was changed; what the line says of a message can be read there, and without the"
+                            + " line the bridge starts"));
                     if (!good && broken == 0) broken = number;
                     if (broken == 0) size += line.getBytes(UTF_8).length + 1;
                 }
             }
-            if (broken > 0) LOG.log(WARNING, () -> "the journal ended in a torn line, which was never acknowledged: it is left out");
+            if (broken > 0) LOG.log(WARNING,
+                    () -> "the journal ended in a torn line, which was never acknowledged: it is left out");
         }
 
         /** Makes memory follow a line. @return the message that is to be delivered because of it, if there is one */
@@ -2704,15 +2960,19 @@ public final class Bridge {
                     if (message.direction() != Direction.NOTE) received++;
                     return due(new StoredMessage(message, at, false, ""));
                 }
-                case "attempt" -> pending.computeIfPresent(id, (same, kept) -> new StoredMessage(kept.message(), kept.at(), true, ""));
-                case "delivered" -> take(pending, id).ifPresent(kept -> delivered(kept.message(), line.path("as").asText(), at));
-                case "failed" -> take(pending, id).ifPresent(kept -> failed(kept.message(), line.path("reason").asText(), at));
+                case "attempt" -> pending.computeIfPresent(id,
+                        (same, kept) -> new StoredMessage(kept.message(), kept.at(), true, ""));
+                case "delivered" -> take(pending, id)
+                        .ifPresent(kept -> delivered(kept.message(), line.path("as").asText(), at));
+                case "failed" -> take(pending, id)
+                        .ifPresent(kept -> failed(kept.message(), line.path("reason").asText(), at));
                 // Some of its parts may have arrived.
                 case "retry" -> {
                     Optional<StoredMessage> back = take(refused, id);
                     return back.isEmpty() ? back : due(new StoredMessage(back.get().message(), at, true, ""));
                 }
-                case "seen" -> line.path("ids").properties().forEach(one -> remember(one.getKey(), one.getValue().asLong()));
+                case "seen" -> line.path("ids").properties()
+                        .forEach(one -> remember(one.getKey(), one.getValue().asLong()));
                 case "address" -> address = id;
                 case "head" -> {
                     address = id;
@@ -2743,7 +3003,9 @@ public final class Bridge {
             return Optional.of(kept);
         }
 
-        private static Optional<StoredMessage> take(Map<String, StoredMessage> from, String id) { return Optional.ofNullable(from.remove(id)); }
+        private static Optional<StoredMessage> take(Map<String, StoredMessage> from, String id) {
+            return Optional.ofNullable(from.remove(id));
+        }
 
         private void delivered(Message message, String as, Instant at) {
             if (message.direction() != Direction.NOTE) delivered++;
@@ -2759,7 +3021,8 @@ public final class Bridge {
             if (refused.size() <= MOST_REFUSED) return;
             String oldest = refused.keySet().iterator().next();
             refused.remove(oldest);
-            LOG.log(WARNING, () -> "the refused message " + oldest + " is forgotten: more than " + MOST_REFUSED + " are kept");
+            LOG.log(WARNING, () -> "the refused message " + oldest + " is forgotten: more than " + MOST_REFUSED
+                    + " are kept");
         }
 
         private void remember(String id, long at) {
@@ -2773,7 +3036,9 @@ public final class Bridge {
         }
 
         /** Whether this id has been seen: of a message that was accepted, or one that X gave to a message of ours. */
-        synchronized boolean knows(String id) { return pending.containsKey(id) || refused.containsKey(id) || settled.containsKey(id); }
+        synchronized boolean knows(String id) {
+            return pending.containsKey(id) || refused.containsKey(id) || settled.containsKey(id);
+        }
 
         /** The fewest lines that say the same. */
         private synchronized void snapshot(OutputStream out) throws IOException {
@@ -2800,7 +3065,9 @@ public final class Bridge {
             }
         }
 
-        private static void write(OutputStream out, ObjectNode line) throws IOException { out.write((line + "\n").getBytes(UTF_8)); }
+        private static void write(OutputStream out, ObjectNode line) throws IOException {
+            out.write((line + "\n").getBytes(UTF_8));
+        }
 
         /** What a journal says, while a bridge may be writing it. */
         static Journal look(Path folder) throws CommandFailed, IOException {
@@ -2836,7 +3103,8 @@ public final class Bridge {
             String id = given.isEmpty() ? "all" : given;
             Set<String> refused = find(folder).refused.keySet();
             if (id.equals("all") ? refused.isEmpty() : !refused.contains(id)) {
-                throw new CommandFailed(1, List.of(id.equals("all") ? "no message was refused, by the journal in " + folder
+                throw new CommandFailed(1, List.of(id.equals("all")
+                        ? "no message was refused, by the journal in " + folder
                         : "no refused message has the id " + id + " in " + folder + ": see the command failed"));
             }
             Files.writeString(folder.resolve("retry"), id + "\n", StandardOpenOption.CREATE, StandardOpenOption.APPEND);
@@ -2885,11 +3153,12 @@ public final class Bridge {
         }
     }
 
-    // ------------------------------------------------------------------------------------------------------------------
+    // -----------------------------------------------------------------------------------------------------------------
     // 13. Rich messages: what agents can type for the customer to tap, and texts cut to fit.
 
     /**
-     * What an agent typed, read as X can show it: a text, a list to choose from ({@code Options}) and buttons ({@code Link}).
+     * What an agent typed, read as X can show it: a text, a list to choose from ({@code Options}) and buttons
+     * ({@code Link}).
      *
      * @param text what remains as the message's text; all that was typed, if there is a complaint
      * @param complaint why a list or button went out as plain text, or empty
@@ -2901,7 +3170,9 @@ public final class Bridge {
         record Option(String label, String description) { }
         record Button(String label, String url) { }
 
-        /** A label holds neither a comma nor another {@code Link}; what follows the comma has to look like an address. */
+        /**
+         * A label holds neither a comma nor another {@code Link}; what follows the comma has to look like an address.
+         */
         private static final Pattern BUTTON = Pattern.compile(
                 "(?U)\\bLink\\s++((?:(?!\\bLink\\b)[^,\\n])*?[^,\\s]),\\s*((?:[A-Za-z][A-Za-z0-9+.-]*:/|www\\.)\\S*)");
         private static final Pattern LIST = Pattern.compile("(?U)\\bOptions(?:[ \\t]*:|(?=\\s))\\s*");
@@ -2966,7 +3237,10 @@ public final class Bridge {
                     .collect(Collectors.joining(" / "));
         }
 
-        /** Whether an {@code Options} is meant as a command: where it stands says so, or in the middle of a sentence what follows. */
+        /**
+         * Whether an {@code Options} is meant as a command: where it stands says so, or in the middle of a sentence
+         * what follows.
+         */
         private static boolean opens(String before, boolean colon, List<String> items) {
             String sentence = before.stripTrailing();
             boolean stands = colon || sentence.isEmpty() || before.indexOf('\n', sentence.length()) >= 0
@@ -2976,7 +3250,10 @@ public final class Bridge {
             return items.size() > 1 ? stands || !lower : items.size() == 1 && stands && (colon || !lower);
         }
 
-        /** Label and description are parted by " - "; where no item has that and each has exactly one hyphen, by the hyphen. */
+        /**
+         * Label and description are parted by " - "; where no item has that and each has exactly one hyphen, by the
+         * hyphen.
+         */
         private static List<Option> options(List<String> items) {
             boolean hyphens = items.stream().noneMatch(item -> item.contains(" - "))
                     && items.stream().allMatch(item -> item.matches("[^-]*-[^-]*"));
@@ -2988,8 +3265,10 @@ public final class Bridge {
 
         private static String complaint(List<Option> options, List<Button> buttons) {
             Set<String> wrong = new LinkedHashSet<>();
-            if (options.size() > MAX_OPTIONS) wrong.add("it has " + options.size() + " options, X shows at most " + MAX_OPTIONS);
-            if (buttons.size() > MAX_BUTTONS) wrong.add("it has " + buttons.size() + " buttons, X shows at most " + MAX_BUTTONS);
+            if (options.size() > MAX_OPTIONS) wrong.add("it has " + options.size() + " options, X shows at most "
+                    + MAX_OPTIONS);
+            if (buttons.size() > MAX_BUTTONS) wrong.add("it has " + buttons.size() + " buttons, X shows at most "
+                    + MAX_BUTTONS);
             for (Option option : options) {
                 tooLong(option.label(), MAX_LABEL, "label", wrong);
                 tooLong(option.description(), MAX_DESCRIPTION, "description", wrong);
@@ -2999,7 +3278,8 @@ public final class Bridge {
             }
             long described = options.stream().filter(option -> !option.description().isEmpty()).count();
             if (described > 0 && described < options.size()) {
-                wrong.add("only " + described + " of " + options.size() + " options have a description, X wants all or none");
+                wrong.add("only " + described + " of " + options.size()
+                        + " options have a description, X wants all or none");
             }
             for (Button button : buttons) {
                 tooLong(button.label(), MAX_LABEL, "label", wrong);
@@ -3011,7 +3291,8 @@ public final class Bridge {
 
         private static void tooLong(String text, int limit, String what, Set<String> wrong) {
             int length = text.codePointCount(0, text.length());
-            if (length > limit) wrong.add("the " + what + " \"" + text + "\" has " + length + " characters, X shows at most " + limit);
+            if (length > limit) wrong.add("the " + what + " \"" + text + "\" has " + length
+                    + " characters, X shows at most " + limit);
         }
 
         private static boolean usable(String url) {
@@ -3039,7 +3320,10 @@ public final class Bridge {
         }
     }
 
-    /** Cuts a text into parts of at most {@code limit}, as {@code weight} counts code points: at white space if there is some. */
+    /**
+     * Cuts a text into parts of at most {@code limit}, as {@code weight} counts code points: at white space if there is
+     * some.
+     */
     static List<String> split(String text, int limit, IntUnaryOperator weight) {
         List<String> parts = new ArrayList<>();
         int start = 0;
@@ -3063,7 +3347,9 @@ public final class Bridge {
         return parts;
     }
 
-    static int utf8Length(int codePoint) { return codePoint < 0x80 ? 1 : codePoint < 0x800 ? 2 : codePoint < 0x10000 ? 3 : 4; }
+    static int utf8Length(int codePoint) {
+        return codePoint < 0x80 ? 1 : codePoint < 0x800 ? 2 : codePoint < 0x10000 ? 3 : 4;
+    }
 
     /** Half a surrogate pair is valid in JSON's escapes, but in no encoding: it becomes a question mark. */
     static String encodable(String text) { return new String(text.getBytes(UTF_8), UTF_8); }
@@ -3079,12 +3365,15 @@ public final class Bridge {
         return line.substring(0, end) + "…";
     }
 
-    // ------------------------------------------------------------------------------------------------------------------
+    // -----------------------------------------------------------------------------------------------------------------
     // 14. Settings: read once, checked all together, named in every complaint.
 
     /** Every setting by its name, checked. */
     record Settings(Map<String, String> values) {
-        /** @param names the first is ours, all are understood; @param shape of a value; @param advice what it is and where from */
+        /**
+         * @param names the first is ours, all are understood; @param shape of a value; @param advice what it is and
+         * where from
+         */
         record Key(List<String> names, String fallback, String shape, String advice) {
             String name() { return names.get(0); }
         }
@@ -3102,15 +3391,21 @@ public final class Bridge {
         /** In the order of the help, the README and .env.example. */
         private static final List<Key> KEYS = List.of(
                 key("PUBLIC_URL NGROK_URL", "", URL,
-                        "the https address under which X and Twilio reach the bridge; unset, the local ngrok agent is asked for it"),
+                        "the https address under which X and Twilio reach the bridge; unset, the local ngrok agent is"
+                        + " asked for it"),
                 key("PORT", "3000", "[0-9]{1,5}", "port to listen on; 0 takes any free one and logs it"),
                 key("HOST", "127.0.0.1", ANY, "address to listen on"),
-                key("TWITTER_CONSUMER_KEY", REQUIRED, ANY, "the X app's API key: developer.x.com, your app, Keys and tokens"),
+                key("TWITTER_CONSUMER_KEY", REQUIRED, ANY,
+                "the X app's API key: developer.x.com, your app, Keys and tokens"),
                 key("TWITTER_CONSUMER_SECRET", REQUIRED, ANY, "the X app's API key secret, shown beside the key"),
-                key("TWITTER_ACCESS_KEY TWITTER_ACCESS_TOKEN", REQUIRED, ANY, "the support account's access token, on the same page"),
-                key("TWITTER_ACCESS_SECRET TWITTER_ACCESS_TOKEN_SECRET", REQUIRED, ANY, "the support account's access token secret"),
-                key("TWITTER_CLIENT_SECRET", "", ANY, "the X app's OAuth 2.0 client secret, if its webhooks are signed with it"),
-                key("TWITTER_USER_TOKEN", "", ANY, "an OAuth 2.0 user token with dm.read, if X wants one to subscribe to Direct Messages"),
+                key("TWITTER_ACCESS_KEY TWITTER_ACCESS_TOKEN", REQUIRED, ANY,
+                "the support account's access token, on the same page"),
+                key("TWITTER_ACCESS_SECRET TWITTER_ACCESS_TOKEN_SECRET", REQUIRED, ANY,
+                "the support account's access token secret"),
+                key("TWITTER_CLIENT_SECRET", "", ANY,
+                "the X app's OAuth 2.0 client secret, if its webhooks are signed with it"),
+                key("TWITTER_USER_TOKEN", "", ANY,
+                "an OAuth 2.0 user token with dm.read, if X wants one to subscribe to Direct Messages"),
                 key("TWITTER_API", "2", "2|1\\.1", "2 or 1.1: which Direct Message API sends"),
                 key("TWITTER_API_URL", "https://api.x.com", URL, "base of the X API"),
                 key("TWITTER_CO_HANDLE", "", ".*", "accepted, not needed: our own account is known by its id"),
@@ -3120,13 +3415,15 @@ public final class Bridge {
                         "the Twilio account's auth token, beside the SID; it also checks webhook signatures"),
                 key("TWILIO_AUTH_TOKEN_NEXT", "", ANY,
                         "a second token whose webhook signatures count too, while the auth token is changed"),
-                key("TWILIO_API_KEY", "", "SK" + HEX, "an API key's SID, used for REST calls instead of the auth token"),
+                key("TWILIO_API_KEY", "", "SK"
+                + HEX, "an API key's SID, used for REST calls instead of the auth token"),
                 key("TWILIO_API_SECRET", "", ANY, "the API key's secret"),
                 key("TWILIO_API_URL", "https://{product}.twilio.com",
                         "(https://|http://(127\\.[0-9.]+|localhost)[:/])\\S*\\{product}\\S*",
                                 "template of Twilio's addresses, with {product} in it"),
                 key("FLEX_API", "conversations", "conversations|chat",
-                        "conversations (Flex Conversations and Interactions) or chat (Programmable Chat and Flex Flows)"),
+                        "conversations (Flex Conversations and Interactions) or chat (Programmable Chat and Flex"
+                        + " Flows)"),
                 key("FLEX_CHAT_SERVICE", LEARNT, "IS" + HEX, "the Flex chat service's SID, IS and 32 hex digits"),
                 key("FLEX_FLOW_SID", LEARNT, "FO" + HEX, "the Flex Flow's SID, FO and 32 hex digits (FLEX_API=chat)"),
                 key("FLEX_WORKSPACE_SID", LEARNT, "WS" + HEX,
@@ -3140,21 +3437,27 @@ public final class Bridge {
                 key("NGROK_API_URL", "", "https?://\\S+",
                         "the local ngrok agent; unset, that at http://127.0.0.1:4040 or the next ports"),
                 key("DATA_DIR", "data", ".+", "folder of the journal; one bridge each"),
-                key("MAX_PENDING", "100000", "[1-9][0-9]{0,8}", "undelivered messages beyond which new ones are refused with 503"),
-                key("MAX_JOURNAL_MIB", "256", "[1-9][0-9]{0,5}", "size of the journal beyond which new messages are refused with 503"),
+                key("MAX_PENDING", "100000", "[1-9][0-9]{0,8}",
+                "undelivered messages beyond which new ones are refused with 503"),
+                key("MAX_JOURNAL_MIB", "256", "[1-9][0-9]{0,5}",
+                "size of the journal beyond which new messages are refused with 503"),
                 key("LOG_LEVEL", "INFO", "DEBUG|INFO|WARNING|ERROR", "DEBUG, INFO, WARNING or ERROR"));
 
         /** The environment's values under their first names; an empty value is none. */
         static Map<String, String> canonical(Map<String, String> environment) {
             Map<String, String> values = new HashMap<>();
             for (Key key : KEYS) {
-                key.names().stream().map(environment::get).filter(value -> value != null && !value.isBlank()).findFirst()
+                key.names().stream().map(environment::get).filter(value -> value != null && !value.isBlank())
+                        .findFirst()
                         .ifPresent(value -> values.put(key.name(), value.strip()));
             }
             return values;
         }
 
-        /** @param given by their first names, see {@link #canonical}; @throws CommandFailed with all that stands in the way of serving */
+        /**
+         * @param given by their first names, see {@link #canonical}; @throws CommandFailed with all that stands in the
+         * way of serving
+         */
         static Settings from(Map<String, String> given) throws CommandFailed {
             Settings settings = new Settings(new LinkedHashMap<>());
             List<String> problems = settings.take(given);
@@ -3163,7 +3466,10 @@ public final class Bridge {
             return settings;
         }
 
-        /** What is there, for setup and check; whatever is missing stays empty. @throws CommandFailed for values that cannot be right */
+        /**
+         * What is there, for setup and check; whatever is missing stays empty. @throws CommandFailed for values that
+         * cannot be right
+         */
         static Settings draft(Map<String, String> given) throws CommandFailed {
             Settings settings = new Settings(new LinkedHashMap<>());
             List<String> problems = settings.take(given);
@@ -3194,7 +3500,8 @@ public final class Bridge {
             } catch (URISyntaxException broken) {
                 problems.add("TWILIO_API_URL is not right: it is no address once {product} is filled in");
             }
-            if (get("PORT").matches("[0-9]{1,5}") && port() > 65535) problems.add("PORT is not right: the largest port is 65535");
+            if (get("PORT").matches("[0-9]{1,5}")
+                    && port() > 65535) problems.add("PORT is not right: the largest port is 65535");
             return problems;
         }
 
@@ -3208,13 +3515,17 @@ public final class Bridge {
 
         /** The names of what serving needs and is not there. */
         List<String> missing() {
-            List<String> needed = new ArrayList<>(KEYS.stream().filter(key -> key.fallback() == REQUIRED).map(Key::name).toList());
+            List<String> needed = new ArrayList<>(KEYS.stream().filter(key -> key.fallback() == REQUIRED).map(Key::name)
+                    .toList());
             needed.add("FLEX_CHAT_SERVICE");
-            needed.addAll(flexApi().equals("chat") ? List.of("FLEX_FLOW_SID") : List.of("FLEX_WORKSPACE_SID", "FLEX_WORKFLOW_SID"));
+            needed.addAll(flexApi().equals("chat") ? List.of("FLEX_FLOW_SID")
+                    : List.of("FLEX_WORKSPACE_SID", "FLEX_WORKFLOW_SID"));
             return needed.stream().filter(name -> get(name).isEmpty()).toList();
         }
 
-        static Key key(String name) { return KEYS.stream().filter(key -> key.name().equals(name)).findFirst().orElseThrow(); }
+        static Key key(String name) {
+            return KEYS.stream().filter(key -> key.name().equals(name)).findFirst().orElseThrow();
+        }
         static String advice(String name) { return key(name).advice(); }
 
         static String missing(String name) {
@@ -3247,7 +3558,8 @@ public final class Bridge {
 
         static String describe() {
             return KEYS.stream().map(key -> "  %-24s %s%s%n".formatted(key.name(), key.advice(),
-                    key.fallback() == null ? " (required)" : key.fallback().isEmpty() ? "" : " (default " + key.fallback() + ")"))
+                    key.fallback() == null ? " (required)" : key.fallback().isEmpty() ? ""
+                    : " (default " + key.fallback() + ")"))
                             .collect(Collectors.joining());
         }
 
@@ -3276,7 +3588,9 @@ public final class Bridge {
         /** Without a slash at its end. */
         String publicUrl() { return get("PUBLIC_URL").replaceAll("/+$", ""); }
 
-        /** Where Flex sends what happens in a customer's chat. Twilio signs the URL, so nobody else can name a customer. */
+        /**
+         * Where Flex sends what happens in a customer's chat. Twilio signs the URL, so nobody else can name a customer.
+         */
         String fromFlexUrl(String customer) { return publicUrl() + "/fromFlex?customer=" + customer; }
         String consumerKey() { return get("TWITTER_CONSUMER_KEY"); }
         String consumerSecret() { return get("TWITTER_CONSUMER_SECRET"); }
@@ -3329,16 +3643,21 @@ public final class Bridge {
             try {
                 return Files.exists(file) ? dotEnv(Files.readString(file)) : Map.of();
             } catch (IOException unreadable) {
-                throw new CommandFailed(2, List.of("the file " + file + " cannot be read: " + (unreadable instanceof CharacterCodingException
+                throw new CommandFailed(2, List.of("the file " + file + " cannot be read: "
+                        + (unreadable instanceof CharacterCodingException
                         ? "it is not UTF-8" : reason(unreadable))));
             }
         }
 
         private static final Pattern ESCAPE = Pattern.compile("\\\\(.)");
         static final Pattern LINE = Pattern.compile("(?:export\\s+)?([A-Za-z_][A-Za-z0-9_]*)\\s*=\\s*"
-                + "(?:\"((?:[^\"\\\\]|\\\\.)*+)\"|'([^']*)'|(?![\"'])((?:[^#\\s]|(?<!\\s)#|[ \\t]+(?![ \\t#]|$))*+))\\s*(?:#.*)?");
+                + "(?:\"((?:[^\"\\\\]|\\\\.)*+)\"|'([^']*)'|"
+                + "(?![\"'])((?:[^#\\s]|(?<!\\s)#|[ \\t]+(?![ \\t#]|$))*+))\\s*(?:#.*)?");
 
-        /** {@code NAME=value}, one a line; {@code export}, quotes and {@code #} comments as in shells; the last one counts. */
+        /**
+         * {@code NAME=value}, one a line; {@code export}, quotes and {@code #} comments as in shells; the last one
+         * counts.
+         */
         static Map<String, String> dotEnv(String text) throws CommandFailed {
             Map<String, String> values = new HashMap<>();
             List<String> problems = new ArrayList<>();
@@ -3362,12 +3681,13 @@ public final class Bridge {
 
     }
 
-    // ------------------------------------------------------------------------------------------------------------------
+    // -----------------------------------------------------------------------------------------------------------------
     // 15. The log, and small functions.
 
     /**
-     * The log, on standard error: one line per event, {@code key=value}, with message ids and never a text. java.util.logging would
-     * switch itself off in a shutdown hook, in a race with ours, and lose the last lines of a stop.
+     * The log, on standard error: one line per event, {@code key=value}, with message ids and never a text.
+     * java.util.logging would switch itself off in a shutdown hook, in a race with ours, and lose the last lines of a
+     * stop.
      */
     static final class Log implements System.Logger {
         private static final DateTimeFormatter TIME = DateTimeFormatter.ofPattern("uuuu-MM-dd'T'HH:mm:ss.SSSZ");
@@ -3377,8 +3697,9 @@ public final class Bridge {
         @Override public boolean isLoggable(Level asked) { return asked.getSeverity() >= level.getSeverity(); }
 
         @Override public void log(Level asked, ResourceBundle none, String words, Object... parameters) {
-            // What strangers write may stand in here: it must not begin a line of its own, or move the terminal's cursor.
-            String line = words.replaceAll("\\p{Cntrl}+", " ");
+            // What strangers write may stand in here: it must not begin a line of its own, or move the terminal's
+            // cursor.
+            String line = words.replaceAll("[\\p{Cc}\\p{Cf}\\p{Zl}\\p{Zp}]+", " ");
             if (isLoggable(asked)) System.err.println(TIME.format(ZonedDateTime.now()) + " " + asked + " " + line);
         }
 
@@ -3423,7 +3744,8 @@ public final class Bridge {
     /** A failure's own words, or its name where the JDK gives none. */
     static String reason(Throwable failure) {
         String name = failure.getClass().getSimpleName();
-        return failure.getMessage() == null ? failure.getCause() == null ? name : name + ", " + reason(failure.getCause())
+        return failure.getMessage() == null ? failure.getCause() == null ? name
+                : name + ", " + reason(failure.getCause())
                 : name + ": " + failure.getMessage();
     }
 

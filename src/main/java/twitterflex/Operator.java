@@ -42,7 +42,7 @@ public final class Operator {
 
     private Operator() { }
 
-    // ------------------------------------------------------------------------------------------------------------------
+    // -----------------------------------------------------------------------------------------------------------------
     // 1. The commands. Exit status 0 after a clean stop, 1 when something failed, 2 for wrong settings or usage.
 
     private static final String HELP = """
@@ -124,7 +124,7 @@ public final class Operator {
         return words;
     }
 
-    // ------------------------------------------------------------------------------------------------------------------
+    // -----------------------------------------------------------------------------------------------------------------
     // 2. Going live and staying so: what has to be there at Twilio and X is looked for first, and made only if it is missing.
     //    setup, check and the watch of a running bridge are the same look; they differ in what they may change.
 
@@ -1165,7 +1165,7 @@ public final class Operator {
         }
     }
 
-    // ------------------------------------------------------------------------------------------------------------------
+    // -----------------------------------------------------------------------------------------------------------------
     // 3. The file .env.
 
     /** Writes to the file .env, which only its owner may read. */

@@ -198,7 +198,7 @@ class FailuresAreRetriedTest {
         rig.flex.agentWrites(chat, "two");
         until("degraded", () -> health().path("reason").asText().startsWith("X takes no messages: Invalid or expired token."));
         assertEquals("degraded", health().path("status").asText());
-        until("the agent knows", () -> chat.messages().stream().anyMatch(message -> message.body().contains("waits here")));
+        until("the agent knows", () -> chat.messages().stream().anyMatch(message -> message.body().contains("are queued")));
         rig.x.faults().clear();
         until("both", () -> received(rig.customer("8")).equals(List.of("one", "two")));
         until("ok again", () -> health().path("status").asText().equals("ok"));

@@ -156,7 +156,7 @@ final class Rig implements AutoCloseable {
     /** The bridge's notes to the agent, but for those that only say that a busy machine makes him wait. */
     List<String> notes(Chat chat) {
         return chat.messages().stream().filter(message -> message.author().equals(Bridge.NOTE_AUTHOR)).map(Chat.Posted::body)
-                .filter(note -> !note.contains("waits here")).toList();
+                .filter(note -> !note.contains("are queued")).toList();
     }
 
     static List<String> received(Customer customer) {
