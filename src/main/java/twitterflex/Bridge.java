@@ -496,7 +496,7 @@ public final class Bridge {
     }
 
     /**
-     * A customer's identity in Flex. His id, not his handle: a handle can be renamed or taken over in the middle of a
+     * A customer's identity in Flex. Their id, not their handle: a handle can be renamed or taken over in the middle of a
      * chat.
      */
     static String identity(String customer) { return "twitter-" + customer; }
@@ -761,6 +761,8 @@ public final class Bridge {
         boolean lookFirst;
         /** The conversation the last try was made in; empty before the first. */
         String conversation = "";
+        /** Whether an agent has, or will have, that conversation before them. */
+        boolean beforeAgent;
         /** What the other side called the last part that has arrived. */
         String lastId = "found";
         /** Parts of a long message that have arrived. */
@@ -1179,8 +1181,8 @@ public final class Bridge {
         Outcome deliver(Delivery delivery) {
             Message message = delivery.message;
             if (message.direction() == Direction.NOTE) return post(delivery, Opening.known(message.conversation()));
-            // Where an earlier try may have left it is looked at first, even if that conversation has been ended since.
-            if (delivery.lookFirst && !delivery.conversation.isEmpty()) {
+            // Where an earlier try may have left it before an agent is looked at first, be it ended since.
+            if (delivery.lookFirst && delivery.beforeAgent) {
                 Outcome posted = post(delivery, Opening.found(delivery.conversation));
                 if (!(posted instanceof Outcome.Refused refused && refused.conversationClosed())) return posted;
             }
@@ -1309,9 +1311,9 @@ public final class Bridge {
         /**
          * What becomes of a conversation that is there already. It is live while an agent has left it and comes back
          * (inactive, or put aside by a webhook of somebody's own), or while it has a task that an agent can take. One
-         * without such a task was touched a moment ago, and is being opened: every step is done again, as each can be
-         * done twice. Or it is older, and nobody will read it any more: its task timed out, was cancelled or never
-         * came. Then it is closed.
+         * without such a task, but touched a moment ago or still empty, is being opened: every step is done again, as
+         * each can be done twice. Or nobody will read it any more: its task timed out, was cancelled or never came.
+         * Then it is closed.
          *
          * @param answer in which {@code conversation} stood, with its field names prefixed
          * @return empty if it is over
@@ -1327,9 +1329,11 @@ public final class Bridge {
             if (!tasks.ok()) return Optional.of(Opening.failed(tasks));
             if (canBeTaken(tasks)) return Optional.of(Opening.found(sid));
             Instant touched = time(conversation.path(prefix + "date_updated").asText());
-            if (Duration.between(touched, answer.date()).compareTo(timing.takeOverAfter()) < 0) {
-                return Optional.of(complete(sid, message, false));
-            }
+            boolean touchedJustNow = Duration.between(touched, answer.date()).compareTo(timing.takeOverAfter()) < 0;
+            Response written = touchedJustNow ? Response.NONE
+                    : twilio.get(api.product, path(sid) + "/Messages?PageSize=1", api.messages);
+            if (!touchedJustNow && !written.ok()) return Optional.of(Opening.failed(written));
+            if (written.body().path("messages").isEmpty()) return Optional.of(complete(sid, message, false));
             LOG.log(WARNING, () -> "conversation " + sid
                     + " has no task that an agent could take: it is closed, and another opened");
             Response closed = twilio.post(api.product, path(sid), Promise.ANYTHING, Form.of("State", "closed"));
@@ -1483,6 +1487,7 @@ public final class Bridge {
             String messages = path(opening.sid()) + "/Messages";
             if (!opening.sid().equals(delivery.conversation)) delivery.parts = 0;
             delivery.conversation = opening.sid();
+            delivery.beforeAgent = opening.taskSeen();
             if (delivery.lookFirst || !opening.looked() || !note && lists.mayBeAnswer(message)) {
                 Response found = look(delivery, messages);
                 if (!found.ok()) return found.outcome();

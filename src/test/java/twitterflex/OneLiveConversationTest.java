@@ -421,4 +421,30 @@ class OneLiveConversationTest {
             Rig.delete(data);
         }
     }
+
+    @Test
+    void aConversationThatWaitsForItsTaskIsNotOpenedAnewAtEachTry() throws Exception {
+        try (Rig rig = new Rig(Rig.Generation.CURRENT, Map.of(), WARY)) {
+            rig.flex.faults().always("POST /v1/Interactions", Fault.status(500));
+            Customer ann = rig.customer("64");
+            ann.writes("hello?");
+            Instant start = Instant.now();
+            until("it has been tried for long", () -> Instant.now().isAfter(start.plusMillis(2_500)) && rig.flex.calls("POST /v1/Interactions") > 5);
+            rig.flex.faults().clear();
+            until("it is before an agent", () -> before(rig, ann, "hello?"));
+            rig.quiet();
+            assertOneOfEach(rig, ann);
+        }
+    }
+
+    @Test
+    void aMessageWhoseFateIsUnknownInAConversationWithoutATaskIsStillBroughtBeforeAnAgent() throws Exception {
+        try (Rig rig = new Rig(Rig.Generation.CURRENT, Map.of(), WARY)) {
+            rig.flex.interactionsThatComeToNothing(1);
+            rig.flex.faults().next("POST " + CONVERSATIONS + "/{ConversationSid}/Messages", Fault.dropAfter());
+            Customer ann = rig.customer("65");
+            ann.writes("hello?");
+            until("it is before an agent", () -> before(rig, ann, "hello?"));
+        }
+    }
 }
