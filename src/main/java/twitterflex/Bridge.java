@@ -496,8 +496,8 @@ public final class Bridge {
     }
 
     /**
-     * A customer's identity in Flex. Their id, not their handle: a handle can be renamed or taken over in the middle of a
-     * chat.
+     * A customer's identity in Flex. Their id, not their handle: a handle can be renamed or taken over in the middle of
+     * a chat.
      */
     static String identity(String customer) { return "twitter-" + customer; }
 
@@ -1146,8 +1146,8 @@ public final class Bridge {
                 Promise.fields("/sid", Promise.CONVERSATION, "/state", Promise.STATE, "/date_updated",
                 Promise.TIME);
         private static final Promise WEBHOOKS = Promise.list("webhooks", Promise.fields("/sid", Promise.WEBHOOK)
-                .and(hook -> hook.path("configuration").isObject())
-                .and(Promise.fields("/configuration/url", "|https?://\\S+")));
+                .and(Promise.fields("/configuration/url", "https?://\\S+").or(Promise.fields("/target", "studio"))
+                        .or(Promise.fields("/type", "studio"))));
         private static final Promise TASKS =
                 Promise.list("tasks", Promise.fields("/sid", Promise.TASK, "/assignment_status", "[a-z]+"));
         /** States of a task that an agent has or can still get (TaskRouter, "Task lifecycle"). */
@@ -1758,7 +1758,8 @@ public final class Bridge {
                 Form.of("max_results", "100", "event_types", "MessageCreate", "expansions", "sender_id",
                         "dm_event.fields", "created_at,entities,event_type,id,text"), "pagination_token",
                         "/meta/next_token",
-                Promise.fields("/id", Promise.NUMBER, "/sender_id", Promise.NUMBER, "/created_at", Promise.TIME)),
+                Promise.fields("/id", Promise.NUMBER, "/sender_id", Promise.NUMBER, "/created_at", Promise.TIME,
+                        "/text", Promise.TEXT)),
         /**
          * The original's, the only one with quick replies and buttons (X API v1.1, "direct_messages/events/new"). Its
          * list is that of all customers together: 50 may be the work of seconds.
@@ -1766,7 +1767,8 @@ public final class Bridge {
         V1_1("/1.1/direct_messages/events/new.json", "/event/id", "/1.1/direct_messages/events/list.json", "events",
                 Form.of("count", "50"), "cursor", "/next_cursor",
                 Promise.fields("/id", Promise.NUMBER, "/message_create/sender_id", Promise.NUMBER,
-                        "/message_create/target/recipient_id", Promise.NUMBER, "/created_timestamp", Promise.NUMBER));
+                        "/message_create/target/recipient_id", Promise.NUMBER, "/created_timestamp", Promise.NUMBER,
+                        "/message_create/message_data/text", Promise.TEXT));
 
         final String send;
         /** The field of the answer with the Direct Message's id. */
@@ -2413,14 +2415,15 @@ public final class Bridge {
         boolean keptBy(JsonNode body);
 
         Promise ANYTHING = body -> true;
-        /** Patterns of values: SIDs of Twilio, ids of X, times in ISO 8601, states of a conversation. */
+        /** Patterns: SIDs of Twilio; ids of X, its texts (10,000 characters, escaped), times in ISO 8601, states. */
         String CONVERSATION = "CH[0-9a-f]{32}", MESSAGE = "IM[0-9a-f]{32}", PARTICIPANT = "MB[0-9a-f]{32}",
-                WEBHOOK = "WH[0-9a-f]{32}",
-                TASK = "WT[0-9a-f]{32}", INTERACTION = "KD[0-9a-f]{32}", NUMBER = "[0-9]{1,19}",
+                WEBHOOK = "WH[0-9a-f]{32}", TASK = "WT[0-9a-f]{32}", INTERACTION = "KD[0-9a-f]{32}",
+                NUMBER = "[0-9]{1,19}", TEXT = "(?s).{0,60000}",
                 TIME = "\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d(\\.\\d+)?Z",
                 STATE = "initializing|active|inactive|closed";
 
         default Promise and(Promise other) { return body -> keptBy(body) && other.keptBy(body); }
+        default Promise or(Promise other) { return body -> keptBy(body) || other.keptBy(body); }
 
         /** Texts, by JSON pointer, of these patterns; where a pattern takes the empty text, there may be none. */
         static Promise fields(String... pointersAndPatterns) {
@@ -2944,8 +2947,8 @@ public final class Bridge {
                     }
                     if (good && broken > 0) throw new CommandFailed(1,
                             List.of("the journal " + path + " is damaged at line " + broken
-                            + ": nothing was changed; what the line says of a message can be read there, and without the"
-                            + " line the bridge starts"));
+                            + ": nothing was changed; what the line says of a message can be read there, and without"
+                            + " the line the bridge starts"));
                     if (!good && broken == 0) broken = number;
                     if (broken == 0) size += line.getBytes(UTF_8).length + 1;
                 }

@@ -15,6 +15,7 @@ import java.util.Comparator;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.locks.LockSupport;
 import java.util.function.BooleanSupplier;
 import java.util.function.Supplier;
 import java.util.stream.Stream;
@@ -205,7 +206,7 @@ final class Rig implements AutoCloseable {
      */
     static <T> T eventually(Supplier<String> what, Duration patience, Supplier<T> there) {
         Instant end = Instant.now().plus(patience);
-        while (true) {
+        for (int looks = 1;; looks++) {
             T thing = there.get();
             if (thing != null) {
                 return thing;
@@ -213,7 +214,7 @@ final class Rig implements AutoCloseable {
             if (Instant.now().isAfter(end)) {
                 throw new AssertionError("not within " + patience.toSeconds() + " s: " + what.get());
             }
-            java.util.concurrent.locks.LockSupport.parkNanos(2_000_000);
+            LockSupport.parkNanos(1_000_000L * Math.min(looks, 10));
         }
     }
 
