@@ -41,7 +41,7 @@ class OutagesTest {
 
     private static void degraded(Rig rig, String... says) {
         for (String word : says) {
-            Rig.eventually(() -> "health says '" + word + "': " + rig.healthNow(), Duration.ofSeconds(15),
+            Rig.eventually(() -> "health says '" + word + "': " + rig.health(), Duration.ofSeconds(15),
                     () -> !rig.trouble().isEmpty() && rig.trouble().contains(word) ? true : null);
         }
     }

@@ -41,12 +41,15 @@ final class Rig implements AutoCloseable {
         }
     }
 
-    /** A hundredth of the real pauses; calls end after four seconds. */
-    static final Bridge.Timing QUICK = new Bridge.Timing(Duration.ofMillis(10), Duration.ofMillis(300), Duration.ofSeconds(4),
+    /** Pauses of 20 ms at most, and of 300 ms for what somebody has to mend; calls end after four seconds. */
+    static final Bridge.Timing QUICK = new Bridge.Timing(Duration.ofMillis(2), Duration.ofMillis(20), Duration.ofSeconds(4),
             Duration.ofSeconds(1), Duration.ofSeconds(5), Duration.ofHours(1), Duration.ofHours(1));
 
     /** What no test should have to wait for: how long a call, a half-opened chat and the next look at X's webhook take. */
-    private static final Map<String, Duration> OWN_TIME = Map.of("call", QUICK.callTimeout(), "opening", QUICK.takeOverAfter(), "quiet", QUICK.quietAfter(), "watch", QUICK.webhookCheck());
+    private static final Map<String, Duration> OWN_TIME = Map.of("callTimeout", QUICK.callTimeout(),
+            "takeOverAfter", QUICK.takeOverAfter(), "quietAfter", QUICK.quietAfter(), "webhookCheck", QUICK.webhookCheck());
+
+    private static final Bridge.Request HEALTH = new Bridge.Request("GET", "/healthz", "/healthz", Map.of(), new byte[0]);
 
     static final HttpClient HTTP = HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).build();
 
@@ -88,6 +91,10 @@ final class Rig implements AutoCloseable {
         for (int i = 0; i < parts.length; i++) {
             Duration usual = (Duration) parts[i].getAccessor().invoke(Bridge.Timing.NORMAL);
             values[i] = OWN_TIME.getOrDefault(parts[i].getName(), usual.dividedBy(times));
+        }
+        List<String> names = Stream.of(parts).map(RecordComponent::getName).toList();
+        if (!names.containsAll(OWN_TIME.keySet())) {
+            throw new AssertionError(OWN_TIME.keySet() + " are not all among " + names);
         }
         Class<?>[] types = Stream.of(parts).map(RecordComponent::getType).toArray(Class<?>[]::new);
         return Bridge.Timing.class.getDeclaredConstructor(types).newInstance(values);
@@ -166,25 +173,18 @@ final class Rig implements AutoCloseable {
 
     /** Refused for good, since the start. */
     int failed() {
-        return healthNow().path("failed").asInt();
+        return health().path("failed").asInt();
     }
 
     /** The reason why the bridge is degraded, or empty if it is not. */
     String trouble() {
-        JsonNode health = healthNow();
+        JsonNode health = health();
         return health.path("status").asText().equals("ok") ? "" : health.path("reason").asText("degraded without a reason");
     }
 
-    JsonNode healthNow() {
-        try {
-            return health();
-        } catch (Exception unreachable) {
-            throw new AssertionError(unreachable);
-        }
-    }
-
-    JsonNode health() throws Exception {
-        return Bridge.jsonOrMissing(get("/healthz").body());
+    /** Asked in this process: who waits asks hundreds of times a second. {@link #get} asks as everybody else does. */
+    JsonNode health() {
+        return Bridge.jsonOrMissing(bridge.answer(HEALTH).body());
     }
 
     HttpResponse<String> get(String path) throws Exception {
@@ -226,7 +226,7 @@ final class Rig implements AutoCloseable {
     void quiet(Duration patience) {
         x.awaitDelivered(Duration.ofSeconds(30));
         flex.awaitDelivered(Duration.ofSeconds(30));
-        eventually(() -> "nothing pending: " + healthNow(), patience, () -> healthNow().path("pending").asInt() == 0 ? true : null);
+        eventually(() -> "nothing pending: " + health(), patience, () -> health().path("pending").asInt() == 0 ? true : null);
     }
 
     static void delete(Path folder) throws IOException {
