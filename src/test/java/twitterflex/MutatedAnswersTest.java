@@ -249,14 +249,14 @@ class MutatedAnswersTest {
             AtomicInteger looks = new AtomicInteger();
             Rig.eventually(() -> written + " and " + received + ", but there are " + there(), PATIENCE,
                     () -> arrived() || looks.incrementAndGet() % 50 == 0 && !pending() ? true : null);
-            Rig.eventually(() -> "nothing pending: " + rig.healthNow(), PATIENCE, () -> pending() ? null : true);
+            Rig.eventually(() -> "nothing pending: " + rig.health(), PATIENCE, () -> pending() ? null : true);
             assertEquals(List.of(written, received), there());
         }
 
         private boolean pending() {
             rig.x.awaitDelivered(PATIENCE);
             rig.flex.awaitDelivered(PATIENCE);
-            return rig.healthNow().path("pending").asInt() > 0;
+            return rig.health().path("pending").asInt() > 0;
         }
 
         private List<List<String>> there() {
