@@ -701,17 +701,24 @@ public final class Bridge {
                     + file.path("ContentType").asText()));
             if (!form.get("MediaSid").isEmpty()) files.add(form.get("MediaFilename") + " "
                     + form.get("MediaContentType"));
-            Instant now = Instant.now();
+            Instant at = written(form);
             List<Message> messages = new ArrayList<>();
             if (!form.get("Body").isEmpty()) {
                 messages.add(new Message(Direction.TO_X, id, customer, "", author, form.get("Body"), List.of(), "",
-                        conversation, now));
+                        conversation, at));
             }
             if (!files.isEmpty()) {
                 messages.add(new Message(Direction.TO_X, id
-                        + "-media", customer, "", author, "", files, "", conversation, now));
+                        + "-media", customer, "", author, "", files, "", conversation, at));
             }
             return messages;
+        }
+
+        /** When it was written, by Twilio's clock; by ours where that is not told, or not to be believed. */
+        private static Instant written(Form form) {
+            Instant created = time(form.get("DateCreated")), now = Instant.now();
+            boolean sound = created.isAfter(Instant.EPOCH) && created.isBefore(now.plus(Duration.ofDays(1)));
+            return sound ? created : now;
         }
     }
 
@@ -1911,19 +1918,20 @@ public final class Bridge {
          */
         static final int MAX_BODY = 1 << 20;
 
-        // The worst that strangers can cause takes 64 MiB of this process:
-        //   38 for threads: 82 KB each outside of the heap, and 70 KB for the JDK's buffers and 16 KB of headers;
+        // The worst that strangers can cause takes 54 MiB of this process, and 64 MiB is what it may take:
+        //   28 for threads: 82 KB each outside of the heap, and 70 KB for the JDK's buffers and 16 KB of headers;
         //    9 for bodies that are being read: all there is room for, three times while it is copied;
         //    7 for a form of 1 MiB that is taken apart, and no two are at a time;
         //    6 for idle connections: the JDK keeps 200, with 28 KB of buffers each;
         //    4 for 2,000 connections on which nothing comes, or that wait for a thread.
-        private static final int THREADS = 256;
+        private static final int THREADS = 192;
         private static final int ROOM = 3 << 20;
         private static final int PIECE = 8 << 10;
         private static final Duration TICK = Duration.ofMillis(250);
 
         final Refusals refusals = new Refusals();
         private final Map<String, Handler> routes;
+        private final String prefix;
         private final ThreadPoolExecutor requests = pool("request", THREADS, Duration.ofSeconds(1));
         private final Semaphore room = new Semaphore(ROOM);
         /** Threads that wait for their client, the longest first, and since which tick; guarded by itself. */
@@ -1935,6 +1943,7 @@ public final class Bridge {
 
         Edge(Settings settings, Map<String, Handler> routes) throws CommandFailed {
             this.routes = routes;
+            prefix = settings.publicPath();
             try {
                 // The default backlog of 50 makes a burst of connections wait for seconds.
                 server = HttpServer.create(new InetSocketAddress(settings.host(), settings.port()), 1024);
@@ -2066,9 +2075,10 @@ public final class Bridge {
                 Map<String, List<String>> headers = new HashMap<>();
                 exchange.getRequestHeaders().forEach((name, values) -> headers.put(name.toLowerCase(Locale.ROOT),
                         values));
-                String target = uri.getRawPath() + (uri.getRawQuery() == null ? "" : "?" + uri.getRawQuery());
-                String method = exchange.getRequestMethod();
-                return answer(new Request(method, uri.getRawPath(), target, headers, body.toByteArray()));
+                String raw = uri.getRawPath();
+                String path = raw.startsWith(prefix + "/") ? raw.substring(prefix.length()) : raw;
+                String target = path + (uri.getRawQuery() == null ? "" : "?" + uri.getRawQuery());
+                return answer(new Request(exchange.getRequestMethod(), path, target, headers, body.toByteArray()));
             } catch (RuntimeException | Error bug) {
                 LOG.log(ERROR, "a request could not be handled", bug);
                 return Reply.error(500, "something went wrong here; the log of the bridge says what");
@@ -2269,7 +2279,7 @@ public final class Bridge {
          * messages.
          */
         private static final int MAX_PAGES = 200;
-        private static final Pattern QUERY = Pattern.compile("[^?]*(\\?(?:%[0-9A-Fa-f]{2}|[\\w.~&=+:/*'(),;@!$-])*)");
+        private static final Pattern QUERY = Pattern.compile("[^?]*(\\?(?:%[0-9A-Fa-f]{2}|[\\w.~&=+:/*'(),;@!$-])+)");
 
         Response get(String product, String path, Promise promise) {
             return client.call(SERVICE, request(product, path).GET(), promise);
@@ -2681,6 +2691,7 @@ public final class Bridge {
 
         /** Bytes below which the file is not worth rewriting. */
         private static final long SMALL = 4 << 20;
+        private static final Duration REMEMBERED = Duration.ofDays(1);
         /** Ids kept to know a message that comes again: a day's, but never fewer and never more than these. */
         private static final int FEWEST_IDS = 100_000, MOST_IDS = 500_000;
         /** Refused messages kept for the operator; beyond it the oldest goes. */
@@ -2869,7 +2880,10 @@ public final class Bridge {
                     continue;
                 }
                 if (!entry.settles()) duplicates += entry.messages().size() - news.size();
-                news.forEach(message -> lines.add(line("accept", message.id()).set("message", message.toJson())));
+                Instant now = Instant.now();
+                news.forEach(message -> lines.add(line(now, "accept", message.id()).set("message", message.toJson())));
+                news.stream().filter(message -> forgotten(message, now)).forEach(old -> LOG.log(WARNING,
+                        () -> "message " + old.id() + " is of " + old.time() + ": looked for before it is delivered"));
                 lines.addAll(entry.lines());
             }
             // Settlements need no sync: if a power cut loses one, the message is looked up before it is sent again.
@@ -2966,7 +2980,7 @@ public final class Bridge {
                 case "accept" -> {
                     Message message = Message.fromJson(line.path("message"));
                     if (message.direction() != Direction.NOTE) received++;
-                    return due(new StoredMessage(message, at, false, ""));
+                    return due(new StoredMessage(message, at, forgotten(message, at), ""));
                 }
                 case "attempt" -> pending.computeIfPresent(id,
                         (same, kept) -> new StoredMessage(kept.message(), kept.at(), true, ""));
@@ -3033,10 +3047,15 @@ public final class Bridge {
                     + " are kept");
         }
 
+        /** Whether its id, had it been delivered long ago, may be forgotten: it is looked for before it is sent. */
+        private static boolean forgotten(Message message, Instant at) {
+            return message.time().isBefore(at.minus(REMEMBERED));
+        }
+
         private void remember(String id, long at) {
             settledSince++;
             settled.put(id, at);
-            long yesterday = System.currentTimeMillis() - Duration.ofDays(1).toMillis();
+            long yesterday = Instant.now().minus(REMEMBERED).toEpochMilli();
             for (var eldest = settled.entrySet().iterator(); settled.size() > FEWEST_IDS;) {
                 if (eldest.next().getValue() > yesterday && settled.size() <= MOST_IDS) return;
                 eldest.remove();
@@ -3593,8 +3612,14 @@ public final class Bridge {
                     + " and publish the port to this machine alone (docker run -p 127.0.0.1:3000:" + port() + ")");
         }
 
-        /** Without a slash at its end. */
-        String publicUrl() { return get("PUBLIC_URL").replaceAll("/+$", ""); }
+        /** Without a slash at its end, and its host in lower case, as the services write it. */
+        String publicUrl() {
+            return Pattern.compile("^[^/]+//[^/]+").matcher(get("PUBLIC_URL").replaceAll("/+$", ""))
+                    .replaceFirst(host -> Matcher.quoteReplacement(host.group().toLowerCase(Locale.ROOT)));
+        }
+
+        /** The public URL's own path, which a proxy may strip or keep; as a rule empty. */
+        String publicPath() { return publicUrl().replaceFirst("^[^/]+//[^/]+", ""); }
 
         /**
          * Where Flex sends what happens in a customer's chat. Twilio signs the URL, so nobody else can name a customer.

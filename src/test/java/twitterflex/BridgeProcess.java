@@ -9,6 +9,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Properties;
 import java.util.concurrent.TimeUnit;
 
 /** The real jar as a process of its own, to be killed. */
@@ -95,6 +96,15 @@ final class BridgeProcess implements AutoCloseable {
         List<String> lines = Files.exists(status) ? Files.readAllLines(status) : List.of();
         return lines.stream().filter(line -> line.startsWith(name + ":"))
                 .mapToInt(line -> Integer.parseInt(line.replaceAll("[^0-9]", ""))).sum();
+    }
+
+    /** A system property of the running JVM. */
+    String property(String name) throws IOException {
+        String jcmd = Path.of(System.getProperty("java.home"), "bin", "jcmd").toString();
+        Process asked = new ProcessBuilder(jcmd, String.valueOf(process.pid()), "VM.system_properties").start();
+        Properties all = new Properties();
+        all.load(asked.inputReader());
+        return all.getProperty(name);
     }
 
     String log() {

@@ -175,6 +175,16 @@ class EdgeTest {
         assertEquals("", answer(port, head.formatted("a".repeat(17_000)), new byte[0]));
     }
 
+    @ParameterizedTest(name = "{0} is {1} to {2}: {3}")
+    @CsvSource({"sun.net.httpserver.idleInterval, 121, 300, longer than nginx (60) and Caddy (120) keep theirs",
+        "jdk.httpclient.keepalive.timeout, 1, 14, shorter than the services' front ends keep theirs (15)",
+        "sun.net.httpserver.maxReqTime, 5, 15, nobody takes for ever to ask",
+        "sun.net.httpserver.maxRspTime, 11, 20, nor to read; a webhook may wait 10 for the disk"})
+    void theSecondsThatTheJdkIsGiven(String property, int least, int most, String why) throws Exception {
+        int seconds = Integer.parseInt(bridge.property(property));
+        assertTrue(seconds >= least && seconds <= most, property + " is " + seconds);
+    }
+
     @Test
     void aThreadThatCannotBeHadIsDoneWithout() throws Exception {
         assumeTrue(Files.exists(Path.of("/proc/self/status")), "skipped: ulimit -v is Linux's");

@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
 import java.io.InputStream;
+import java.time.Instant;
 import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
@@ -117,6 +118,16 @@ class FromFlexTest {
     void aMessageWithoutAnIdOrWithNothingInItIsLeftAlone() throws IOException {
         assertEquals(List.of(), FromFlex.read(without(captured("onMessageSent"), "MessageSid"), CUSTOMER).messages());
         assertEquals(List.of(), FromFlex.read(with(captured("onMessageSent"), "Body", ""), CUSTOMER).messages());
+    }
+
+    @Test
+    void aMessageIsOfTheTimeThatTwilioSaysAndElseOfNow() throws IOException {
+        Instant said = Instant.parse("2022-03-10T23:56:43.412Z");
+        assertEquals(said, only(FromFlex.read(captured("onMessageSent"), CUSTOMER)).time());
+        for (String date : List.of("", "yesterday", "2022-03-10", "+99999999-01-01T00:00:00Z", "-0001-01-01T00:00:00Z")) {
+            Instant time = only(FromFlex.read(with(captured("onMessageSent"), "DateCreated", date), CUSTOMER)).time();
+            assertTrue(time.isAfter(Instant.now().minusSeconds(60)) && !time.isAfter(Instant.now()), date);
+        }
     }
 
     @Test

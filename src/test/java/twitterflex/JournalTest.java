@@ -237,7 +237,7 @@ class JournalTest {
         Files.createDirectories(folder.resolve("data"));
         Files.copy(Path.of("src/test/resources/journal-of-version-1.jsonl"), path());
         List<String> waiting = List.of("note-IM00000000000000000000000000000001", "IM00000000000000000000000000000002?", "1860000000000000105",
-                "IM00000000000000000000000000000006", "IM00000000000000000000000000000005?");
+                "IM00000000000000000000000000000006?", "IM00000000000000000000000000000005?");
         for (String reading : List.of("the old lines", "the new ones")) {
             try (Bridge.Journal journal = open()) {
                 assertEquals(new java.util.HashSet<>(waiting), handed.stream().map(JournalTest::ofX).collect(java.util.stream.Collectors.toSet()), reading);
@@ -254,7 +254,7 @@ class JournalTest {
         }
     }
 
-    /** What goes to Flex is looked for after every start, marked or not. */
+    /** What goes to Flex is looked for after every start, marked or not; and what was a day old when it came, as number 6 was. */
     private static String ofX(String handed) {
         return handed.startsWith("IM") ? handed : handed.replace("?", "");
     }

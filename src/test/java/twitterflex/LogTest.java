@@ -2,9 +2,12 @@ package twitterflex;
 
 import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static twitterflex.Rig.until;
 
+import com.fasterxml.jackson.databind.ObjectMapper;
+import java.io.IOException;
 import java.net.URI;
 import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
@@ -18,6 +21,7 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.concurrent.locks.LockSupport;
+import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
@@ -67,6 +71,16 @@ class LogTest {
         until("two lines", () -> lines("arrive here too").size() >= 2);
         assertEquals(1, lines("account 222 ").size());
         assertEquals(1, lines("account 333 ").size());
+    }
+
+    @Test
+    void anOldMessageIsToldOnceHoweverOftenItIsReplayed() throws Exception {
+        String event = world.x.event(world.customer(3), "of 2019")
+                .replaceFirst("\"created_timestamp\":\"[0-9]+\"", "\"created_timestamp\":\"1560000000000\"");
+        for (int i = 0; i < 5; i++) {
+            assertEquals(200, world.x.post(event).status());
+        }
+        assertEquals(1, lines(" is of 2019-06-08T13:20:00Z: looked for").size());
     }
 
     @Test
@@ -128,5 +142,25 @@ class LogTest {
         } finally {
             Rig.delete(folder);
         }
+    }
+
+    private static final String HOSTILE = "7\n2026-11-23T00:00:00 SEVERE forged\r\u001b[2J\u001b]0;x\u0007\u0085"
+            + "\u009b31m\u2028\u202e";
+
+    private static void assertPrintable(String log) {
+        assertFalse(Pattern.compile("[\\p{Cc}\\p{Cf}\\p{Zl}\\p{Zp}&&[^\n\t]]").matcher(log).find(), log);
+        assertFalse(Pattern.compile("(?m)^2026-11-23T00:00:00 SEVERE").matcher(log).find(), log);
+    }
+
+    @Test
+    void noIdFromOutsideForgesALineOrPlaysWithTheTerminal() throws Exception {
+        String id = new ObjectMapper().writeValueAsString(HOSTILE);
+        String event = world.x.event(world.customer(2), "hello")
+                .replaceFirst("\"id\":\"[0-9]+\"", Matcher.quoteReplacement("\"id\":" + id));
+        assertEquals(200, world.x.post(event).status());
+        world.x.post("{\"user_event\":{\"revoke\":{\"source\":{\"user_id\":" + id + "}}}}");
+        world.x.post("{\"data\":{\"event_type\":\"chat.received\",\"payload\":{\"sender_id\":" + id + "}}}");
+        until("both are told", () -> lines("SEVERE forged").size() >= 2);
+        assertPrintable(world.bridge.log());
     }
 }

@@ -251,6 +251,31 @@ class NothingUnsignedGetsInTest {
     }
 
     @Test
+    void thePublicUrlMayHaveAPathThatTheProxyKeepsOrStripsAndCapitalLetters() throws Exception {
+        try (Rig below = new Rig(Rig.Generation.CURRENT)) {
+            below.bridge.stop();
+            below.environment.put("PUBLIC_URL", "https://Bridge.Example.com/Desk");
+            below.flex.publicUrl("https://bridge.example.com", below.url());
+            below.start();
+            Customer ann = below.customer("9");
+            Map<String, String> form = webhook("");
+            String signature = below.flex.sign("https://bridge.example.com/Desk/fromFlex?customer=9", form);
+            Map<String, String> headers = Map.of("X-Twilio-Signature", signature, "Content-Type", FORM);
+            for (String path : List.of("/Desk", "")) {
+                below.x.webhook(below.url() + path + "/fromTwitter");
+                assertTrue(below.x.challengeHolds());
+                assertEquals(200, below.x.post(below.x.event(ann, "by " + path)).status());
+                String target = below.url() + path + "/fromFlex?customer=9";
+                assertEquals(200, below.flex.post(target, encoded(form), headers).status(), path);
+            }
+            assertEquals(404, below.get("/desk/fromTwitter?crc_token=foo").statusCode());
+            until("both", () -> below.written(ann).size() == 2);
+            below.flex.agentWrites(below.chat(ann), "hello");
+            until("the answer", () -> Rig.received(ann).equals(List.of("hello")));
+        }
+    }
+
+    @Test
     void whileTheAuthTokenIsChangedNoWebhookOfFlexIsRefused() throws Exception {
         String token = SimulatedFlex.Account.sample().authToken();
         for (Map<String, String> tokens : List.of(Map.of("TWILIO_AUTH_TOKEN_NEXT", "the-next"),
@@ -279,6 +304,33 @@ class NothingUnsignedGetsInTest {
         }
         rig.quiet();
         assertEquals(List.of("once"), Rig.received(ann));
+    }
+
+    @Test
+    void whatIsReplayedWhenItsIdIsForgottenIsLookedForFirst() throws Exception {
+        try (Rig later = new Rig(Rig.Generation.CURRENT)) {
+            Customer ann = later.customer("701");
+            String event = later.x.event(ann, "of 2019")
+                    .replaceFirst("\"created_timestamp\":\"[0-9]+\"", "\"created_timestamp\":\"1560000000000\"");
+            later.x.post(event);
+            until("the message", () -> later.written(ann).equals(List.of("of 2019")));
+            Map<String, String> reply = webhook("so is this");
+            reply.put("ConversationSid", later.chat(ann).sid());
+            reply.put("DateCreated", "2019-06-08T13:20:00.000Z");
+            String address = later.url() + "/fromFlex?customer=701";
+            later.flex.post(address, reply);
+            until("the reply", () -> Rig.received(ann).equals(List.of("so is this")));
+            later.quiet();
+            later.bridge.stop();
+            Rig.delete(later.data.resolve("journal.jsonl"));
+            later.start();
+            assertEquals(200, later.x.post(event).status());
+            assertEquals(200, later.flex.post(address, reply).status());
+            later.quiet();
+            assertEquals(2, later.health().path("delivered").asInt());
+            assertEquals(List.of("of 2019"), later.written(ann));
+            assertEquals(List.of("so is this"), Rig.received(ann));
+        }
     }
 
     @Test

@@ -182,6 +182,7 @@ class SettingsTest {
             https://bridge.example.com/,        https://bridge.example.com
             https://bridge.example.com/a/b/,    https://bridge.example.com/a/b
             https://bridge.example.com:8443,    https://bridge.example.com:8443
+            https://Bridge.EXAMPLE.com:8443/A/, https://bridge.example.com:8443/A
             http://127.0.0.1:3000/,             http://127.0.0.1:3000
             http://localhost,                   http://localhost
             http://[::1]:3000,                  http://[::1]:3000

@@ -25,8 +25,13 @@ public final class Bystander implements AutoCloseable {
 
     /** The same over TLS. */
     public Bystander(SSLContext tls) throws IOException {
-        this(HttpsServer.create());
-        ((HttpsServer) server).setHttpsConfigurator(new HttpsConfigurator(tls));
+        this(over(tls));
+    }
+
+    private static HttpServer over(SSLContext tls) throws IOException {
+        HttpsServer server = HttpsServer.create();
+        server.setHttpsConfigurator(new HttpsConfigurator(tls));
+        return server;
     }
 
     private Bystander(HttpServer server) throws IOException {
