@@ -22,6 +22,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
+import twitterflex.sandbox.Child;
 
 /** The demo is the first thing a newcomer sees, so it must work, and must not say that it works when it does not. */
 class DemoTest {
@@ -44,8 +45,7 @@ class DemoTest {
     private List<String> demo(String firstOfClassPath, int patience, boolean browser, String... options) {
         String classPath = String.join(File.pathSeparator, firstOfClassPath, Command.JAR.toString(),
                 Path.of("target", "test-classes").toAbsolutePath().toString());
-        List<String> java = List.of(Path.of(System.getProperty("java.home"), "bin", "java").toString(), "-XX:+UseSerialGC",
-                "-XX:TieredStopAtLevel=1", "-Ddemo.browser=" + browser, "-Djava.io.tmpdir=" + temporary, "-Ddemo.patience=" + patience,
+        List<String> java = Child.java("-Ddemo.browser=" + browser, "-Djava.io.tmpdir=" + temporary, "-Ddemo.patience=" + patience,
                 "-cp", classPath, "twitterflex.sandbox.Demo");
         return Stream.concat(java.stream(), Stream.of(options)).toList();
     }

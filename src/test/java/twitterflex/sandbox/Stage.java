@@ -124,17 +124,7 @@ final class Stage {
 
     /** Starts the bridge and tells X where it is. @param died hears the exit status of a bridge that ends by itself */
     void open(IntConsumer died) throws IOException {
-        SimulatedX.Keys keys = SimulatedX.sampleKeys();
-        SimulatedFlex.Account account = flex.account;
-        bridge.start(Map.ofEntries(Map.entry("TWITTER_CONSUMER_KEY", keys.consumerKey()),
-                Map.entry("TWITTER_CONSUMER_SECRET", keys.consumerSecret()),
-                Map.entry("TWITTER_ACCESS_KEY", keys.accessToken()), Map.entry("TWITTER_ACCESS_SECRET", keys.accessSecret()),
-                Map.entry("TWITTER_API", classic ? "1.1" : "2"), Map.entry("TWITTER_API_URL", x.url()),
-                Map.entry("TWILIO_ACCOUNT_SID", account.accountSid()), Map.entry("TWILIO_AUTH_TOKEN", account.authToken()),
-                Map.entry("TWILIO_API_URL", flex.apiUrlTemplate()), Map.entry("FLEX_API", classic ? "chat" : "conversations"),
-                Map.entry("FLEX_CHAT_SERVICE", account.chatService()), Map.entry("FLEX_FLOW_SID", account.flexFlow()),
-                Map.entry("FLEX_WORKSPACE_SID", account.workspace()), Map.entry("FLEX_WORKFLOW_SID", account.workflow()),
-                Map.entry("FLEX_TASK_CHANNEL", account.taskChannel()), Map.entry("AUTO_REGISTER", "off")), died);
+        bridge.start(Samples.settings(x, flex, classic ? "chat" : "conversations", classic ? "1.1" : "2"), died);
         x.webhook(bridge.url() + "/fromTwitter");
     }
 
