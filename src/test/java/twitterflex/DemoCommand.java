@@ -20,7 +20,7 @@ final class DemoCommand implements AutoCloseable {
 
     DemoCommand(Path logs, String... options) throws IOException, InterruptedException {
         List<String> java = Child.java("-Ddemo.browser=false", "-Ddemo.pace=150", "-Djava.io.tmpdir=" + logs,
-                "-cp", Command.JAR + File.pathSeparator + Path.of("target", "test-classes").toAbsolutePath(), "twitterflex.sandbox.Demo");
+                "-cp", Command.JAR + File.pathSeparator + Path.of("target", "test-classes").toAbsolutePath(), "twitterflex.demo.Demo");
         // In the root of the repository, where it finds the source of the bridge.
         command = new Command(logs, Path.of("").toAbsolutePath(), Map.of(), Stream.concat(java.stream(), Stream.of(options)).toList());
         command.awaits("Your turn:");

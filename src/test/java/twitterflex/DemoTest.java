@@ -46,7 +46,7 @@ class DemoTest {
         String classPath = String.join(File.pathSeparator, firstOfClassPath, Command.JAR.toString(),
                 Path.of("target", "test-classes").toAbsolutePath().toString());
         List<String> java = Child.java("-Ddemo.browser=" + browser, "-Djava.io.tmpdir=" + temporary, "-Ddemo.patience=" + patience,
-                "-cp", classPath, "twitterflex.sandbox.Demo");
+                "-cp", classPath, "twitterflex.demo.Demo");
         return Stream.concat(java.stream(), Stream.of(options)).toList();
     }
 
@@ -92,14 +92,14 @@ class DemoTest {
         }
     }
 
+    /** That all of it arrives is told above; here the word alone has to start it. */
     @Test
     void theTourCanBePlayedInTheTerminalToo() throws Exception {
         try (Command demo = demo()) {
             demo.awaits("Your turn:");
+            assertFalse(demo.output().contains("✓"), () -> text(demo));
             demo.types("tour");
-            demo.awaits("18 of 18 hops arrived");
-            demo.types("quit");
-            assertEquals(0, demo.status(), () -> text(demo));
+            demo.awaits("✓");
             assertFalse(demo.output().contains("✗"), () -> text(demo));
         }
     }

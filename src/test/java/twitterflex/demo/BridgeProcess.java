@@ -1,4 +1,4 @@
-package twitterflex.sandbox;
+package twitterflex.demo;
 
 import java.io.IOException;
 import java.net.URI;
@@ -13,6 +13,8 @@ import java.util.concurrent.TimeUnit;
 import java.util.function.IntConsumer;
 import java.util.stream.Stream;
 import twitterflex.Bridge;
+import twitterflex.sandbox.Child;
+import twitterflex.sandbox.Ports;
 
 /** The bridge as {@code ./run.sh serve} starts it: a process of its own, from the jar of the class path; it ends with this JVM. */
 final class BridgeProcess {

@@ -1,4 +1,4 @@
-package twitterflex.sandbox;
+package twitterflex.demo;
 
 import static java.nio.charset.StandardCharsets.UTF_8;
 
@@ -26,6 +26,15 @@ import java.util.concurrent.locks.LockSupport;
 import java.util.function.BooleanSupplier;
 import java.util.function.IntConsumer;
 import java.util.stream.Stream;
+import twitterflex.sandbox.Chat;
+import twitterflex.sandbox.Customer;
+import twitterflex.sandbox.Fault;
+import twitterflex.sandbox.Form;
+import twitterflex.sandbox.Json;
+import twitterflex.sandbox.Samples;
+import twitterflex.sandbox.SimulatedFlex;
+import twitterflex.sandbox.SimulatedService;
+import twitterflex.sandbox.SimulatedX;
 
 /**
  * Where the demo plays: both simulated services, the bridge between them as a process of its own, the people at either end, what goes
