@@ -28,7 +28,7 @@ run() { exec "$java" -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xms32m -Xmx512m "
 command=${1:-serve}
 [ $# -eq 0 ] || shift
 case $command in
-  demo) build; run -cp "$jar:target/test-classes" twitterflex.sandbox.Demo "$@" ;;
+  demo) build; run -cp "$jar:target/test-classes" twitterflex.demo.Demo "$@" ;;
   test) maven verify "$@" ;;
   serve | setup | check | failed | retry) build; run -jar "$jar" "$command" "$@" ;;
   help | -h | --help)

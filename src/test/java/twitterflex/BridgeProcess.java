@@ -11,6 +11,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Properties;
 import java.util.concurrent.TimeUnit;
+import twitterflex.sandbox.Child;
 
 /** The real jar as a process of its own, to be killed. */
 final class BridgeProcess implements AutoCloseable {
@@ -25,15 +26,15 @@ final class BridgeProcess implements AutoCloseable {
     BridgeProcess(Map<String, String> environment, Path folder, String... options) {
         this.environment = environment;
         log = folder.resolve("bridge.log");
-        String java = Path.of(System.getProperty("java.home"), "bin", "java").toString();
         List<String> given = List.of(options);
         if (options.length > 0 && options[0].startsWith("ulimit ")) {
             command.addAll(List.of("bash", "-c", options[0] + "; exec \"$0\" \"$@\""));
             given = given.subList(1, options.length);
         }
-        command.addAll(List.of(java, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"));
+        command.addAll(Child.java());
         command.addAll(given);
         if (!given.contains("-cp")) {
+            command.addAll(Child.archived(JAR));
             command.addAll(List.of("-jar", JAR.toString()));
         }
     }
@@ -57,12 +58,8 @@ final class BridgeProcess implements AutoCloseable {
     }
 
     void launch() throws IOException {
-        ProcessBuilder builder = new ProcessBuilder(command);
-        builder.directory(log.getParent().toFile());
-        builder.environment().keySet().removeIf(name -> name.matches("(TWITTER|TWILIO|FLEX)_.*|PUBLIC_URL|NGROK_URL"));
-        builder.environment().putAll(environment);
-        builder.redirectErrorStream(true).redirectOutput(ProcessBuilder.Redirect.appendTo(log.toFile()));
-        process = builder.start();
+        process = Child.process(log.getParent(), environment, command).redirectErrorStream(true)
+                .redirectOutput(ProcessBuilder.Redirect.appendTo(log.toFile())).start();
     }
 
     /** As the kernel does when memory runs out: no hook runs, nothing is flushed. */

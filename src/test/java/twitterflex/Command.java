@@ -6,11 +6,11 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
+import twitterflex.sandbox.Child;
 
 /** A command under test: a process whose output is kept in files, which never outlives the test. */
 final class Command implements AutoCloseable {
@@ -27,18 +27,15 @@ final class Command implements AutoCloseable {
     Command(Path logs, Path folder, Map<String, String> environment, List<String> words) throws IOException {
         out = Files.createTempFile(logs, "command", ".out");
         err = Files.createTempFile(logs, "command", ".err");
-        ProcessBuilder builder = new ProcessBuilder(words).directory(folder.toFile()).redirectOutput(out.toFile()).redirectError(err.toFile());
-        builder.environment().keySet().removeIf(name -> name.matches("(TWITTER|TWILIO|FLEX|MAX)_.*|PUBLIC_URL|NGROK_.*|AUTO_REGISTER|PORT|HOST|DATA_DIR|LOG_LEVEL"));
-        builder.environment().putAll(environment);
-        builder.environment().values().removeIf(String::isEmpty);
-        process = builder.start();
+        process = Child.process(folder, environment, words).redirectOutput(out.toFile()).redirectError(err.toFile()).start();
         input = process.outputWriter(StandardCharsets.UTF_8);
     }
 
     /** A command of the jar, in this folder; its output lands there too. */
     static Command jar(Path folder, Map<String, String> environment, String... words) throws IOException {
-        List<String> all = new ArrayList<>(List.of(Path.of(System.getProperty("java.home"), "bin", "java").toString(), "-XX:TieredStopAtLevel=1",
-                "-jar", JAR.toString()));
+        List<String> all = Child.java();
+        all.addAll(Child.archived(JAR));
+        all.addAll(List.of("-jar", JAR.toString()));
         all.addAll(List.of(words));
         return new Command(folder, folder, environment, all);
     }

@@ -8,6 +8,7 @@ import java.util.Map;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
+import twitterflex.sandbox.Child;
 
 /** {@code ./run.sh demo} as a process, with its page's address; it opens no browser of yours. */
 final class DemoCommand implements AutoCloseable {
@@ -18,9 +19,8 @@ final class DemoCommand implements AutoCloseable {
     private final String url;
 
     DemoCommand(Path logs, String... options) throws IOException, InterruptedException {
-        List<String> java = List.of(Path.of(System.getProperty("java.home"), "bin", "java").toString(), "-XX:+UseSerialGC",
-                "-XX:TieredStopAtLevel=1", "-Ddemo.browser=false", "-Ddemo.pace=150", "-Djava.io.tmpdir=" + logs,
-                "-cp", Command.JAR + File.pathSeparator + Path.of("target", "test-classes").toAbsolutePath(), "twitterflex.sandbox.Demo");
+        List<String> java = Child.java("-Ddemo.browser=false", "-Ddemo.pace=150", "-Djava.io.tmpdir=" + logs,
+                "-cp", Command.JAR + File.pathSeparator + Path.of("target", "test-classes").toAbsolutePath(), "twitterflex.demo.Demo");
         // In the root of the repository, where it finds the source of the bridge.
         command = new Command(logs, Path.of("").toAbsolutePath(), Map.of(), Stream.concat(java.stream(), Stream.of(options)).toList());
         command.awaits("Your turn:");

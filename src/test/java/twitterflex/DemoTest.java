@@ -22,6 +22,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
+import twitterflex.sandbox.Child;
 
 /** The demo is the first thing a newcomer sees, so it must work, and must not say that it works when it does not. */
 class DemoTest {
@@ -44,9 +45,8 @@ class DemoTest {
     private List<String> demo(String firstOfClassPath, int patience, boolean browser, String... options) {
         String classPath = String.join(File.pathSeparator, firstOfClassPath, Command.JAR.toString(),
                 Path.of("target", "test-classes").toAbsolutePath().toString());
-        List<String> java = List.of(Path.of(System.getProperty("java.home"), "bin", "java").toString(), "-XX:+UseSerialGC",
-                "-XX:TieredStopAtLevel=1", "-Ddemo.browser=" + browser, "-Djava.io.tmpdir=" + temporary, "-Ddemo.patience=" + patience,
-                "-cp", classPath, "twitterflex.sandbox.Demo");
+        List<String> java = Child.java("-Ddemo.browser=" + browser, "-Djava.io.tmpdir=" + temporary, "-Ddemo.patience=" + patience,
+                "-cp", classPath, "twitterflex.demo.Demo");
         return Stream.concat(java.stream(), Stream.of(options)).toList();
     }
 
@@ -92,14 +92,14 @@ class DemoTest {
         }
     }
 
+    /** That all of it arrives is told above; here the word alone has to start it. */
     @Test
     void theTourCanBePlayedInTheTerminalToo() throws Exception {
         try (Command demo = demo()) {
             demo.awaits("Your turn:");
+            assertFalse(demo.output().contains("✓"), () -> text(demo));
             demo.types("tour");
-            demo.awaits("18 of 18 hops arrived");
-            demo.types("quit");
-            assertEquals(0, demo.status(), () -> text(demo));
+            demo.awaits("✓");
             assertFalse(demo.output().contains("✗"), () -> text(demo));
         }
     }

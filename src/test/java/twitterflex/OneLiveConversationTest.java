@@ -12,13 +12,13 @@ import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
-import java.util.concurrent.Callable;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
@@ -28,6 +28,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.ValueSource;
+import twitterflex.sandbox.Cable;
 import twitterflex.sandbox.Chat;
 import twitterflex.sandbox.Customer;
 import twitterflex.sandbox.Fault;
@@ -119,20 +120,61 @@ class OneLiveConversationTest {
 
     @ParameterizedTest
     @EnumSource
-    void aKillBeforeOrAfterAnyCallThatOpensAConversationIsHealedByTheNextStart(Rig.Generation generation) throws Exception {
-        ExecutorService scenarios = Executors.newFixedThreadPool(4);
-        List<Callable<String>> all = new ArrayList<>();
-        for (String operation : OPENING.get(generation)) {
-            all.add(() -> killAt(generation, operation, Fault.hold(new CountDownLatch(1))));
-            all.add(() -> killAt(generation, operation, Fault.stallBody(Duration.ofSeconds(60))));
-        }
+    void aDeathBeforeOrAfterAnyCallThatOpensAConversationIsHealedByTheNextStart(Rig.Generation generation) throws Exception {
         List<String> failures = new ArrayList<>();
-        for (Future<String> scenario : scenarios.invokeAll(all)) {
-            failures.add(scenario.get());
+        for (String operation : OPENING.get(generation)) {
+            failures.add(dieAt(generation, operation, Fault.hold(new CountDownLatch(1))));
+            failures.add(dieAt(generation, operation, Fault.stallBody(Duration.ofSeconds(60))));
         }
-        scenarios.shutdown();
         failures.removeIf(String::isEmpty);
         assertEquals(List.of(), failures);
+    }
+
+    /** The journal is all that a bridge leaves behind: one whose cable is cut, and another on a copy of its journal, is a killed one. */
+    private static String dieAt(Rig.Generation generation, String operation, Fault fault) throws Exception {
+        Path left = Files.createTempDirectory("bridge-test");
+        try (Rig rig = new Rig(generation); Cable cable = new Cable(rig.flex.url())) {
+            rig.bridge.stop();
+            Bridge first = rig.another(Map.of("DATA_DIR", left.toString(), "TWILIO_API_URL", cable.url(rig.flex.apiUrlTemplate())));
+            Customer ann = rig.customer("1");
+            rig.flex.faults().next(operation, fault);
+            ann.writes("hello");
+            struck(rig.flex, operation, fault);
+            Files.copy(left.resolve("journal.jsonl"), rig.data.resolve("journal.jsonl"), StandardCopyOption.REPLACE_EXISTING);
+            cable.cut();
+            first.stop();
+            rig.start();
+            ann.writes("again");
+            return healed(rig.flex, operation, fault);
+        } finally {
+            Rig.delete(left);
+        }
+    }
+
+    /** The real thing, at two of the calls: before a step in the middle, and after the message is posted. */
+    @ParameterizedTest
+    @EnumSource
+    void aKillInTheMiddleOfOpeningAConversationIsHealedByTheNextStart(Rig.Generation generation) throws Exception {
+        List<String> steps = OPENING.get(generation);
+        assertEquals("", killAt(generation, steps.get(steps.size() - 2), Fault.hold(new CountDownLatch(1))));
+        assertEquals("", killAt(generation, steps.get(steps.size() - 1), Fault.stallBody(Duration.ofSeconds(60))));
+    }
+
+    private static void struck(SimulatedFlex flex, String operation, Fault fault) {
+        until(operation, () -> flex.calls(operation) == 1);
+        until("the work done", () -> !(fault instanceof Fault.StallBody)
+                || flex.exchanges().stream().anyMatch(call -> call.operation().equals(operation)));
+    }
+
+    /** @return what is not well, or nothing */
+    private static String healed(SimulatedFlex flex, String operation, Fault fault) {
+        Chat chat = eventually("both messages after a death at " + operation,
+                () -> flex.openChat("twitter-1").filter(open -> open.messages().size() >= 2).orElse(null));
+        List<String> bodies = chat.messages().stream().map(Chat.Posted::body).toList();
+        String found = flex.chats().size() + " conversations, " + flex.tasks().size() + " tasks, " + chat.webhookUrls().size()
+                + " webhooks, " + bodies;
+        return found.equals("1 conversations, 1 tasks, 1 webhooks, [hello, again]") && flex.violations().isEmpty() ? ""
+                : operation + (fault instanceof Fault.StallBody ? " done" : " not done") + ": " + found + flex.violations();
     }
 
     private static String killAt(Rig.Generation generation, String operation, Fault fault) throws Exception {
@@ -147,19 +189,11 @@ class OneLiveConversationTest {
                 flex.faults().next(operation, fault);
                 Customer ann = x.customer("1", "ann", "Ann");
                 ann.writes("hello");
-                until(operation, () -> flex.calls(operation) == 1);
-                boolean done = fault instanceof Fault.StallBody;
-                until("the work done", () -> !done || flex.exchanges().stream().anyMatch(call -> call.operation().equals(operation)));
+                struck(flex, operation, fault);
                 bridge.kill();
                 bridge.start();
                 ann.writes("again");
-                Chat chat = eventually("both messages after a kill at " + operation, () -> flex.openChat("twitter-1").filter(open -> open.messages().size() >= 2).orElse(null));
-                List<String> bodies = chat.messages().stream().map(Chat.Posted::body).toList();
-                String found = flex.chats().size() + " conversations, " + flex.tasks().size() + " tasks, " + chat.webhookUrls().size() + " webhooks, " + bodies;
-                return found.equals("1 conversations, 1 tasks, 1 webhooks, [hello, again]") && flex.violations().isEmpty() ? ""
-                        : operation + (done ? " done" : " not done") + ": " + found + flex.violations();
-            } catch (AssertionError late) {
-                return operation + ": " + late.getMessage();
+                return healed(flex, operation, fault);
             }
         } finally {
             Rig.delete(folder);

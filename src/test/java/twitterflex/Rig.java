@@ -22,6 +22,7 @@ import java.util.stream.Stream;
 import twitterflex.sandbox.Chat;
 import twitterflex.sandbox.Customer;
 import twitterflex.sandbox.Ports;
+import twitterflex.sandbox.Samples;
 import twitterflex.sandbox.SimulatedFlex;
 import twitterflex.sandbox.SimulatedX;
 
@@ -101,30 +102,8 @@ final class Rig implements AutoCloseable {
     }
 
     static Map<String, String> environment(Generation generation, SimulatedX x, SimulatedFlex flex, int port, Path data) {
-        SimulatedX.Keys keys = SimulatedX.sampleKeys();
-        SimulatedFlex.Account account = SimulatedFlex.Account.sample();
-        Map<String, String> all = new HashMap<>();
-        all.put("FLEX_API", generation.flexApi);
-        all.put("TWITTER_API", generation.twitterApi);
-        all.put("PORT", String.valueOf(port));
-        all.put("PUBLIC_URL", "http://127.0.0.1:" + port);
-        all.put("TWITTER_CONSUMER_KEY", keys.consumerKey());
-        all.put("TWITTER_CONSUMER_SECRET", keys.consumerSecret());
-        all.put("TWITTER_ACCESS_KEY", keys.accessToken());
-        all.put("TWITTER_ACCESS_SECRET", keys.accessSecret());
-        all.put("TWITTER_API_URL", x.url());
-        all.put("TWILIO_ACCOUNT_SID", account.accountSid());
-        all.put("TWILIO_AUTH_TOKEN", account.authToken());
-        all.put("TWILIO_API_URL", flex.apiUrlTemplate());
-        all.put("FLEX_CHAT_SERVICE", account.chatService());
-        all.put("FLEX_FLOW_SID", account.flexFlow());
-        all.put("FLEX_WORKSPACE_SID", account.workspace());
-        all.put("FLEX_WORKFLOW_SID", account.workflow());
-        all.put("FLEX_TASK_CHANNEL", account.taskChannel());
-        all.put("DATA_DIR", data.toString());
+        Map<String, String> all = Samples.settings(x, flex, generation.flexApi, generation.twitterApi, port, data);
         all.put("LOG_LEVEL", "ERROR");
-        // The sandbox's X posts to whatever address it is told.
-        all.put("AUTO_REGISTER", "off");
         return all;
     }
 

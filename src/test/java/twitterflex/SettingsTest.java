@@ -382,6 +382,14 @@ class SettingsTest {
         assertEquals(List.of(), wrongWhenStarted(folder, Map.of("PORT", "0"), "PUBLIC_URL", "PORT", "TWITTER_API"));
     }
 
+    /** Else a test would pass or fail by what whoever runs it has set. */
+    @Test
+    void noSettingOfWhoeverRunsTheTestsReachesAProcessOfTheirs() {
+        List<String> names = Bridge.Settings.describe().lines().map(line -> line.strip().split(" ")[0]).toList();
+        assertTrue(names.size() > 20 && names.contains("LOG_LEVEL"), names::toString);
+        assertEquals(List.of(), names.stream().filter(name -> !name.matches(twitterflex.sandbox.Child.SETTINGS)).toList());
+    }
+
     /** Which of the settings the program itself complains about, started in a folder with too few settings to run. */
     private static List<String> wrongWhenStarted(Path folder, Map<String, String> environment, String... names) throws Exception {
         ProcessBuilder builder = new ProcessBuilder(Path.of(System.getProperty("java.home"), "bin", "java").toString(), "-cp",

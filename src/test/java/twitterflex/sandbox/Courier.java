@@ -16,7 +16,7 @@ import java.util.function.BiConsumer;
 import twitterflex.sandbox.SimulatedService.Posted;
 
 /** Delivers webhooks in the background: in order within a lane, lanes side by side, and again after given delays if not taken. */
-final class Courier {
+public final class Courier {
 
     static {
         // The default, 20 minutes, outlives what any server keeps open, and a POST on a dead connection is lost.
@@ -32,7 +32,7 @@ final class Courier {
     }
 
     /** Sees every request as it goes out; what it returns hears of the answer, or of why there was none. */
-    interface Observer {
+    public interface Observer {
         BiConsumer<HttpResponse<String>, Throwable> sent(HttpRequest request);
     }
 
@@ -55,7 +55,7 @@ final class Courier {
         return threads;
     }
 
-    void observer(Observer observer) {
+    public void observer(Observer observer) {
         this.observer = observer;
     }
 
@@ -83,7 +83,7 @@ final class Courier {
     }
 
     /** One request, its body included in the time-out; a failure is an answer with status 0. */
-    CompletableFuture<Posted> ask(HttpRequest request, Duration timeout) {
+    public CompletableFuture<Posted> ask(HttpRequest request, Duration timeout) {
         BiConsumer<HttpResponse<String>, Throwable> told = observer.sent(request);
         CompletableFuture<HttpResponse<String>> sent = client.sendAsync(request, HttpResponse.BodyHandlers.ofString());
         return sent.copy().orTimeout(timeout.toMillis(), TimeUnit.MILLISECONDS).handle((response, failure) -> {

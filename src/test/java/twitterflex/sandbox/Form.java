@@ -9,10 +9,10 @@ import java.util.Map;
 import java.util.stream.Collectors;
 
 /** The fields of a query or of a form-urlencoded body, in order, repeated names included. */
-record Form(List<Map.Entry<String, String>> fields) {
+public record Form(List<Map.Entry<String, String>> fields) {
 
     /** Throws {@link IllegalArgumentException} for broken percent-encoding. */
-    static Form parse(String encoded) {
+    public static Form parse(String encoded) {
         List<Map.Entry<String, String>> fields = new ArrayList<>();
         for (String field : encoded.isEmpty() ? new String[0] : encoded.split("&")) {
             int equals = field.indexOf('=');
@@ -23,29 +23,29 @@ record Form(List<Map.Entry<String, String>> fields) {
         return new Form(fields);
     }
 
-    static String encode(Map<String, String> fields) {
+    public static String encode(Map<String, String> fields) {
         return fields.entrySet().stream().map(field -> encode(field.getKey()) + "=" + encode(field.getValue()))
                 .collect(Collectors.joining("&"));
     }
 
-    static String encode(String text) {
+    public static String encode(String text) {
         return URLEncoder.encode(text, StandardCharsets.UTF_8);
     }
 
-    boolean has(String name) {
+    public boolean has(String name) {
         return fields.stream().anyMatch(field -> field.getKey().equals(name));
     }
 
     /** The first value of that name, or an empty text. */
-    String first(String name) {
+    public String first(String name) {
         return first(name, "");
     }
 
-    String first(String name, String otherwise) {
+    public String first(String name, String otherwise) {
         return fields.stream().filter(field -> field.getKey().equals(name)).map(Map.Entry::getValue).findFirst().orElse(otherwise);
     }
 
-    List<String> all(String name) {
+    public List<String> all(String name) {
         return fields.stream().filter(field -> field.getKey().equals(name)).map(Map.Entry::getValue).toList();
     }
 }

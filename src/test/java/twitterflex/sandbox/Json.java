@@ -9,14 +9,14 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.util.Collection;
 
 /** JSON trees, written down where they are needed. */
-final class Json {
+public final class Json {
 
     private static final ObjectMapper MAPPER = new ObjectMapper().enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS);
 
     private Json() { }
 
     /** An object of alternating names and values. */
-    static ObjectNode object(Object... namesAndValues) {
+    public static ObjectNode object(Object... namesAndValues) {
         ObjectNode object = MAPPER.createObjectNode();
         for (int i = 0; i < namesAndValues.length; i += 2) {
             Object value = namesAndValues[i + 1];
@@ -25,12 +25,12 @@ final class Json {
         return object;
     }
 
-    static ArrayNode array(Collection<? extends JsonNode> items) {
+    public static ArrayNode array(Collection<? extends JsonNode> items) {
         return MAPPER.createArrayNode().addAll(items);
     }
 
     /** Throws {@link IllegalArgumentException} for anything but one JSON value. */
-    static JsonNode parse(String text) {
+    public static JsonNode parse(String text) {
         try {
             return MAPPER.readTree(text);
         } catch (JsonProcessingException e) {

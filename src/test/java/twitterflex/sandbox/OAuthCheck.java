@@ -18,7 +18,7 @@ import java.util.regex.Pattern;
 import twitterflex.sandbox.SimulatedService.Request;
 
 /** Lets a request to X pass only if it is signed as OAuth 1.0a says, by this app and this account, now, and for the first time. */
-final class OAuthCheck {
+public final class OAuthCheck {
 
     private static final Set<String> OAUTH = Set.of("oauth_consumer_key", "oauth_nonce", "oauth_signature", "oauth_signature_method",
             "oauth_timestamp", "oauth_token", "oauth_version");
@@ -69,7 +69,7 @@ final class OAuthCheck {
     }
 
     /** The header's parameters; none at all if one is there twice or the header is not what RFC 5849 section 3.5.1 says. */
-    static Map<String, String> parameters(String header) {
+    public static Map<String, String> parameters(String header) {
         Map<String, String> parameters = new HashMap<>();
         if (HEADER.matcher(header).matches()) {
             Matcher field = FIELD.matcher(header);

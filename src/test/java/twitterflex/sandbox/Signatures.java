@@ -25,7 +25,7 @@ public final class Signatures {
     }
 
     /** The signature base string: what is signed. */
-    static String oauthBase(String method, String urlWithoutQuery, Collection<Map.Entry<String, String>> parameters) {
+    public static String oauthBase(String method, String urlWithoutQuery, Collection<Map.Entry<String, String>> parameters) {
         String sorted = parameters.stream()
                 .map(parameter -> Map.entry(percentEncoded(parameter.getKey()), percentEncoded(parameter.getValue())))
                 .sorted(Map.Entry.<String, String>comparingByKey().thenComparing(Map.Entry.comparingByValue()))
@@ -45,7 +45,7 @@ public final class Signatures {
     }
 
     /** What Twilio signs. */
-    static String twilioSigned(String url, Collection<Map.Entry<String, String>> form) {
+    public static String twilioSigned(String url, Collection<Map.Entry<String, String>> form) {
         Map<String, TreeSet<String>> sorted = new TreeMap<>();
         form.forEach(field -> sorted.computeIfAbsent(field.getKey(), name -> new TreeSet<>()).add(field.getValue()));
         StringBuilder signed = new StringBuilder(url);

@@ -39,14 +39,14 @@ public final class SimulatedFlex extends SimulatedService {
     /** One attempt to deliver a webhook; status 0: no answer in time; the message's SID is empty for other events. */
     public record WebhookDelivery(String url, String event, String messageSid, int status) { }
 
-    static final String AGENT = "ada_2Elovelace";
+    public static final String AGENT = "ada_2Elovelace";
     /** Bytes, with what Flex itself puts there. */
     static final int LONGEST_TASK_ATTRIBUTES = 4 * 1024;
     private static final TwilioOperations DOCUMENTS = new TwilioOperations();
     private static final Duration WEBHOOK_TIMEOUT = Duration.ofSeconds(5);
     private static final Set<Integer> ORDINARY = Set.of(20404, 20429, 45354, 50321, 50353, 50361, 50377, 50433); // a correct client may meet them
 
-    final Account account;
+    public final Account account;
     final Map<String, Chat> chats = new LinkedHashMap<>();
     final Map<String, Task> tasks = new LinkedHashMap<>();
     private final Map<String, List<Chat>> byIdentity = new LinkedHashMap<>();

@@ -84,7 +84,7 @@ public abstract class SimulatedService implements AutoCloseable {
         }
     }
 
-    final Courier courier = new Courier();
+    public final Courier courier = new Courier();
     private final Collection<Operation> operations;
     private final HttpServer server;
     private final ExecutorService threads = Executors.newCachedThreadPool(task -> {

@@ -1,4 +1,4 @@
-package twitterflex.sandbox;
+package twitterflex.demo;
 
 import static java.nio.charset.StandardCharsets.UTF_8;
 

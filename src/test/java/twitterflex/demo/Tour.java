@@ -1,4 +1,4 @@
-package twitterflex.sandbox;
+package twitterflex.demo;
 
 import java.time.Duration;
 import java.util.ArrayList;
@@ -7,8 +7,11 @@ import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
 import java.util.function.Predicate;
 import java.util.function.Supplier;
-import twitterflex.sandbox.Stage.Person;
-import twitterflex.sandbox.Stage.Trouble;
+import twitterflex.demo.Stage.Person;
+import twitterflex.demo.Stage.Trouble;
+import twitterflex.sandbox.Chat;
+import twitterflex.sandbox.Customer;
+import twitterflex.sandbox.SimulatedFlex;
 
 /**
  * The guided tour: a customer nobody knows yet writes, and what happens then is shown step by step. A step is one or more hops: something

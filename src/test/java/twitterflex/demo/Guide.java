@@ -1,4 +1,4 @@
-package twitterflex.sandbox;
+package twitterflex.demo;
 
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;

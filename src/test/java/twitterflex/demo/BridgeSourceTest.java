@@ -1,4 +1,4 @@
-package twitterflex.sandbox;
+package twitterflex.demo;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;

@@ -1,10 +1,11 @@
-package twitterflex.sandbox;
+package twitterflex.demo;
 
 import java.io.IOException;
 import java.net.URI;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Comparator;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CompletableFuture;
@@ -12,6 +13,8 @@ import java.util.concurrent.TimeUnit;
 import java.util.function.IntConsumer;
 import java.util.stream.Stream;
 import twitterflex.Bridge;
+import twitterflex.sandbox.Child;
+import twitterflex.sandbox.Ports;
 
 /** The bridge as {@code ./run.sh serve} starts it: a process of its own, from the jar of the class path; it ends with this JVM. */
 final class BridgeProcess {
@@ -43,13 +46,10 @@ final class BridgeProcess {
             return false;
         }
         Path jar = Path.of(URI.create(Bridge.class.getProtectionDomain().getCodeSource().getLocation().toString()));
-        ProcessBuilder builder = new ProcessBuilder(Path.of(System.getProperty("java.home"), "bin", "java").toString(),
-                "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-jar", jar.toString());
-        builder.environment().keySet().removeIf(name -> name.matches("(TWITTER|TWILIO|FLEX|MAX)_.*|PUBLIC_URL|NGROK_URL|HOST|LOG_LEVEL"));
-        builder.environment().putAll(Map.of("PORT", String.valueOf(port), "PUBLIC_URL", url(), "DATA_DIR", "data"));
-        builder.environment().putAll(settings);
+        Map<String, String> environment = new HashMap<>(settings);
+        environment.putAll(Map.of("PORT", String.valueOf(port), "PUBLIC_URL", url(), "DATA_DIR", "data"));
         // Its own folder, so that no .env is read.
-        Process started = builder.directory(folder.toFile()).redirectErrorStream(true)
+        Process started = Child.process(folder, environment, Child.java("-jar", jar.toString())).redirectErrorStream(true)
                 .redirectOutput(ProcessBuilder.Redirect.appendTo(log.toFile())).start();
         process = started;
         // Ctrl-C reaches the bridge as well; the pause lets our own end be known before its.

@@ -1,4 +1,4 @@
-package twitterflex.sandbox;
+package twitterflex.demo;
 
 import java.io.IOException;
 import java.nio.file.Files;

@@ -1,4 +1,4 @@
-package twitterflex.sandbox;
+package twitterflex.demo;
 
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
@@ -7,6 +7,11 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.TreeMap;
+import twitterflex.sandbox.Form;
+import twitterflex.sandbox.OAuthCheck;
+import twitterflex.sandbox.Signatures;
+import twitterflex.sandbox.SimulatedFlex;
+import twitterflex.sandbox.SimulatedX;
 
 /**
  * How one exchange was proven genuine: who checked what, the string that was signed, and whether the sums agree. It is done a second

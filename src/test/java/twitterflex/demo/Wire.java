@@ -1,4 +1,4 @@
-package twitterflex.sandbox;
+package twitterflex.demo;
 
 import java.net.http.HttpHeaders;
 import java.net.http.HttpRequest;
@@ -12,6 +12,7 @@ import java.util.Optional;
 import java.util.TreeMap;
 import java.util.concurrent.Flow;
 import java.util.stream.Collectors;
+import twitterflex.sandbox.SimulatedService;
 
 /** Every HTTP exchange between the bridge and the two services, in the order they began; the oldest make room for new ones. */
 final class Wire {

@@ -1,4 +1,4 @@
-package twitterflex.sandbox;
+package twitterflex.demo;
 
 import static java.nio.charset.StandardCharsets.UTF_8;
 
@@ -26,6 +26,15 @@ import java.util.concurrent.locks.LockSupport;
 import java.util.function.BooleanSupplier;
 import java.util.function.IntConsumer;
 import java.util.stream.Stream;
+import twitterflex.sandbox.Chat;
+import twitterflex.sandbox.Customer;
+import twitterflex.sandbox.Fault;
+import twitterflex.sandbox.Form;
+import twitterflex.sandbox.Json;
+import twitterflex.sandbox.Samples;
+import twitterflex.sandbox.SimulatedFlex;
+import twitterflex.sandbox.SimulatedService;
+import twitterflex.sandbox.SimulatedX;
 
 /**
  * Where the demo plays: both simulated services, the bridge between them as a process of its own, the people at either end, what goes
@@ -124,17 +133,7 @@ final class Stage {
 
     /** Starts the bridge and tells X where it is. @param died hears the exit status of a bridge that ends by itself */
     void open(IntConsumer died) throws IOException {
-        SimulatedX.Keys keys = SimulatedX.sampleKeys();
-        SimulatedFlex.Account account = flex.account;
-        bridge.start(Map.ofEntries(Map.entry("TWITTER_CONSUMER_KEY", keys.consumerKey()),
-                Map.entry("TWITTER_CONSUMER_SECRET", keys.consumerSecret()),
-                Map.entry("TWITTER_ACCESS_KEY", keys.accessToken()), Map.entry("TWITTER_ACCESS_SECRET", keys.accessSecret()),
-                Map.entry("TWITTER_API", classic ? "1.1" : "2"), Map.entry("TWITTER_API_URL", x.url()),
-                Map.entry("TWILIO_ACCOUNT_SID", account.accountSid()), Map.entry("TWILIO_AUTH_TOKEN", account.authToken()),
-                Map.entry("TWILIO_API_URL", flex.apiUrlTemplate()), Map.entry("FLEX_API", classic ? "chat" : "conversations"),
-                Map.entry("FLEX_CHAT_SERVICE", account.chatService()), Map.entry("FLEX_FLOW_SID", account.flexFlow()),
-                Map.entry("FLEX_WORKSPACE_SID", account.workspace()), Map.entry("FLEX_WORKFLOW_SID", account.workflow()),
-                Map.entry("FLEX_TASK_CHANNEL", account.taskChannel()), Map.entry("AUTO_REGISTER", "off")), died);
+        bridge.start(Samples.settings(x, flex, classic ? "chat" : "conversations", classic ? "1.1" : "2"), died);
         x.webhook(bridge.url() + "/fromTwitter");
     }
 

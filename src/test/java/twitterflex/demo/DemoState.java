@@ -1,4 +1,4 @@
-package twitterflex.sandbox;
+package twitterflex.demo;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.time.Instant;
@@ -12,6 +12,12 @@ import java.util.Set;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
+import twitterflex.sandbox.Chat;
+import twitterflex.sandbox.Customer;
+import twitterflex.sandbox.Form;
+import twitterflex.sandbox.Json;
+import twitterflex.sandbox.SimulatedFlex;
+import twitterflex.sandbox.SimulatedX;
 
 /** The stage as the page is told of it, in JSON. Whatever anybody has typed stays a JSON string. */
 final class DemoState {
