@@ -993,9 +993,7 @@ public final class Bridge {
             Destination(String name, Function<Delivery, Outcome> service) {
                 this.name = name;
                 this.service = service;
-                workers = new ThreadPoolExecutor(WORKERS, WORKERS, 30, TimeUnit.SECONDS, new LinkedBlockingQueue<>(),
-                        daemonThreads("to-" + name));
-                workers.allowCoreThreadTimeOut(true);
+                workers = pool("to-" + name, WORKERS, Duration.ofSeconds(30));
             }
 
             void ready(Lane lane) {

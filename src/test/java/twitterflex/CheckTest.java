@@ -147,7 +147,7 @@ class CheckTest {
     @Test
     void aServiceThatFailsOnceIsNotTakenForALostSubscription() throws Exception {
         well(Rig.Generation.CLASSIC);
-        rig.x.faults().next("GET /2/account_activity/webhooks/{webhook_id}/subscriptions/all", twitterflex.sandbox.Fault.status(503));
+        rig.x.faults().next("GET /2/account_activity/webhooks/{webhook_id}/subscriptions/all/list", twitterflex.sandbox.Fault.status(503));
         assertTrue(broken().get(0).contains("try again later"), () -> broken().get(0));
     }
 

@@ -2,6 +2,7 @@ package twitterflex;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertInstanceOf;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
@@ -19,10 +20,14 @@ import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.concurrent.Callable;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.function.BooleanSupplier;
+import java.util.function.Consumer;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -62,9 +67,54 @@ class SetupTest {
 
         boolean setup(String... words) throws Exception {
             said.clear();
+            return setup(said::add, words);
+        }
+
+        private boolean setup(Consumer<String> out, String... words) throws Exception {
             Map<String, String> all = new HashMap<>(given);
             all.putAll(Bridge.Settings.canonical(Bridge.Settings.readDotEnv(dotEnv)));
-            return Operator.Setup.run(all, dotEnv, Set.of(words), said::add);
+            return Operator.Setup.run(all, dotEnv, Set.of(words), out);
+        }
+
+        private static final class CutOff extends Error {
+            private static final long serialVersionUID = 1;
+        }
+
+        /**
+         * A setup that comes no further than a call, as if it were killed in it: what a call came to is said before anything else
+         * is done, and whoever listens throws. Its files are all that is left of it.
+         */
+        void setupCutOff(BooleanSupplier inTheCall, String... words) throws Exception {
+            AtomicBoolean cut = new AtomicBoolean();
+            CompletableFuture<Throwable> end = new CompletableFuture<>();
+            Thread setup = new Thread(() -> {
+                try {
+                    end.complete(new AssertionError("setup ended: " + setup(line -> {
+                        if (cut.get()) {
+                            throw new CutOff();
+                        }
+                    }, words)));
+                } catch (Throwable thrown) {
+                    end.complete(thrown);
+                }
+            });
+            setup.start();
+            until("the call", () -> inTheCall.getAsBoolean() || end.isDone());
+            int calls = x.calls() + flex.calls();
+            cut.set(true);
+            setup.interrupt();
+            assertInstanceOf(CutOff.class, end.get());
+            assertEquals(calls, x.calls() + flex.calls(), "calls after it was cut off");
+        }
+
+        /** The same with a process, which is killed. */
+        void setupKilled(BooleanSupplier inTheCall, String... words) throws Exception {
+            List<String> all = new ArrayList<>(List.of("setup"));
+            all.addAll(List.of(words));
+            try (Command setup = Command.jar(folder, given, all.toArray(String[]::new))) {
+                until("the call", inTheCall);
+                setup.process().destroyForcibly().waitFor();
+            }
         }
 
         String learnt() throws Exception {
@@ -170,7 +220,9 @@ class SetupTest {
         List<Callable<String>> all = new ArrayList<>();
         for (String operation : Stream.concat(flexCalls.stream(), xCalls.stream()).toList()) {
             for (Fault fault : List.of(Fault.hold(new CountDownLatch(1)), Fault.stallBody(Duration.ofSeconds(60)))) {
-                all.add(() -> killAt(generation, operation, fault));
+                // Two real kills; the others are as good without a process.
+                boolean process = operation.equals("POST /2/webhooks");
+                all.add(() -> killAt(generation, operation, fault, process));
             }
         }
         for (Future<String> found : scenarios.invokeAll(all)) {
@@ -183,15 +235,18 @@ class SetupTest {
         return new TreeMap<>(Bridge.Settings.readDotEnv(day.dotEnv)).keySet().toString();
     }
 
-    private static String killAt(Rig.Generation generation, String operation, Fault fault) throws Exception {
+    private static String killAt(Rig.Generation generation, String operation, Fault fault, boolean process) throws Exception {
         try (Day day = new Day(generation)) {
             day.x.faults().next(operation, fault);
             day.flex.faults().next(operation, fault);
-            Command setup = Command.jar(day.folder, day.given, "setup");
-            until(operation, () -> day.x.calls(operation) + day.flex.calls(operation) == 1);
-            until("the work done", () -> !(fault instanceof Fault.StallBody) || Stream.concat(day.x.exchanges().stream(), day.flex.exchanges().stream())
-                    .anyMatch(call -> call.operation().equals(operation)));
-            setup.process().destroyForcibly().waitFor();
+            BooleanSupplier inTheCall = () -> fault instanceof Fault.StallBody
+                    ? Stream.concat(day.x.exchanges().stream(), day.flex.exchanges().stream()).anyMatch(call -> call.operation().equals(operation))
+                    : day.x.calls(operation) + day.flex.calls(operation) == 1;
+            if (process) {
+                day.setupKilled(inTheCall);
+            } else {
+                day.setupCutOff(inTheCall);
+            }
             day.x.faults().clear();
             day.flex.faults().clear();
             return day.setup() ? day.shape().replace(String.valueOf(day.port), "PORT") + names(day) : String.join("\n", day.said);

@@ -20,6 +20,7 @@ import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
+import java.util.function.BooleanSupplier;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
@@ -350,7 +351,7 @@ class WhatWorksStaysTest {
         return kills;
     }
 
-    /** Killed with the change not yet made, and with it made but not known: what works still works, and the next setup ends it. */
+    /** Cut off with the change not yet made, and with it made but not known: what works still works, and the next setup ends it. */
     @ParameterizedTest
     @CsvSource({"CURRENT, 1", "CURRENT, 2", "CLASSIC, 1", "CLASSIC, 2"})
     void killedAtAnyChangeItLeavesWhatWorksAndTheNextSetupFinishes(Rig.Generation generation, int room) throws Exception {
@@ -366,7 +367,8 @@ class WhatWorksStaysTest {
         try (Desk desk = new Desk(generation, room)) {
             Collections.nCopies(kill.before(), Fault.delay(Duration.ZERO)).forEach(none -> desk.day.x.faults().next(kill.operation(), none));
             desk.day.x.faults().next(kill.operation(), fault);
-            killedAt(desk, kill, fault);
+            desk.day.setupCutOff(reached(desk, kill, fault), "--move");
+            desk.day.x.faults().clear();
             String where = kill + " " + fault + ": ";
             // The one gap that one webhook an app leaves: after the old one is removed, before the new one has its subscription.
             boolean gap = room == 1 && desk.day.x.exchanges().stream().anyMatch(call -> call.operation().equals(REMOVE));
@@ -377,17 +379,13 @@ class WhatWorksStaysTest {
         }
     }
 
-    private static void killedAt(Desk desk, Kill kill, Fault fault) throws Exception {
-        try (Command setup = Command.jar(desk.day.folder, desk.day.given, "setup", "--move")) {
-            until(kill.toString(), () -> desk.day.x.calls(kill.operation()) == kill.before() + 1);
-            until("the work done", () -> !(fault instanceof Fault.StallBody) || desk.day.x.exchanges().stream()
-                    .filter(call -> call.operation().equals(kill.operation())).count() == kill.before() + 1);
-            setup.process().destroyForcibly().waitFor();
-            desk.day.x.faults().clear();
-        }
+    private static BooleanSupplier reached(Desk desk, Kill kill, Fault fault) {
+        return () -> fault instanceof Fault.StallBody
+                ? desk.day.x.exchanges().stream().filter(call -> call.operation().equals(kill.operation())).count() == kill.before() + 1
+                : desk.day.x.calls(kill.operation()) == kill.before() + 1;
     }
 
-    /** Right after the old one is gone, and right after the new one is there, which X then finds wrong. */
+    /** Real processes, right after the old one is gone, and right after the new one is there, which X then finds wrong. */
     @ParameterizedTest
     @CsvSource({"CURRENT, false", "CURRENT, true", "CLASSIC, false", "CLASSIC, true"})
     void killedInTheGapTheNextSetupPutsBackTheOldOneWhereTheNewOneIsRefused(Rig.Generation generation, boolean registered) throws Exception {
@@ -396,7 +394,8 @@ class WhatWorksStaysTest {
             Fault fault = Fault.stallBody(Duration.ofSeconds(60));
             Collections.nCopies(gap.before(), Fault.delay(Duration.ZERO)).forEach(none -> desk.day.x.faults().next(gap.operation(), none));
             desk.day.x.faults().next(gap.operation(), fault);
-            killedAt(desk, gap, fault);
+            desk.day.setupKilled(reached(desk, gap, fault), "--move");
+            desk.day.x.faults().clear();
             assertEquals(Set.of(), desk.live());
             assertEquals(registered ? 1 : 0, desk.day.x.registrations().webhooks().size());
             desk.day.x.registrations().invalidateWebhooks();
