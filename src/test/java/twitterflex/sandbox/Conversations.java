@@ -21,7 +21,7 @@ import twitterflex.sandbox.SimulatedService.Reply;
 import twitterflex.sandbox.SimulatedService.Request;
 
 /** The generation that lives on: Flex Conversations, whose unique names and final closing the bridge must live with. */
-final class Conversations extends Generation {
+final class Conversations extends ChatApi {
 
     private static final String ALL = "/v1/Conversations";
     private static final String ONE = ALL + "/{Sid}";

@@ -21,6 +21,8 @@ public final class Courier {
     static {
         // The default, 20 minutes, outlives what any server keeps open, and a POST on a dead connection is lost.
         System.getProperties().putIfAbsent("jdk.httpclient.keepalive.timeout", "20");
+        // The JDK repeats a GET by itself, with the same nonce; it reads this once, so a bridge in this process would come too late.
+        System.getProperties().putIfAbsent("jdk.httpclient.redirects.retrylimit", "1");
     }
 
     /** One webhook: how to ask, and what to make of the answer. */

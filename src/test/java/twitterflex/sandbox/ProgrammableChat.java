@@ -18,7 +18,7 @@ import twitterflex.sandbox.SimulatedService.Reply;
 import twitterflex.sandbox.SimulatedService.Request;
 
 /** The older generation: Flex Flows make channels of Programmable Chat, and Studio makes the task (end of life June 2026). */
-final class ProgrammableChat extends Generation {
+final class ProgrammableChat extends ChatApi {
 
     private static final String CHANNELS = "/v2/Services/{ServiceSid}/Channels";
     private static final String CHANNEL = CHANNELS + "/{Sid}";

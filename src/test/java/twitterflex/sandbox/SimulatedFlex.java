@@ -166,7 +166,7 @@ public final class SimulatedFlex extends SimulatedService {
             throw new IllegalStateException(chat.sid() + " is closed already.");
         }
         taskBecomes(chat, "completed");
-        generation(chat).end(chat);
+        api(chat).end(chat);
     }
 
     /** The task times out after 24 hours, or a supervisor cancels it; the conversation stays as it is, active, and nobody is told. */
@@ -212,12 +212,12 @@ public final class SimulatedFlex extends SimulatedService {
         Chat.Posted message = new Chat.Posted(sid("IM"), author, body, attributes, Instant.now());
         chat.posted.add(message);
         if (webhooksEnabled) {
-            generation(chat).tell(chat, message, media, sdk);
+            api(chat).tell(chat, message, media, sdk);
         }
         return message;
     }
 
-    private Generation generation(Chat chat) {
+    private ChatApi api(Chat chat) {
         return chat.conversation ? conversations : programmableChat;
     }
 

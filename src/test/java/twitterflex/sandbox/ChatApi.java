@@ -19,7 +19,7 @@ import twitterflex.sandbox.SimulatedService.Reply;
 import twitterflex.sandbox.SimulatedService.Request;
 
 /** What the two generations of Flex's messaging share: a chat has messages, and up to five webhooks of its own. */
-abstract sealed class Generation permits ProgrammableChat, Conversations {
+abstract sealed class ChatApi permits ProgrammableChat, Conversations {
 
     static final int MOST_WEBHOOKS = 5;
     static final int LONGEST_BODY = 32 * 1024;
@@ -29,7 +29,7 @@ abstract sealed class Generation permits ProgrammableChat, Conversations {
     final SimulatedFlex flex;
     private final Map<String, Chat> byUniqueName = new HashMap<>();
 
-    Generation(SimulatedFlex flex) {
+    ChatApi(SimulatedFlex flex) {
         this.flex = flex;
     }
 
