@@ -473,7 +473,7 @@ public final class Bridge {
         /** What the bridge itself has to say to the agent about this message: a sentence, not a page. */
         Message note(String about, String conversation, String text) {
             return new Message(Direction.NOTE, "note-" + about, customer, handle, name, cut(text, 1_000), List.of(), "",
-                    conversation, Instant.now());
+                    conversation, time);
         }
 
         ObjectNode toJson() {
@@ -775,6 +775,8 @@ public final class Bridge {
         /** Parts of a long message that have arrived. */
         int parts;
         int tries;
+        /** Whether its agent has been told that it waits; guarded by the relay's lock. */
+        boolean told;
         /** What the last try met, while it waits for the next. */
         volatile Optional<Outcome.RetryLater> trouble = Optional.empty();
 
@@ -949,7 +951,8 @@ public final class Bridge {
         private synchronized void tellWhoWaits() {
             for (Lane lane : lanes.values()) {
                 Message message = lane.head().message;
-                if (lane.destination == toX && waitsLong(lane)) {
+                if (lane.destination == toX && waitsLong(lane) && !lane.head().told) {
+                    lane.head().told = true;
                     journal.tell(message.note("waits-" + message.conversation(), message.conversation(),
                             "X is not accepting messages right now. Your replies are queued and will be sent in"
                             + " order."));
@@ -1033,7 +1036,10 @@ public final class Bridge {
                     if (lane.waiting.isEmpty()) lanes.remove(lane.key);
                     else ready.add(lane);
                 }
-                if (limit == 1) {
+                // A look-up of its own that failed says nothing of how the others would fare.
+                boolean onItsMerits = !(outcome instanceof Outcome.RetryLater later)
+                        || later.scope() == Outcome.Scope.CUSTOMER;
+                if (limit == 1 && onItsMerits) {
                     LOG.log(INFO, () -> name + " takes messages again");
                     limit = WORKERS;
                     pauses = 0;
@@ -1166,10 +1172,15 @@ public final class Bridge {
         /** Each customer's live conversation; losing an entry costs a few calls. */
         private final Map<String, Known> openConversations = lruCache();
         /** Conversations without room for our webhook, by customer: replies written there do not reach the bridge. */
-        private final Map<String, String> deaf = lruCache();
+        private final Map<String, Known> deaf = lruCache();
 
-        /** @param checked when it was last known to have a task, in {@link System#nanoTime} */
-        private record Known(String sid, long checked) { }
+        /** @param checked when it was last known to be so, in {@link System#nanoTime} */
+        private record Known(String sid, long checked) {
+            static final Known NONE = new Known("", 0);
+
+            static Known now(String sid) { return new Known(sid, System.nanoTime()); }
+            boolean isOlderThan(Duration age) { return System.nanoTime() - checked > age.toNanos(); }
+        }
 
         Flex(Twilio twilio, Settings settings, NumberedLists lists, Timing timing) {
             this.twilio = twilio;
@@ -1205,13 +1216,15 @@ public final class Bridge {
             if (posted instanceof Outcome.Delivered && !opening.taskSeen()) {
                 Response tasks = tasks(opening.sid());
                 if (!tasks.ok()) return notOpened(tasks);
+                // It takes Flex some seconds as a rule; if it goes on, something is wrong with the workflow.
+                Outcome.Scope scope = delivery.tries > 8 ? Outcome.Scope.CUSTOMER : Outcome.Scope.MESSAGE;
                 if (!canBeTaken(tasks)) return new Outcome.RetryLater("posted, but Flex has made no task of it yet",
-                        Duration.ZERO, Outcome.Scope.MESSAGE, false);
+                        Duration.ZERO, scope, false);
             }
             if (!(posted instanceof Outcome.Delivered delivered)) return posted;
-            Known before = openConversations.put(customer, new Known(opening.sid(), System.nanoTime()));
+            Known before = openConversations.put(customer, Known.now(opening.sid()));
             boolean told = before != null && before.sid().equals(opening.sid());
-            return told || !opening.sid().equals(deaf.get(customer)) ? posted
+            return told || !opening.sid().equals(deaf.getOrDefault(customer, Known.NONE).sid()) ? posted
                     : new Outcome.Delivered(delivered.id(), UNHEARD);
         }
 
@@ -1221,11 +1234,11 @@ public final class Bridge {
          */
         private Outcome deliverToConversation(Delivery delivery) {
             String customer = delivery.message.customer();
-            Known known = openConversations.getOrDefault(customer, new Known("", 0));
-            if (!known.sid().isEmpty() && System.nanoTime() - known.checked() > timing.quietAfter().toNanos()) {
+            Known known = openConversations.getOrDefault(customer, Known.NONE);
+            if (!known.sid().isEmpty() && known.isOlderThan(timing.quietAfter())) {
                 Response tasks = tasks(known.sid());
                 if (!tasks.ok()) return notOpened(tasks);
-                known = new Known(canBeTaken(tasks) ? known.sid() : "", System.nanoTime());
+                known = Known.now(canBeTaken(tasks) ? known.sid() : "");
                 openConversations.put(customer, known);
             }
             if (!known.sid().isEmpty()) {
@@ -1409,7 +1422,7 @@ public final class Bridge {
                     "Target", "@" + message.handle()));
             if (!opened.ok()) return Opening.failed(opened);
             String sid = opened.body().path("sid").asText();
-            if (sid.equals(openConversations.getOrDefault(customer, new Known("", 0)).sid())) return Opening.known(sid);
+            if (sid.equals(openConversations.getOrDefault(customer, Known.NONE).sid())) return Opening.known(sid);
             boolean fresh = time(opened.body().path("date_created").asText()).isAfter(opened.date().minusSeconds(2));
             if (fresh) lists.learn(customer, JSON.missingNode());
             Hook hook = hook(sid, customer, fresh);
@@ -1440,7 +1453,7 @@ public final class Bridge {
                         api.webhook.and(Form.of("Configuration.Url", url)));
                 boolean full = NO_ROOM.contains(added.code());
                 if (!added.ok() && !full) return new Hook(added, false);
-                if (full && deaf.put(customer, sid) == null) LOG.log(ERROR, () -> DEAF + ": " + sid);
+                if (full && deaf.put(customer, Known.now(sid)) == null) LOG.log(ERROR, () -> DEAF + ": " + sid);
                 listed = twilio.get(api.product, webhooks + "?PageSize=5", WEBHOOKS);
                 if (!listed.ok()) return new Hook(listed, false);
                 ours = ours(listed, url);
@@ -1495,7 +1508,8 @@ public final class Bridge {
             delivery.beforeAgent = opening.taskSeen();
             if (delivery.lookFirst || !opening.looked() || !note && lists.mayBeAnswer(message)) {
                 Response found = look(delivery, messages);
-                if (!found.ok()) return found.outcome();
+                if (!found.ok()) return found.outcome() instanceof Outcome.Refused refused
+                        && !refused.conversationClosed() ? notOpened(found) : found.outcome();
                 delivery.lookFirst = false;
             }
             NumberedLists.Read read = note ? new NumberedLists.Read(message.text(), false) : lists.read(message);
@@ -1557,11 +1571,16 @@ public final class Bridge {
         void ended(String customer, String conversation) {
             openConversations.computeIfPresent(customer, (id, known) -> known.sid().equals(conversation) ? null
                     : known);
-            deaf.remove(customer, conversation);
+            deaf.computeIfPresent(customer, (id, known) -> known.sid().equals(conversation) ? null : known);
         }
 
         Optional<String> trouble() {
-            return deaf.isEmpty() ? Optional.empty() : Optional.of(DEAF + ": " + String.join(", ", deaf.values()));
+            synchronized (deaf) {
+                // Without our webhook nothing tells when it ends: after an hour it is no news any more.
+                deaf.values().removeIf(known -> known.isOlderThan(Duration.ofHours(1)));
+                return deaf.values().stream().map(Known::sid).reduce((one, more) -> one + ", " + more)
+                        .map(sids -> DEAF + ": " + sids);
+            }
         }
 
         /** Gives the public URL to the open conversations that have the one before. @return what to try again */
@@ -1647,7 +1666,8 @@ public final class Bridge {
             if (message.text().isBlank()) return new Outcome.Refused("a message without text cannot be sent", false);
             long closed = open - System.nanoTime();
             if (closed > 0) {
-                return new Outcome.RetryLater("X's rate limit is used up", Duration.ofNanos(closed),
+                Duration wait = Duration.ofNanos(closed);
+                return new Outcome.RetryLater("X's rate limit is used up for " + wait.toSeconds() + " s more", wait,
                         Outcome.Scope.SERVICE, false);
             }
             Rich rich = Rich.read(message.text());
@@ -1761,7 +1781,7 @@ public final class Bridge {
          */
         V2("/2/dm_conversations/with/%s/messages", "/data/dm_event_id", "/2/dm_conversations/with/%s/dm_events", "data",
                 Form.of("max_results", "100", "event_types", "MessageCreate", "expansions", "sender_id",
-                        "dm_event.fields", "created_at,entities,event_type,id,text"), "pagination_token",
+                        "dm_event.fields", "attachments,created_at,entities,event_type,id,text"), "pagination_token",
                         "/meta/next_token",
                 Promise.fields("/id", Promise.NUMBER, "/sender_id", Promise.NUMBER, "/created_at", Promise.TIME,
                         "/text", Promise.TEXT)),
@@ -1806,7 +1826,8 @@ public final class Bridge {
                 int said = page.at("/meta/result_count").asInt(listed.isMissingNode() ? -1 : 0);
                 if (listed.isEmpty()) return (listed.isArray() || listed.isMissingNode()) && said == 0;
                 return listed.isArray() && listed.valueStream().allMatch(one -> event.keptBy(one)
-                        && (sent(one, customer).to().isEmpty() || !sent(one, customer).text().isBlank()))
+                        && (sent(one, customer).to().isEmpty() || !sent(one, customer).text().isBlank()
+                                || one.has("attachments") || one.at("/message_create/message_data").has("attachment")))
                         && Promise.fields(nextPage, "|[!-~]+").keptBy(page);
             };
         }
@@ -2536,8 +2557,11 @@ public final class Bridge {
 
         /** Whether this is how the service itself refuses something, and not what stands between us and the service. */
         private boolean isInItsOwnWords() {
-            return code() != 0 || body.at("/errors/0/message").isTextual() || body.path("title").isTextual()
-                    || body.path("request").isTextual() && body.path("error").isTextual();
+            // A proxy's JSON has the status as its code; neither service's codes are statuses.
+            boolean coded = code() != 0 && code() != status || body.at("/errors/0/message").isTextual();
+            boolean problem = body.path("title").isTextual();
+            boolean old = body.path("request").isTextual() && body.path("error").isTextual();
+            return coded || problem || old;
         }
 
         /** The service's own code and words, in one line; or what there is instead of them. */
@@ -2712,6 +2736,8 @@ public final class Bridge {
         private Instant rewritten;
         private FileChannel file, lock;
         private volatile String trouble = "";
+        /** Whether new messages are turned away for want of room. */
+        private volatile boolean full;
         private volatile boolean open = true;
 
         private Journal(Path folder) {
@@ -2821,8 +2847,10 @@ public final class Bridge {
         }
 
         Optional<String> trouble() {
-            return trouble.isEmpty() && writer.isAlive() ? Optional.empty()
-                    : Optional.of("the journal cannot be written");
+            boolean broken = !trouble.isEmpty() || !writer.isAlive();
+            if (broken) return Optional.of("the journal cannot be written: " + trouble);
+            return full ? Optional.of("the journal is full, new messages get 503: see MAX_PENDING and MAX_JOURNAL_MIB")
+                    : Optional.empty();
         }
 
         /** The bridge's own notes are carried like messages, but nobody sent them. */
@@ -2868,6 +2896,7 @@ public final class Bridge {
         private void write(List<WriteRequest> batch) throws IOException {
             Set<String> fresh = new HashSet<>();
             List<ObjectNode> lines = new ArrayList<>();
+            full = pending.size() >= maxPending || size > maxBytes;
             for (WriteRequest entry : batch) {
                 List<Message> news = entry.messages().stream()
                         .filter(message -> !knows(message.id()) && fresh.add(message.id())).toList();
@@ -3036,7 +3065,11 @@ public final class Bridge {
 
         private void failed(Message message, String reason, Instant at) {
             settledSince++;
-            if (message.direction() == Direction.NOTE) return;
+            if (message.direction() == Direction.NOTE) {
+                // It is told once, be it in vain.
+                remember(message.id(), at.toEpochMilli());
+                return;
+            }
             refused.put(message.id(), new StoredMessage(message, at, false, reason));
             if (refused.size() <= MOST_REFUSED) return;
             String oldest = refused.keySet().iterator().next();

@@ -72,4 +72,18 @@ class CallingOutTest {
             server.stop(0);
         }
     }
+
+    /** Without a text of our own a message cannot be told from another; but a photo somebody sent in the X app has none. */
+    @Test
+    void aListInWhichAMessageOfOursHasNoTextIsNoAnswerUnlessItIsAPhoto() {
+        String event = "{'events':[{'id':'1','created_timestamp':'1795689888220','message_create':{'sender_id':'2','target':"
+                + "{'recipient_id':'9'},'message_data':{'text':''%s}}}]}";
+        Bridge.Promise listed = Bridge.XApi.V1_1.listed("9");
+        assertFalse(listed.keptBy(Bridge.jsonOrMissing(event.formatted("").replace('\'', '"'))));
+        assertTrue(listed.keptBy(Bridge.jsonOrMissing(event.formatted(",'attachment':{'type':'media'}").replace('\'', '"'))));
+        String event2 = "{'data':[{'id':'1','created_at':'2026-11-26T10:00:00.000Z','sender_id':'2','text':''%s}],'meta':{'result_count':1}}";
+        listed = Bridge.XApi.V2.listed("9");
+        assertFalse(listed.keptBy(Bridge.jsonOrMissing(event2.formatted("").replace('\'', '"'))));
+        assertTrue(listed.keptBy(Bridge.jsonOrMissing(event2.formatted(",'attachments':{}").replace('\'', '"'))));
+    }
 }

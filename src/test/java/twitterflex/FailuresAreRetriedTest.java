@@ -249,4 +249,44 @@ class FailuresAreRetriedTest {
             assertEquals(texts, rig.written(customer).subList(1, rig.written(customer).size()));
         }
     }
+
+    @ParameterizedTest
+    @EnumSource
+    void aPausedServiceIsProbedAndNotHammeredThoughAMessageOfUnknownFateWaitsForALookUp(Rig.Generation generation) throws Exception {
+        List<Chat> chats = new ArrayList<>();
+        for (int i = 0; i < 8; i++) {
+            chats.add(talk(generation, "100" + i));
+        }
+        rig.x.faults().next("*", Fault.dropAfter());
+        rig.x.faults().always("*", Fault.status(401, Map.of(), "{\"errors\":[{\"code\":89,\"message\":\"Invalid or expired token.\"}]}"));
+        chats.forEach(chat -> rig.flex.agentWrites(chat, "when there is a token"));
+        until("it is paused", () -> rig.trouble().startsWith("X takes no messages"));
+        rig.x.resetCalls();
+        Instant start = Instant.now();
+        until("three seconds", () -> Instant.now().isAfter(start.plusSeconds(3)));
+        assertTrue(rig.x.calls() < 40, () -> rig.x.calls() + " calls while nobody may call");
+        rig.x.faults().clear();
+        for (int i = 0; i < 8; i++) {
+            Customer customer = rig.customer("100" + i);
+            until("the reply to " + customer.id(), () -> received(customer).equals(List.of("when there is a token")));
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void anAgentWhoHasLeftIsNotToldAgainAndAgainThatTheirReplyWaits(Rig.Generation generation) throws Exception {
+        Chat chat = talk(generation, "110");
+        rig.x.faults().always("*", Fault.dropBefore());
+        rig.flex.agentWrites(chat, "bye");
+        until("it waits", () -> rig.x.calls() > 1);
+        rig.flex.agentCompletes(chat);
+        String post = AnswersTest.POST.get(generation);
+        rig.flex.resetCalls();
+        until("the note is tried", () -> rig.flex.calls(post) > 0);
+        Instant start = Instant.now();
+        until("a second more", () -> Instant.now().isAfter(start.plusSeconds(1)));
+        assertTrue(rig.flex.calls(post) <= 2, () -> rig.flex.calls(post) + " notes into a chat that is over");
+        rig.x.faults().clear();
+        until("the reply", () -> received(rig.customer("110")).equals(List.of("bye")));
+    }
 }
