@@ -145,7 +145,8 @@ class AnswersTest {
             all.add(html(status, PAUSED));
             all.add(body(status, "", PAUSED));
         }
-        all.addAll(List.of(body(403, "{\"blocked\":true}", "{\"code\":403,\"message\":\"Access denied by policy\"}", PAUSED), body(403, "\"no\"", PAUSED),
+        all.addAll(List.of(body(403, "{\"blocked\":true}", PAUSED), body(403, "\"no\"", PAUSED),
+                body(403, "{\"code\":403,\"message\":\"Access denied by policy\"}", PAUSED),
                 body(404, "{\"message\":\"no Route matched with those values\"}", PAUSED)));
         // Whoever asks too much, with nothing to say how long.
         all.addAll(List.of(body(429, "", PAUSED), body(401, "", PAUSED), body(402, "", PAUSED), html(429, PAUSED)));
