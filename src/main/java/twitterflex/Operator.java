@@ -720,7 +720,10 @@ public final class Operator {
             if (settings.publicUrl().isEmpty()) return;
             State reached = outside ? reached() : UNKNOWN;
             proven = reached == FOUND;
-            if (reached != MISSING && look(text(account.body(), "/data/id"))) webhook(settings.publicUrl() + PATH);
+            if (reached == MISSING) return;
+            String url = settings.publicUrl() + PATH;
+            if (look(text(account.body(), "/data/id"))) webhook(url);
+            else seen.at(url).ifPresent(this::valid);
         }
 
         private record Webhook(String id, String url, boolean valid) { }

@@ -71,6 +71,18 @@ class StayingLiveTest {
         }
     }
 
+    @ParameterizedTest
+    @EnumSource
+    void aWebhookIsValidatedAgainAlsoWhileXDoesNotListItsSubscriptions(Rig.Generation generation) throws Exception {
+        try (Rig rig = rig(generation, true, "")) {
+            until("a first look", () -> rig.x.calls("GET /2/webhooks") > 0);
+            rig.x.faults().always("GET /2/activity/subscriptions", Fault.status(503));
+            rig.x.faults().always("GET /2/account_activity/webhooks/{webhook_id}/subscriptions/all/list", Fault.status(503));
+            rig.x.registrations().invalidateWebhooks();
+            until("valid again", () -> rig.x.registrations().webhooks().get(0).valid());
+        }
+    }
+
     @Test
     void aRevokedTokenOrSubscriptionIsToldByHealthzAndIsOverWhenItIsMended() throws Exception {
         try (Rig rig = rig(Rig.Generation.CURRENT, true, "")) {
