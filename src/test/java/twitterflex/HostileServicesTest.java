@@ -104,6 +104,7 @@ class HostileServicesTest {
                 SimulatedX x = new SimulatedX(0, SimulatedX.sampleKeys()); Rig unused = new Rig(Rig.Generation.CURRENT)) {
             Map<String, String> environment = Rig.environment(Rig.Generation.CURRENT, x, unused.flex, port, folder.resolve("data"));
             environment.put("TWILIO_API_URL", "https://{product}.twilio.test:" + twilio.port());
+            environment.put("LOG_LEVEL", "INFO");
             environment.put("JDK_JAVA_OPTIONS", "-Djdk.net.hosts.file=" + hosts + " -Djavax.net.ssl.trustStore=" + keys
                     + " -Djavax.net.ssl.trustStorePassword=changeit");
             x.webhook("http://127.0.0.1:" + port + "/fromTwitter");
