@@ -1410,7 +1410,7 @@ public final class Bridge {
         }
 
         /**
-         * Programmable Chat: two calls for a message in a known chat, four for the first of a chat. Creating the
+         * Programmable Chat: two calls for a message in a known chat, five for the first of a chat. Creating the
          * channel is asked for every time: it gives back the customer's channel while that is active, and a new one
          * after the agent has ended it.
          */
@@ -1423,17 +1423,21 @@ public final class Bridge {
             if (!opened.ok()) return Opening.failed(opened);
             String sid = opened.body().path("sid").asText();
             if (sid.equals(openConversations.getOrDefault(customer, Known.NONE).sid())) return Opening.known(sid);
-            boolean fresh = time(opened.body().path("date_created").asText()).isAfter(opened.date().minusSeconds(2));
-            if (fresh) lists.learn(customer, JSON.missingNode());
-            Hook hook = hook(sid, customer, fresh);
-            return hook.answer().ok() ? Opening.opened(sid, fresh, true) : Opening.failed(hook.answer());
+            Hook hook = hook(sid, customer, false);
+            if (!hook.answer().ok()) return Opening.failed(hook.answer());
+            // Where no webhook of ours was, no message of ours is.
+            if (hook.added()) lists.learn(customer, JSON.missingNode());
+            return Opening.opened(sid, hook.added(), true);
         }
 
         /**
          * @param parked whether somebody else's webhook waits for the next message, as Twilio's template for parked
-         * chats has it
+         *     chats has it
+         * @param added whether none of ours was there
          */
-        private record Hook(Response answer, boolean parked) { }
+        private record Hook(Response answer, boolean parked, boolean added) {
+            static Hook failed(Response answer) { return new Hook(answer, false, false); }
+        }
 
         /**
          * Makes sure that exactly one webhook of the bridge hangs on a conversation, at today's public URL. Two bridges
@@ -1446,22 +1450,23 @@ public final class Bridge {
             String webhooks = path(sid) + "/Webhooks";
             String url = settings.fromFlexUrl(customer);
             Response listed = fresh ? Response.NONE : twilio.get(api.product, webhooks + "?PageSize=5", WEBHOOKS);
-            if (!fresh && !listed.ok()) return new Hook(listed, false);
+            if (!fresh && !listed.ok()) return Hook.failed(listed);
             List<JsonNode> ours = ours(listed, url);
-            if (ours.isEmpty()) {
+            boolean add = ours.isEmpty();
+            if (add) {
                 Response added = twilio.post(api.product, webhooks, Promise.fields("/sid", Promise.WEBHOOK),
                         api.webhook.and(Form.of("Configuration.Url", url)));
                 boolean full = NO_ROOM.contains(added.code());
-                if (!added.ok() && !full) return new Hook(added, false);
+                if (!added.ok() && !full) return Hook.failed(added);
                 if (full && deaf.put(customer, Known.now(sid)) == null) LOG.log(ERROR, () -> DEAF + ": " + sid);
                 listed = twilio.get(api.product, webhooks + "?PageSize=5", WEBHOOKS);
-                if (!listed.ok()) return new Hook(listed, false);
+                if (!listed.ok()) return Hook.failed(listed);
                 ours = ours(listed, url);
             }
             if (!ours.isEmpty()) deaf.remove(customer);
             for (JsonNode surplus : ours.subList(Math.min(1, ours.size()), ours.size())) {
                 Response removed = twilio.delete(api.product, webhooks + "/" + surplus.path("sid").asText());
-                if (!removed.ok() && removed.status() != 404) return new Hook(removed, false);
+                if (!removed.ok() && removed.status() != 404) return Hook.failed(removed);
             }
             boolean moved = !ours.isEmpty() && !ours.get(0).at("/configuration/url").asText().equals(url);
             Response last = !moved ? listed
@@ -1469,7 +1474,7 @@ public final class Bridge {
                     Promise.fields("/sid", Promise.WEBHOOK), Form.of("Configuration.Url", url));
             boolean parked = listed.body().path("webhooks").valueStream().anyMatch(hook -> !isOurs(hook, url)
                     && hook.at("/configuration/filters").toString().contains("onMessageAdded"));
-            return new Hook(last, parked);
+            return new Hook(last, parked, add);
         }
 
         private static final String UNHEARD =
