@@ -1956,7 +1956,7 @@ public final class Bridge {
         final Refusals refusals = new Refusals();
         private final Map<String, Handler> routes;
         private final String prefix;
-        private final ThreadPoolExecutor requests = pool("request", THREADS, Duration.ofSeconds(1));
+        private final ThreadPoolExecutor requests = pool("request", THREADS, Duration.ofSeconds(10));
         private final Semaphore room = new Semaphore(ROOM);
         /** Threads that wait for their client, the longest first, and since which tick; guarded by itself. */
         private final Map<Thread, Long> waiting = new LinkedHashMap<>();
@@ -3847,21 +3847,28 @@ public final class Bridge {
         };
     }
 
-    /** At most so many threads. Where the system gives no more of them, a task waits for one of those there are. */
+    /** At most so many threads, and none more while one is idle. Where the system gives none, a task waits for one. */
     static ThreadPoolExecutor pool(String name, int most, Duration idle) {
-        ThreadPoolExecutor pool = new ThreadPoolExecutor(most, most, idle.toMillis(), TimeUnit.MILLISECONDS,
-                new LinkedBlockingQueue<>(), daemonThreads(name)) {
+        LinkedTransferQueue<Runnable> tasks = new LinkedTransferQueue<>() {
+            private static final long serialVersionUID = 1;
+
+            /** Taken only by an idle thread: else the pool starts one, and when there are enough, see below. */
+            @Override public boolean offer(Runnable task) { return tryTransfer(task); }
+        };
+        return new ThreadPoolExecutor(0, most, idle.toMillis(), TimeUnit.MILLISECONDS, tasks, daemonThreads(name),
+                (task, pool) -> {
+                    if (pool.isShutdown()) throw new RejectedExecutionException(name);
+                    tasks.put(task);
+                }) {
             @Override public void execute(Runnable task) {
                 try {
                     super.execute(task);
                 } catch (OutOfMemoryError noThread) {
                     if (getPoolSize() == 0) throw noThread;
-                    getQueue().add(task);
+                    tasks.put(task);
                 }
             }
         };
-        pool.allowCoreThreadTimeOut(true);
-        return pool;
     }
 
     /** Lets an executor's tasks end, and interrupts what has not ended by then. */

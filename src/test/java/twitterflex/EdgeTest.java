@@ -257,4 +257,31 @@ class EdgeTest {
             throw new AssertionError(never);
         }
     }
+
+    @Test
+    void aMessageForWhichNoThreadCanBeHadIsDeliveredOnceThereIsOne() throws Exception {
+        assumeTrue(Files.exists(Path.of("/proc/self/status")), "skipped: ulimit -v is Linux's");
+        int narrow = Ports.free();
+        Path home = Files.createDirectory(folder.resolve("relay"));
+        Map<String, String> environment = Rig.environment(Rig.Generation.CURRENT, X, FLEX, narrow, home.resolve("data"));
+        environment.put("MALLOC_ARENA_MAX", "1");
+        try (BridgeProcess small = new BridgeProcess(environment, home, "ulimit -v 4000000", HEAP, "-Xss64m",
+                "-XX:ReservedCodeCacheSize=32m", "-XX:CompressedClassSpaceSize=32m")) {
+            small.start();
+            X.webhook("http://127.0.0.1:" + narrow + "/fromTwitter");
+            List<Socket> strangers = strangers(narrow, 200, "POST /fromTwitter HTTP/1.1\r\nHost: localhost\r\nContent-Le");
+            for (int i = 0; i < 5; i++) {
+                X.customer("77" + i, "h" + i, "n").writes("kept");
+            }
+            X.awaitDelivered(Duration.ofSeconds(60));
+            for (Socket stranger : strangers) {
+                stranger.close();
+            }
+            for (int i = 0; i < 5; i++) {
+                String identity = "twitter-77" + i;
+                until("it reaches an agent", () -> FLEX.chats(identity).stream()
+                        .anyMatch(chat -> chat.messages().stream().anyMatch(posted -> posted.body().equals("kept"))));
+            }
+        }
+    }
 }
