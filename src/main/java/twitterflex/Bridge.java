@@ -3146,12 +3146,13 @@ public final class Bridge {
                 Files.readAttributes(journal.path, BasicFileAttributes.class);
                 journal.read();
                 return journal;
-            } catch (NoSuchFileException none) {
-                throw new CommandFailed(1,
-                        List.of("there is no journal in " + folder + ": set DATA_DIR to the bridge's folder"));
-            } catch (IOException unreadable) {
-                throw new CommandFailed(1, List.of("the journal in " + folder + " cannot be read (" + reason(unreadable)
-                        + "): run this as the bridge's user"));
+            } catch (IOException failed) {
+                // A DATA_DIR that is a file is told in different ways by different JDKs.
+                boolean none = failed instanceof NoSuchFileException || Files.isRegularFile(folder);
+                throw new CommandFailed(1, List.of(none
+                        ? "there is no journal in " + folder + ": set DATA_DIR to the bridge's folder"
+                        : "the journal in " + folder + " cannot be read (" + reason(failed)
+                                + "): run this as the bridge's user"));
             }
         }
 

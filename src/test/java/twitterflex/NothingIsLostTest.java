@@ -189,7 +189,10 @@ class NothingIsLostTest {
         for (String command : List.of("failed", "retry")) {
             assertEquals(new Ended(1, "", "there is no journal in data: set DATA_DIR to the bridge's folder\n"), command(folder, Map.of(), command));
             String file = Files.writeString(folder.resolve("file"), "").toString();
-            Ended unreadable = command(folder, Map.of("DATA_DIR", file), command);
+            assertEquals(new Ended(1, "", "there is no journal in " + file + ": set DATA_DIR to the bridge's folder\n"),
+                    command(folder, Map.of("DATA_DIR", file), command));
+            Path odd = Files.createDirectories(folder.resolve("odd/journal.jsonl")).getParent();
+            Ended unreadable = command(folder, Map.of("DATA_DIR", odd.toString()), command);
             assertTrue(unreadable.status() == 1 && unreadable.errors().contains("run this as the bridge's user"), unreadable::toString);
         }
         Rig.delete(folder);
