@@ -6,6 +6,7 @@ import static java.lang.System.Logger.Level.INFO;
 import static java.lang.System.Logger.Level.WARNING;
 import static java.nio.charset.StandardCharsets.UTF_8;
 
+import com.fasterxml.jackson.core.JsonPointer;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.*;
 import com.fasterxml.jackson.databind.json.JsonMapper;
@@ -28,7 +29,6 @@ import java.time.format.*;
 import java.util.*;
 import java.util.concurrent.*;
 import java.util.concurrent.atomic.*;
-import java.util.concurrent.locks.LockSupport;
 import java.util.function.*;
 import java.util.regex.*;
 import java.util.stream.*;
@@ -750,6 +750,9 @@ public final class Bridge {
         /** Who would fare no better now: this message alone, this customer, or everybody who wants this service. */
         enum Scope { MESSAGE, CUSTOMER, SERVICE }
 
+        /** Whether the conversation that the message was for is over; only a refusal can say so. */
+        default boolean conversationClosed() { return false; }
+
         /** What a failed look-up means for the message that it was made for: trouble of its own, and nobody else's. */
         default Outcome forThisMessageOnly() {
             return this instanceof RetryLater later
@@ -1159,6 +1162,7 @@ public final class Bridge {
         private static final Promise WEBHOOKS = Promise.list("webhooks", Promise.fields("/sid", Promise.WEBHOOK)
                 .and(Promise.fields("/configuration/url", "https?://\\S+").or(Promise.fields("/target", "studio"))
                         .or(Promise.fields("/type", "studio"))));
+        private static final Promise POSTED = Promise.fields("/sid", Promise.MESSAGE);
         private static final Promise TASKS =
                 Promise.list("tasks", Promise.fields("/sid", Promise.TASK, "/assignment_status", "[a-z]+"));
         /** States of a task that an agent has or can still get (TaskRouter, "Task lifecycle"). */
@@ -1200,7 +1204,7 @@ public final class Bridge {
             // Where an earlier try may have left it before an agent is looked at first, be it ended since.
             if (delivery.lookFirst && delivery.beforeAgent) {
                 Outcome posted = post(delivery, Opening.found(delivery.conversation));
-                if (!(posted instanceof Outcome.Refused refused && refused.conversationClosed())) return posted;
+                if (!posted.conversationClosed()) return posted;
             }
             return api == FlexApi.CHAT ? deliver(delivery, channel(message)) : deliverToConversation(delivery);
         }
@@ -1209,7 +1213,7 @@ public final class Bridge {
             String customer = delivery.message.customer();
             if (opening.failure().isPresent()) return opening.failure().get();
             Outcome posted = post(delivery, opening);
-            if (posted instanceof Outcome.Refused refused && refused.conversationClosed()) {
+            if (posted.conversationClosed()) {
                 return new Outcome.RetryLater("it was closed while it was opened", Duration.ZERO, Outcome.Scope.MESSAGE,
                         false);
             }
@@ -1243,7 +1247,7 @@ public final class Bridge {
             }
             if (!known.sid().isEmpty()) {
                 Outcome posted = post(delivery, Opening.known(known.sid()));
-                if (!(posted instanceof Outcome.Refused refused && refused.conversationClosed())) return posted;
+                if (!posted.conversationClosed()) return posted;
             }
             openConversations.remove(customer);
             return deliver(delivery, open(delivery.message));
@@ -1355,8 +1359,8 @@ public final class Bridge {
             LOG.log(WARNING, () -> "conversation " + sid
                     + " has no task that an agent could take: it is closed, and another opened");
             Response closed = twilio.post(api.product, path(sid), Promise.ANYTHING, Form.of("State", "closed"));
-            boolean gone = closed.outcome() instanceof Outcome.Refused refused && refused.conversationClosed();
-            return closed.ok() || gone ? Optional.empty() : Optional.of(Opening.failed(closed));
+            return closed.ok() || closed.outcome().conversationClosed() ? Optional.empty()
+                    : Optional.of(Opening.failed(closed));
         }
 
         /** Participant, webhook, task: Twilio lets none of them be there twice. */
@@ -1531,7 +1535,7 @@ public final class Bridge {
                         "Body", parts.get(delivery.parts), "Attributes", attributes.toString());
                 // REST calls fire no webhooks by default. In Programmable Chat the flow hears of a chat by them, and so
                 // does whatever wakes a conversation that an agent has left.
-                Response posted = twilio.post(api.product, messages, Promise.fields("/sid", Promise.MESSAGE), form,
+                Response posted = twilio.post(api.product, messages, POSTED, form,
                         !note && (api == FlexApi.CHAT || opening.inactive()));
                 if (!posted.ok()) return posted.outcome();
                 delivery.arrived(posted.body().path("sid").asText());
@@ -1689,7 +1693,7 @@ public final class Bridge {
                 Response sent = client.call(SERVICE, signed(settings, "POST", api.send.formatted(customer), Form.of())
                         .header("Content-Type", "application/json")
                         .POST(HttpRequest.BodyPublishers.ofString(body.toString())),
-                        Promise.fields(api.id, Promise.NUMBER));
+                        api.sent);
                 open = System.nanoTime() + sent.untilReset().toNanos();
                 // Said already, by a try whose answer was lost and whose message is not listed yet.
                 boolean repeated = delivery.mayHaveArrived && sent.saidAlready();
@@ -1803,6 +1807,7 @@ public final class Bridge {
         final String send;
         /** The field of the answer with the Direct Message's id. */
         final String id;
+        final Promise sent;
         final String list;
         final String events;
         final Form query;
@@ -1814,6 +1819,7 @@ public final class Bridge {
                 Promise event) {
             this.send = send;
             this.id = id;
+            sent = Promise.fields(id, Promise.NUMBER);
             this.list = list;
             this.events = events;
             this.query = query;
@@ -2461,15 +2467,15 @@ public final class Bridge {
 
         /** Texts, by JSON pointer, of these patterns; where a pattern takes the empty text, there may be none. */
         static Promise fields(String... pointersAndPatterns) {
-            return body -> {
-                for (int i = 0; i < pointersAndPatterns.length; i += 2) {
-                    JsonNode value = body.at(pointersAndPatterns[i]);
-                    boolean none = value.isMissingNode() || value.isNull();
-                    if (!none && !value.isTextual()
-                            || !value.asText("").matches(pointersAndPatterns[i + 1])) return false;
-                }
-                return true;
-            };
+            Map<JsonPointer, Pattern> fields = new LinkedHashMap<>();
+            for (int i = 0; i < pointersAndPatterns.length; i += 2) {
+                fields.put(JsonPointer.compile(pointersAndPatterns[i]), Pattern.compile(pointersAndPatterns[i + 1]));
+            }
+            return body -> fields.entrySet().stream().allMatch(field -> {
+                JsonNode value = body.at(field.getKey());
+                boolean none = value.isMissingNode() || value.isNull();
+                return (none || value.isTextual()) && field.getValue().matcher(value.asText("")).matches();
+            });
         }
 
         /** A text that is JSON itself. */
