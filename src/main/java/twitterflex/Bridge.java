@@ -210,7 +210,6 @@ public final class Bridge {
     final Settings settings;
     final Timing timing;
     final Client client;
-    private final AtomicLong ignored = new AtomicLong();
     private final Map<String, String> noticed = lruCache();
     private final Metrics metrics = new Metrics();
     final Journal journal;
@@ -234,10 +233,10 @@ public final class Bridge {
             journal.close();
             throw taken;
         }
-        client = new Client(timing.callTimeout(), metrics);
+        client = new Client(timing.callTimeout(), metrics::failed);
         NumberedLists choices = new NumberedLists(settings.twitterApi().equals("2"));
         flex = new Flex(new Twilio(client, settings), settings, choices, timing);
-        X x = new X(client, settings, choices, journal::knows);
+        X x = new X(client, settings, choices, journal);
         relay = new Relay(journal, flex::deliver, reply -> flex.forItsCustomer(reply, x::deliver), timing, metrics);
         this.caretaker = caretaker.apply(this);
     }
@@ -260,7 +259,7 @@ public final class Bridge {
         caretaker.stop();
         relay.stop();
         journal.close();
-        LOG.log(INFO, () -> "stopped pending=" + journal.counts().pending());
+        LOG.log(INFO, () -> "stopped pending=" + journal.counts().get("pending"));
     }
 
     // -----------------------------------------------------------------------------------------------------------------
@@ -389,14 +388,14 @@ public final class Bridge {
         if (!events.warnings().isEmpty()) caretaker.lookNow();
         events.notices().stream().filter(notice -> noticed.put(notice, "") == null)
                 .forEach(notice -> LOG.log(WARNING, () -> notice));
-        ignored.addAndGet(events.ignored());
+        metrics.add("ignored", events.ignored());
         return accept(events.messages());
     }
 
     private Reply fromFlex(String customer, Form form) {
         FromFlex event = FromFlex.read(form, customer);
         event.ended().ifPresent(conversation -> flex.ended(event.customer(), conversation));
-        ignored.addAndGet(event.messages().isEmpty() ? 1 : 0);
+        metrics.add("ignored", event.messages().isEmpty() ? 1 : 0);
         return accept(event.messages());
     }
 
@@ -406,18 +405,10 @@ public final class Bridge {
                 : Reply.error(503, "no room for more messages at the moment").with("Retry-After", "5");
     }
 
-    /** In the order of /healthz and /metrics. */
     private Map<String, Long> counts() {
-        Journal.Counts counts = journal.counts();
-        Map<String, Long> all = new LinkedHashMap<>();
-        all.put("received", counts.received());
-        all.put("delivered", counts.delivered());
-        all.put("duplicates", counts.duplicates());
+        Map<String, Long> all = new LinkedHashMap<>(journal.counts());
         all.put("rejected", edge.refusals.count());
-        all.put("ignored", ignored.get());
-        all.put("failed", counts.failed());
-        all.put("pending", counts.pending());
-        all.put("oldest_pending_seconds", counts.oldestPendingSeconds());
+        all.putAll(metrics.counters());
         return all;
     }
 
@@ -760,11 +751,19 @@ public final class Bridge {
         }
     }
 
-    /** A message under way, with what earlier tries have left behind. Used by one thread at a time. */
+    /**
+     * A message under way: made by the journal when it is acknowledged, driven by the relay until it is settled, by one
+     * thread at a time.
+     */
     static final class Delivery {
         final Message message;
-        final long order;
+        /** When it was acknowledged: by our clock, which may jump; and since this start, in {@link System#nanoTime}. */
+        final Instant at;
         final long accepted = System.nanoTime();
+        /** Its place among all messages; guarded by the relay's lock. */
+        long order;
+        /** Whether a try was begun, for the next start; guarded by the journal's lock. */
+        boolean attempted;
         /** Whether an earlier try may have delivered the next part without our knowing. */
         boolean mayHaveArrived;
         /** Whether that has to be looked up before the next try. */
@@ -773,20 +772,19 @@ public final class Bridge {
         String conversation = "";
         /** Whether an agent has, or will have, that conversation before them. */
         boolean beforeAgent;
-        /** What the other side called the last part that has arrived. */
-        String lastId = "found";
-        /** Parts of a long message that have arrived. */
+        /** Parts of a long message that have arrived, and what the other side called the last of them. */
         int parts;
+        String lastId = "found";
         int tries;
         /** Whether its agent has been told that it waits; guarded by the relay's lock. */
         boolean told;
         /** What the last try met, while it waits for the next. */
         volatile Optional<Outcome.RetryLater> trouble = Optional.empty();
 
-        Delivery(Message message, long order, boolean mayHaveArrived) {
+        Delivery(Message message, Instant at, boolean attempted) {
             this.message = message;
-            this.order = order;
-            if (mayHaveArrived) doubt();
+            this.at = at;
+            this.attempted = attempted;
         }
 
         void doubt() {
@@ -795,8 +793,12 @@ public final class Bridge {
         }
 
         /** The next part is where it belongs. */
-        void arrived(String id) {
-            parts++;
+        void arrived(String id) { arrived(parts + 1, id); }
+
+        /** A part is where it belongs; said twice, it is one part all the same. */
+        synchronized void arrived(int part, String id) {
+            if (part <= parts) return;
+            parts = part;
             lastId = id;
             mayHaveArrived = false;
         }
@@ -877,10 +879,12 @@ public final class Bridge {
         }
 
         /** Called by the journal, in its order, with what is on disk. */
-        private synchronized void add(Message message, boolean mayHaveArrived) {
-            Lane lane = lanes.computeIfAbsent(message.lane(),
-                    key -> new Lane(key, message.direction() == Direction.TO_X ? toX : toFlex, new ArrayDeque<>()));
-            lane.waiting.add(new Delivery(message, order++, mayHaveArrived));
+        private synchronized void add(Delivery delivery) {
+            Destination destination = delivery.message.direction() == Direction.TO_X ? toX : toFlex;
+            Lane lane = lanes.computeIfAbsent(delivery.message.lane(),
+                    key -> new Lane(key, destination, new ArrayDeque<>()));
+            delivery.order = order++;
+            lane.waiting.add(delivery);
             if (lane.waiting.size() == 1) lane.destination.ready(lane);
         }
 
@@ -1645,16 +1649,16 @@ public final class Bridge {
         private final Client client;
         private final Settings settings;
         private final NumberedLists lists;
-        private final Predicate<String> sentBefore;
+        private final Journal journal;
         private final XApi api;
         /** When the rate limit allows more, in {@link System#nanoTime}. */
         private volatile long open = System.nanoTime();
 
-        X(Client client, Settings settings, NumberedLists lists, Predicate<String> sentBefore) {
+        X(Client client, Settings settings, NumberedLists lists, Journal journal) {
             this.client = client;
             this.settings = settings;
             this.lists = lists;
-            this.sentBefore = sentBefore;
+            this.journal = journal;
             api = settings.twitterApi().equals("1.1") ? XApi.V1_1 : XApi.V2;
         }
 
@@ -1699,6 +1703,7 @@ public final class Bridge {
                 boolean repeated = delivery.mayHaveArrived && sent.saidAlready();
                 if (!sent.ok() && !repeated) return sent.outcome();
                 delivery.arrived(repeated ? delivery.lastId : sent.body().at(api.id).asText());
+                if (!last) journal.arrived(delivery);
             }
             lists.sent(customer, rich);
             return new Outcome.Delivered(delivery.lastId, rich.complaint());
@@ -1720,7 +1725,7 @@ public final class Bridge {
                 if (cursor.isEmpty() || read.stream().anyMatch(sent -> sent.at().isBefore(delivery.lookFrom()))) break;
             }
             // What arrived before is settled under its own id; each message found counts for one part.
-            found.removeIf(sent -> !sent.to().equals(customer) || sentBefore.test(sent.id())
+            found.removeIf(sent -> !sent.to().equals(customer) || journal.knows(sent.id())
                     || delivery.parts > 0 && BY_ID.compare(sent.id(), delivery.lastId) <= 0);
             found.sort(Comparator.comparing(Sent::id, BY_ID));
             while (delivery.parts < parts.size()) {
@@ -2370,13 +2375,14 @@ public final class Bridge {
         private static final int MAX_ANSWER = 4 << 20;
 
         private final Duration timeout;
-        private final Metrics metrics;
+        private final BiConsumer<String, Integer> failed;
         /** Made at the first call: loading the trust store takes longer than all the rest of the start. */
         Optional<HttpClient> http = Optional.empty();
 
-        Client(Duration timeout, Metrics metrics) {
+        /** @param failed hears of each call that did not do what it should: the service, and the status or 0 */
+        Client(Duration timeout, BiConsumer<String, Integer> failed) {
             this.timeout = timeout;
-            this.metrics = metrics;
+            this.failed = failed;
         }
 
         private synchronized HttpClient http() {
@@ -2397,7 +2403,7 @@ public final class Bridge {
          */
         Response call(String service, HttpRequest.Builder builder, Promise promise) {
             Response answer = call(service, builder.setHeader("User-Agent", USER_AGENT).build(), promise);
-            if (!answer.ok()) metrics.error(service, answer.status());
+            if (!answer.ok()) failed.accept(service, answer.status());
             return answer;
         }
 
@@ -2655,25 +2661,34 @@ public final class Bridge {
      * have it.
      */
     static final class Metrics {
-        private static final double[] BOUNDS = {0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600};
-        private final Map<String, long[]> buckets = new TreeMap<>();
-        private final Map<String, Double> seconds = new TreeMap<>();
+        private static final double[] BOUNDS =
+                {0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600, Double.POSITIVE_INFINITY};
+        private final Map<String, Long> counters = new TreeMap<>(Map.of("ignored", 0L));
+        // Each sample by its name and labels, as it is written.
+        private final Map<String, Double> deliveries = new LinkedHashMap<>();
         private final Map<String, Long> errors = new TreeMap<>();
 
+        synchronized void add(String counter, long more) { counters.merge(counter, more, Long::sum); }
+        synchronized Map<String, Long> counters() { return Map.copyOf(counters); }
+
         synchronized void delivered(String to, long nanos) {
-            double taken = nanos / 1e9;
-            int bucket = 0;
-            while (bucket < BOUNDS.length && taken > BOUNDS[bucket]) bucket++;
-            buckets.computeIfAbsent(to, name -> new long[BOUNDS.length + 1])[bucket]++;
-            seconds.merge(to, taken, Double::sum);
+            double seconds = nanos / 1e9;
+            for (double bound : BOUNDS) {
+                String least = Double.isInfinite(bound) ? "+Inf" : String.valueOf(bound);
+                String bucket = "bucket{to=\"%s\",le=\"%s\"}".formatted(to, least);
+                deliveries.merge(bucket, seconds <= bound ? 1.0 : 0.0, Double::sum);
+            }
+            deliveries.merge("sum{to=\"%s\"}".formatted(to), seconds, Double::sum);
+            deliveries.merge("count{to=\"%s\"}".formatted(to), 1.0, Double::sum);
         }
 
         /** @param status 0 if there was no answer */
-        synchronized void error(String service, int status) {
-            errors.merge("{service=\"" + service + "\",status=\"" + (status == 0 ? "none" : status)
-                    + "\"}", 1L, Long::sum);
+        synchronized void failed(String service, int status) {
+            String told = status == 0 ? "none" : String.valueOf(status);
+            errors.merge("{service=\"%s\",status=\"%s\"}".formatted(service, told), 1L, Long::sum);
         }
 
+        /** @param counts the counters and gauges */
         synchronized String text(Map<String, Long> counts) {
             StringBuilder text = new StringBuilder();
             counts.forEach((name, count) -> {
@@ -2682,20 +2697,12 @@ public final class Bridge {
                 text.append("# TYPE %s %s\n%s %s\n".formatted(full, gauge ? "gauge" : "counter", full, count));
             });
             text.append("# HELP bridge_delivery_seconds From the acknowledged webhook, or this start,"
-                    + " to the other side's answer.\n")
-                    .append("# TYPE bridge_delivery_seconds histogram\n");
-            buckets.forEach((to, count) -> {
-                long all = 0;
-                for (int i = 0; i < count.length; i++) {
-                    all += count[i];
-                    text.append("bridge_delivery_seconds_bucket{to=\"%s\",le=\"%s\"} %s\n"
-                            .formatted(to, i < BOUNDS.length ? BOUNDS[i] : "+Inf", all));
-                }
-                text.append("bridge_delivery_seconds_sum{to=\"%s\"} %s\nbridge_delivery_seconds_count{to=\"%s\"} %s\n"
-                        .formatted(to, seconds.get(to), to, all));
-            });
+                    + " to the other side's answer.\n# TYPE bridge_delivery_seconds histogram\n");
+            deliveries.forEach((sample, value) ->
+                    text.append("bridge_delivery_seconds_%s %s\n".formatted(sample, value)));
             text.append("# TYPE bridge_service_errors_total counter\n");
-            errors.forEach((labels, count) -> text.append("bridge_service_errors_total" + labels + " " + count + "\n"));
+            errors.forEach((labels, count) ->
+                    text.append("bridge_service_errors_total%s %s\n".formatted(labels, count)));
             return text.toString();
         }
     }
@@ -2706,14 +2713,16 @@ public final class Bridge {
     // the same lines.
 
     static final class Journal implements AutoCloseable {
-        record Counts(long received, long delivered, long duplicates, long failed, long pending,
-                long oldestPendingSeconds) { }
+        /** A message that a service refused for good, some of its parts perhaps delivered. */
+        private record RefusedMessage(Delivery delivery, Instant at, String reason) {
+            Message message() { return delivery.message; }
 
-        /**
-         * A message that is not delivered: waiting, or refused for a reason. @param attempted whether a try may have
-         * got through
-         */
-        private record StoredMessage(Message message, Instant at, boolean attempted, String reason) { }
+            Delivery again(Instant now) {
+                Delivery again = new Delivery(delivery.message, now, true);
+                again.arrived(delivery.parts, delivery.lastId);
+                return again;
+            }
+        }
 
         /**
          * Lines to append. What settles a message has to be written in the end; what a webhook brings may be turned
@@ -2733,15 +2742,15 @@ public final class Bridge {
         private final Path folder;
         private final Path path;
         // What the lines say; guarded by the journal's lock.
-        private final Map<String, StoredMessage> pending = new LinkedHashMap<>();
-        private final Map<String, StoredMessage> refused = new LinkedHashMap<>();
+        private final Map<String, Delivery> pending = new LinkedHashMap<>();
+        private final Map<String, RefusedMessage> refused = new LinkedHashMap<>();
         private final Map<String, Long> settled = new LinkedHashMap<>();
         private String address = "";
         private long received, delivered, duplicates, settledSince;
         // The writer's own.
         private final LinkedBlockingQueue<WriteRequest> queue = new LinkedBlockingQueue<>();
         private final Thread writer = new Thread(this::write, "journal");
-        private BiConsumer<Message, Boolean> accepted;
+        private Consumer<Delivery> accepted;
         private int maxPending;
         private long maxBytes, size, rewriteAt;
         private Instant rewritten;
@@ -2802,16 +2811,14 @@ public final class Bridge {
                             : new FileAttribute<?>[0];
         }
 
-        /**
-         * @param accepted takes over each message that is on disk, and whether a try that was cut short may have
-         * delivered it
-         */
-        void start(BiConsumer<Message, Boolean> accepted) {
+        /** @param accepted takes over each message that is on disk */
+        void start(Consumer<Delivery> accepted) {
             this.accepted = accepted;
             // What was for Flex may have arrived although nothing says so: there a look is free, and a mark before each
             // try is not.
-            pending.values().forEach(kept -> accepted.accept(kept.message(),
-                    kept.attempted() || kept.message().direction() != Direction.TO_X));
+            pending.values().stream().filter(kept -> kept.attempted || kept.message.direction() != Direction.TO_X)
+                    .forEach(Delivery::doubt);
+            pending.values().forEach(accepted);
             writer.start();
         }
 
@@ -2824,6 +2831,13 @@ public final class Bridge {
 
         /** Marks that a message is about to be sent: after a crash it is looked for before it is repeated. */
         void markAttempted(String id) { submit(true, List.of(), line("attempt", id)).join(); }
+
+        /** A part of a long reply has arrived. If a power cut loses this, the part is found at X. */
+        void arrived(Delivery reply) { submit(true, List.of(), part(reply)); }
+
+        private static ObjectNode part(Delivery reply) {
+            return line("part", reply.message.id()).put("as", reply.lastId).put("part", reply.parts);
+        }
 
         void delivered(String id, String as, List<Message> notes) {
             submit(true, notes, line("delivered", id).put("as", as));
@@ -2850,11 +2864,16 @@ public final class Bridge {
             return entry.done();
         }
 
-        synchronized Counts counts() {
-            long oldest = pending.isEmpty() ? 0
-                    : Math.max(0, Duration.between(pending.values().iterator().next().at(), Instant.now())
-                    .toSeconds());
-            return new Counts(received, delivered, duplicates, counted(refused.values()), pending.size(), oldest);
+        synchronized Map<String, Long> counts() {
+            Instant oldest = pending.isEmpty() ? Instant.now() : pending.values().iterator().next().at;
+            Map<String, Long> counts = new LinkedHashMap<>();
+            counts.put("received", received);
+            counts.put("delivered", delivered);
+            counts.put("duplicates", duplicates);
+            counts.put("failed", (long) refused.size());
+            counts.put("pending", (long) pending.size());
+            counts.put("oldest_pending_seconds", Math.max(0, Duration.between(oldest, Instant.now()).toSeconds()));
+            return counts;
         }
 
         Optional<String> trouble() {
@@ -2862,11 +2881,6 @@ public final class Bridge {
             if (broken) return Optional.of("the journal cannot be written: " + trouble);
             return full ? Optional.of("the journal is full, new messages get 503: see MAX_PENDING and MAX_JOURNAL_MIB")
                     : Optional.empty();
-        }
-
-        /** The bridge's own notes are carried like messages, but nobody sent them. */
-        private static long counted(Collection<StoredMessage> all) {
-            return all.stream().filter(kept -> kept.message().direction() != Direction.NOTE).count();
         }
 
         /** The writer: all that has come in since the last sync shares the next one. */
@@ -2930,7 +2944,10 @@ public final class Bridge {
             if (!lines.isEmpty()) append(lines, sync);
             if (!trouble.isEmpty()) LOG.log(INFO, () -> "the journal can be written again");
             trouble = "";
-            lines.forEach(line -> apply(line).ifPresent(kept -> accepted.accept(kept.message(), kept.attempted())));
+            lines.forEach(line -> apply(line).ifPresent(due -> {
+                if (due.attempted) due.doubt();
+                accepted.accept(due);
+            }));
             batch.forEach(entry -> entry.done().complete(true));
         }
 
@@ -3010,7 +3027,7 @@ public final class Bridge {
         }
 
         /** Makes memory follow a line. @return the message that is to be delivered because of it, if there is one */
-        private synchronized Optional<StoredMessage> apply(JsonNode written) {
+        private synchronized Optional<Delivery> apply(JsonNode written) {
             JsonNode line = modern(written);
             Instant at = Instant.ofEpochMilli(line.path("at").asLong());
             String id = line.path("id").asText();
@@ -3018,18 +3035,20 @@ public final class Bridge {
                 case "accept" -> {
                     Message message = Message.fromJson(line.path("message"));
                     if (message.direction() != Direction.NOTE) received++;
-                    return due(new StoredMessage(message, at, forgotten(message, at), ""));
+                    return Optional.of(due(new Delivery(message, at, forgotten(message, at))));
                 }
-                case "attempt" -> pending.computeIfPresent(id,
-                        (same, kept) -> new StoredMessage(kept.message(), kept.at(), true, ""));
-                case "delivered" -> take(pending, id)
-                        .ifPresent(kept -> delivered(kept.message(), line.path("as").asText(), at));
-                case "failed" -> take(pending, id)
-                        .ifPresent(kept -> failed(kept.message(), line.path("reason").asText(), at));
-                // Some of its parts may have arrived.
+                case "attempt" -> take(pending::get, id).ifPresent(kept -> kept.attempted = true);
+                case "part" -> {
+                    remember(line.path("as").asText(), at.toEpochMilli());
+                    take(pending::get, id).ifPresent(kept -> kept.arrived(line.path("part").asInt(),
+                            line.path("as").asText()));
+                }
+                case "delivered" -> take(pending::remove, id)
+                        .ifPresent(kept -> delivered(kept.message, line.path("as").asText(), at));
+                case "failed" -> take(pending::remove, id)
+                        .ifPresent(kept -> failed(kept, line.path("reason").asText(), at));
                 case "retry" -> {
-                    Optional<StoredMessage> back = take(refused, id);
-                    return back.isEmpty() ? back : due(new StoredMessage(back.get().message(), at, true, ""));
+                    return take(refused::remove, id).map(back -> due(back.again(at)));
                 }
                 case "seen" -> line.path("ids").properties()
                         .forEach(one -> remember(one.getKey(), one.getValue().asLong()));
@@ -3058,13 +3077,13 @@ public final class Bridge {
             return modern;
         }
 
-        private Optional<StoredMessage> due(StoredMessage kept) {
-            pending.put(kept.message().id(), kept);
-            return Optional.of(kept);
+        private Delivery due(Delivery kept) {
+            pending.put(kept.message.id(), kept);
+            return kept;
         }
 
-        private static Optional<StoredMessage> take(Map<String, StoredMessage> from, String id) {
-            return Optional.ofNullable(from.remove(id));
+        private static <T> Optional<T> take(Function<String, T> from, String id) {
+            return Optional.ofNullable(from.apply(id));
         }
 
         private void delivered(Message message, String as, Instant at) {
@@ -3074,14 +3093,15 @@ public final class Bridge {
             if (message.direction() == Direction.TO_X) remember(as, at.toEpochMilli());
         }
 
-        private void failed(Message message, String reason, Instant at) {
+        private void failed(Delivery delivery, String reason, Instant at) {
+            Message message = delivery.message;
             settledSince++;
             if (message.direction() == Direction.NOTE) {
                 // It is told once, be it in vain.
                 remember(message.id(), at.toEpochMilli());
                 return;
             }
-            refused.put(message.id(), new StoredMessage(message, at, false, reason));
+            refused.put(message.id(), new RefusedMessage(delivery, at, reason));
             if (refused.size() <= MOST_REFUSED) return;
             String oldest = refused.keySet().iterator().next();
             refused.remove(oldest);
@@ -3111,8 +3131,10 @@ public final class Bridge {
 
         /** The fewest lines that say the same. */
         private synchronized void snapshot(OutputStream out) throws IOException {
+            // Those that wait and those that were refused are counted again when they are read.
+            long waiting = pending.values().stream().filter(kept -> kept.message.direction() != Direction.NOTE).count();
             write(out, line("head", address).put("delivered", delivered)
-                    .put("received", received - counted(pending.values()) - counted(refused.values())));
+                    .put("received", received - waiting - refused.size()));
             ObjectNode ids = object();
             for (Map.Entry<String, Long> id : settled.entrySet()) {
                 ids.put(id.getKey(), id.getValue());
@@ -3122,16 +3144,18 @@ public final class Bridge {
                 }
             }
             write(out, line("seen", "").set("ids", ids));
-            for (StoredMessage kept : refused.values()) {
-                String id = kept.message().id();
-                write(out, line(kept.at(), "accept", id).set("message", kept.message().toJson()));
-                write(out, line(kept.at(), "failed", id).put("reason", kept.reason()));
+            for (RefusedMessage kept : refused.values()) {
+                snapshot(kept.delivery(), out);
+                write(out, line(kept.at(), "failed", kept.message().id()).put("reason", kept.reason()));
             }
-            for (StoredMessage kept : pending.values()) {
-                String id = kept.message().id();
-                write(out, line(kept.at(), "accept", id).set("message", kept.message().toJson()));
-                if (kept.attempted()) write(out, line(kept.at(), "attempt", id));
-            }
+            for (Delivery kept : pending.values()) snapshot(kept, out);
+        }
+
+        private static void snapshot(Delivery kept, OutputStream out) throws IOException {
+            Message message = kept.message;
+            write(out, line(kept.at, "accept", message.id()).set("message", message.toJson()));
+            if (kept.attempted) write(out, line(kept.at, "attempt", message.id()));
+            if (message.direction() == Direction.TO_X && kept.parts > 0) write(out, part(kept));
         }
 
         private static void write(OutputStream out, ObjectNode line) throws IOException {

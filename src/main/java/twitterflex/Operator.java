@@ -147,7 +147,7 @@ public final class Operator {
             List<String> agents = set.isEmpty() ? AGENTS : List.of(set);
             out.accept("PUBLIC_URL is not set: asking the ngrok agent at " + URI.create(agents.get(0)).getAuthority()
                     + (set.isEmpty() ? " and the next ports" : "") + " for up to " + patience.toSeconds() + " s");
-            Client client = new Client(Duration.ofSeconds(2), new Metrics());
+            Client client = new Client(Duration.ofSeconds(2), (service, status) -> { });
             long end = System.nanoTime() + patience.toNanos();
             for (; System.nanoTime() < end; LockSupport.parkNanos(PAUSE)) {
                 Optional<String> tunnel = agents.stream().flatMap(agent -> tunnels(client, agent))
@@ -321,7 +321,7 @@ public final class Operator {
             twilio = new Twilio(client, settings);
         }
 
-        private static Client client() { return new Client(Duration.ofSeconds(15), new Metrics()); }
+        private static Client client() { return new Client(Duration.ofSeconds(15), (service, status) -> { }); }
 
         // The two commands.
 
@@ -495,9 +495,9 @@ public final class Operator {
             report("data folder", trouble.isEmpty(), folder + made, trouble);
             if (!usable) return;
             try {
-                Journal.Counts counts = Journal.look(folder).counts();
-                report("journal", FOUND, counts.pending() + " messages wait, " + counts.failed() + " were refused"
-                        + (counts.failed() == 0 ? "" : " (see the command failed)"));
+                Map<String, Long> counts = Journal.look(folder).counts();
+                report("journal", FOUND, counts.get("pending") + " messages wait, " + counts.get("failed")
+                        + " were refused" + (counts.get("failed") == 0 ? "" : " (see the command failed)"));
             } catch (CommandFailed damaged) {
                 report("journal", MISSING, damaged.getMessage());
             } catch (IOException unreadable) {

@@ -70,7 +70,7 @@ class WhatWorksStaysTest {
         /** The address at which this folder's bridge was last. */
         void hadServedAt(String address) throws Exception {
             try (Bridge.Journal journal = Bridge.Journal.open(Path.of(day.given.get("DATA_DIR")), 10, 1 << 20)) {
-                journal.start((message, attempted) -> { });
+                journal.start(delivery -> { });
                 journal.moved(address);
             }
         }
