@@ -179,7 +179,6 @@ public final class Operator {
         private final Runnable look = logFailures(this::look, "X's webhook could not be looked at");
         private final AtomicBoolean asked = new AtomicBoolean();
         private Duration pause;
-        private boolean told;
         /** X has taken the former address again, not the new one: to try at each look would lose messages each time. */
         private boolean stays;
         private volatile List<String> troubles = List.of();
@@ -194,7 +193,6 @@ public final class Operator {
         /** The first look is at once where the bridge registers itself; else there is no hurry. */
         @Override public void start() {
             if (settings.autoRegister()) troubles = List.of("X has not been looked at yet");
-            else clock.execute(logFailures(() -> tellConversations(true), UNTOLD));
             next(settings.autoRegister() ? Duration.ZERO : timing.webhookCheck().dividedBy(30));
         }
 
@@ -240,28 +238,8 @@ public final class Operator {
             }
             // While X does not answer, what was known of it holds.
             if (answered) troubles = List.copyOf(found);
-            tellConversations(!settings.autoRegister() || answered && found.isEmpty());
-        }
-
-        private static final String UNTOLD = "open conversations could not all be told the new address";
-
-        /**
-         * Agents' answers come to the address that a conversation was opened with.
-         *
-         * @param registered whether X knows the new one
-         */
-        private void tellConversations(boolean registered) {
-            String before = bridge.journal.address(), now = settings.publicUrl();
-            if (before.equals(now)) return;
-            Optional<Response> failed = told || before.isEmpty() ? Optional.empty() : bridge.flex.moved(before);
-            told = failed.isEmpty();
             // Until X's webhook is moved too, it is known by the address before.
-            if (told && registered) bridge.journal.moved(now);
-            failed.ifPresent(answer -> {
-                LOG.log(WARNING, () -> UNTOLD + ": " + answer.sentence());
-                clock.schedule(logFailures(() -> tellConversations(registered), UNTOLD), timing.maxBackoff().toMillis(),
-                        TimeUnit.MILLISECONDS);
-            });
+            if (!settings.autoRegister() || answered && found.isEmpty()) bridge.journal.moved(settings.publicUrl());
         }
     }
 

@@ -332,7 +332,7 @@ class HardCasesTest {
     @Test
     void aSlowOwnerDoesNotAskForASecondTask() throws Exception {
         java.nio.file.Path data = Files.createTempDirectory("bridge-test");
-        Bridge.Timing timing = new Bridge.Timing(Duration.ofMillis(5), Duration.ofMillis(50), Duration.ofMillis(1500), Duration.ofSeconds(60), Duration.ofSeconds(45), Duration.ofHours(1), Duration.ofHours(1));
+        Bridge.Timing timing = new Bridge.Timing(Duration.ofMillis(5), Duration.ofMillis(50), Duration.ofMillis(1500), Duration.ofSeconds(60), Duration.ofSeconds(45), Duration.ofHours(1), Duration.ofHours(1), Duration.ofHours(1));
         try (Rig rig = new Rig(Rig.Generation.CURRENT, Map.of(), timing)) {
             Bridge second = rig.another(Map.of("PORT", "0", "DATA_DIR", data.toString()));
             Customer ann = rig.customer("18");
