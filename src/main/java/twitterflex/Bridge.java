@@ -1728,11 +1728,16 @@ public final class Bridge {
         record Reading(List<Message> missed, Conversation upTo, boolean shared, boolean late, boolean over,
                 Response answer) { }
 
-        /** One call; two more if it has another address than ours, and one to ask whether it is over. */
+        /** One call; three more if it has another address than ours, and one to ask whether it is over. */
         Reading read(Conversation open, boolean whetherOver) {
             String sid = open.sid();
             String url = settings.fromFlexUrl(open.customer());
             if (!open.url().equals(url)) {
+                Response hooks = twilio.get(api.product, path(sid) + "/Webhooks?PageSize=5", WEBHOOKS);
+                List<String> urls = ours(hooks, url).stream().map(one -> one.at("/configuration/url").asText()).toList();
+                // With its webhook elsewhere it has become another bridge's.
+                boolean anothers = !urls.isEmpty() && !urls.contains(open.url()) && !urls.contains(url);
+                if (anothers) return new Reading(List.of(), open, false, false, true, hooks);
                 Hook hook = hook(sid, open.customer(), false);
                 // One that is closed needs no address; what was said there is read all the same.
                 if (!hook.answer().ok() && !(hook.answer().outcome() instanceof Outcome.Refused)) {

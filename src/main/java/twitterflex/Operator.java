@@ -182,6 +182,8 @@ public final class Operator {
         /** X has taken the former address again, not the new one: to try at each look would lose messages each time. */
         private boolean stays;
         private volatile List<String> troubles = List.of();
+        /** Whether X's webhook was found out of order, so that events may have been missed. */
+        private boolean wrong;
 
         Watch(Bridge bridge) {
             this.bridge = bridge;
@@ -193,6 +195,7 @@ public final class Operator {
         /** The first look is at once where the bridge registers itself; else there is no hurry. */
         @Override public void start() {
             if (settings.autoRegister()) troubles = List.of("X has not been looked at yet");
+            else bridge.journal.moved(settings.publicUrl());
             next(settings.autoRegister() ? Duration.ZERO : timing.webhookCheck().dividedBy(30));
         }
 
@@ -237,9 +240,12 @@ public final class Operator {
                 LOG.log(step.good() ? INFO : bad, () -> line);
             }
             // While X does not answer, what was known of it holds.
-            if (answered) troubles = List.copyOf(found);
+            if (!answered) return;
+            troubles = List.copyOf(found);
+            if (wrong && found.isEmpty()) bridge.catchUp.missedAtX();
+            wrong = !found.isEmpty();
             // Until X's webhook is moved too, it is known by the address before.
-            if (!settings.autoRegister() || answered && found.isEmpty()) bridge.journal.moved(settings.publicUrl());
+            if (!wrong && settings.autoRegister()) bridge.journal.moved(settings.publicUrl());
         }
     }
 
