@@ -4,18 +4,24 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static twitterflex.Rig.until;
 
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.CountDownLatch;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
+import twitterflex.sandbox.Cable;
 import twitterflex.sandbox.Chat;
 import twitterflex.sandbox.Customer;
 import twitterflex.sandbox.Fault;
+import twitterflex.sandbox.SimulatedService;
 
 /** Promise 6: what either side wrote while no webhook came through is caught up, once and in order. */
 class NothingIsMissedTest {
@@ -336,6 +342,64 @@ class NothingIsMissedTest {
             System.out.println("300 open conversations, 3 with news: caught up after " + (System.nanoTime() - began) / 1_000_000 + " ms");
             rig.quiet();
             assertEquals(300, rig.flex.calls() - calls);
+        }
+    }
+
+    private static final Map<Rig.Generation, List<String>> AT_X = Map.of(
+            Rig.Generation.CURRENT, List.of("GET /2/dm_events", SEND.get(Rig.Generation.CURRENT)),
+            Rig.Generation.CLASSIC, List.of("GET /1.1/direct_messages/events/list.json", SEND.get(Rig.Generation.CLASSIC)));
+    private static final String CONVERSATION = " /v1/Services/{ChatServiceSid}/Conversations/{ConversationSid}/Messages";
+    private static final String CHANNEL = " /v2/Services/{ServiceSid}/Channels/{ChannelSid}/Messages";
+    private static final Map<Rig.Generation, List<String>> AT_TWILIO = Map.of(
+            Rig.Generation.CURRENT, List.of("GET" + CONVERSATION, "POST" + CONVERSATION),
+            Rig.Generation.CLASSIC, List.of("GET" + CHANNEL, "POST" + CHANNEL, "POST /v1/Channels"));
+
+    @ParameterizedTest
+    @EnumSource
+    void aDeathBeforeOrAfterAnyCallOfCatchingUpLosesAndDoublesNothing(Rig.Generation generation) throws Exception {
+        List<String> failures = new ArrayList<>();
+        for (String operation : Stream.concat(AT_X.get(generation).stream(), AT_TWILIO.get(generation).stream()).toList()) {
+            failures.add(dieAt(generation, operation, Fault.hold(new CountDownLatch(1))));
+            failures.add(dieAt(generation, operation, Fault.stallBody(Duration.ofSeconds(60))));
+        }
+        failures.removeIf(String::isEmpty);
+        assertEquals(List.of(), failures);
+    }
+
+    /** One whose cables are cut, and another that goes on with a copy of its journal: all that a killed one leaves behind. */
+    private static String dieAt(Rig.Generation generation, String operation, Fault fault) throws Exception {
+        Path left = Files.createTempDirectory("bridge-test");
+        try (Rig rig = rig(generation, Rig.QUICK); Cable toX = new Cable(rig.x.url()); Cable toFlex = new Cable(rig.flex.url())) {
+            Customer ann = rig.customer("1");
+            Chat chat = talk(rig, ann);
+            rig.bridge.stop();
+            for (String text : List.of("one", "two", "three")) rig.flex.agentWrites(chat, text);
+            for (String text : List.of("first", "second")) ann.writes(text);
+            rig.x.awaitDelivered(Duration.ofSeconds(30));
+            rig.flex.awaitDelivered(Duration.ofSeconds(30));
+            Files.copy(rig.data.resolve("journal.jsonl"), left.resolve("journal.jsonl"));
+            SimulatedService service = AT_X.get(generation).contains(operation) ? rig.x : rig.flex;
+            service.resetCalls();
+            service.faults().next(operation, fault);
+            Bridge first = rig.another(Map.of("DATA_DIR", left.toString(), "TWITTER_API_URL", toX.url(rig.x.url()),
+                    "TWILIO_API_URL", toFlex.url(rig.flex.apiUrlTemplate())));
+            until(operation, () -> service.calls(operation) > 0);
+            until("the work done", () -> !(fault instanceof Fault.StallBody)
+                    || service.exchanges().stream().anyMatch(call -> call.operation().equals(operation)));
+            toX.cut();
+            toFlex.cut();
+            Files.copy(left.resolve("journal.jsonl"), rig.data.resolve("journal.jsonl"), StandardCopyOption.REPLACE_EXISTING);
+            first.stop();
+            rig.start();
+            rig.flex.agentWrites(chat, "four");
+            ann.writes("third");
+            until("all after a death at " + operation, () -> Rig.received(ann).size() >= 5 && rig.written(ann).size() >= 4);
+            rig.quiet();
+            String found = Rig.received(ann) + " " + rig.written(ann) + rig.flex.violations();
+            return found.equals("[welcome, one, two, three, four] [hello, first, second, third][]") ? ""
+                    : operation + (fault instanceof Fault.StallBody ? " done: " : " not done: ") + found;
+        } finally {
+            Rig.delete(left);
         }
     }
 
