@@ -405,8 +405,7 @@ public final class Bridge {
         metrics.add("ignored", events.ignored());
         catchUp.sentAtX(events.sent());
         if (events.messages().isEmpty()) return Reply.ok(object());
-        catchUp.await(CatchUp.X_EVENTS);
-        if (relay.accept(events.messages())) return Reply.ok(object());
+        if (catchUp.await(CatchUp.X_EVENTS) && relay.accept(events.messages())) return Reply.ok(object());
         catchUp.missedAtX();
         return NO_ROOM;
     }
@@ -416,8 +415,7 @@ public final class Bridge {
         if (event.ended()) catchUp.ended(event);
         metrics.add("ignored", event.messages().isEmpty() ? 1 : 0);
         if (event.messages().isEmpty()) return Reply.ok(object());
-        catchUp.await(event.conversation());
-        boolean kept = relay.accept(event.messages());
+        boolean kept = catchUp.await(event.conversation()) && relay.accept(event.messages());
         catchUp.heard(event, kept);
         return kept ? Reply.ok(object()) : NO_ROOM;
     }
@@ -1668,9 +1666,12 @@ public final class Bridge {
                 if (pages.getAndIncrement() == 0 && message.direction() != Direction.NOTE) {
                     lists.learn(message.customer(), page);
                     page.forEach(posted -> bridges.add(mark(posted).path(BRIDGE).asText()));
-                    // What stood in a conversation of somebody else's when it became ours was theirs to deliver.
+                    // Not remembered, it was somebody else's until this bridge first posted there; or the journal's
+                    // line of it was lost.
+                    long ours = page.valueStream().filter(this::isNamed).mapToLong(Flex::index).min()
+                            .orElse(index(page.path(0)));
                     String sid = delivery.conversation;
-                    if (journal.conversation(sid).isEmpty()) adopt(sid, message.customer(), index(page.path(0)));
+                    if (journal.conversation(sid).isEmpty()) adopt(sid, message.customer(), ours);
                 }
                 for (JsonNode posted : page) {
                     JsonNode mark = mark(posted);
@@ -1769,8 +1770,8 @@ public final class Bridge {
 
         /**
          * Which of these messages were missed. Where another bridge has left its name, what is not known here may be
-         * known there: it is marked as asked for, and taken one round later, when the other one has read the mark and
-         * not put its own in place.
+         * known there: a message is marked as asked for, by the bridge whose name comes first, and taken one round
+         * later, when the other has read the mark and not put its own in its place.
          *
          * @param newer the oldest first
          * @param bridges whose names were read in this conversation
@@ -1778,20 +1779,22 @@ public final class Bridge {
         private Reading missed(Conversation open, List<JsonNode> newer, Set<String> bridges, Response listed) {
             String own = journal.name();
             boolean shared = bridges.stream().anyMatch(name -> !name.equals(own));
-            boolean named = bridges.contains(own);
+            long before = bridges.stream().filter(name -> name.compareTo(own) < 0).count();
+            Instant now = listed.date(), oldEnough = now.minus(timing.catchUp().multipliedBy(before));
             List<Message> missed = new ArrayList<>();
             Response answer = listed;
-            boolean late = false, waiting = false, marks = shared;
+            boolean named = bridges.contains(own), late = false, waiting = false, marks = shared;
             long upTo = open.index();
             for (JsonNode message : newer) {
                 List<Message> all = FromFlex.read(FromFlex.asWebhook(message, open.sid()), open.customer()).messages();
                 List<Message> unknown = all.stream().filter(one -> !journal.knows(one.id())).toList();
+                Instant written = time(message.path("date_created").asText());
                 String owner = mark(message).path(BRIDGE).asText();
                 boolean another = !owner.isEmpty() && !owner.equals(own);
                 boolean toName = !all.isEmpty() && unknown.isEmpty() && (another || !named);
-                boolean toAsk = !unknown.isEmpty() && owner.isEmpty();
+                boolean toAsk = !unknown.isEmpty() && owner.isEmpty() && !written.isAfter(oldEnough);
                 if (marks && (toName || toAsk)) {
-                    answer = put(message, open.sid(), listed.date());
+                    answer = put(message, open.sid(), now);
                     named |= toName;
                     // A closed conversation takes no marks: there X alone is asked.
                     marks = !answer.outcome().conversationClosed();
@@ -1799,11 +1802,10 @@ public final class Bridge {
                     answer = listed;
                 }
                 if (!unknown.isEmpty() && !another) {
-                    Instant asked = Instant.ofEpochMilli(mark(message).path(ASKED).asLong(Long.MAX_VALUE >> 12));
-                    waiting |= marks && listed.date().isBefore(asked.plus(timing.catchUp()));
+                    Instant asked = Instant.ofEpochMilli(mark(message).path(ASKED).asLong(now.toEpochMilli()));
+                    waiting |= marks && now.isBefore(asked.plus(timing.catchUp()));
                     if (!waiting) missed.addAll(unknown);
-                    Instant written = time(message.path("date_created").asText());
-                    late |= listed.date().isAfter(written.plus(timing.callTimeout()));
+                    late |= now.isAfter(written.plus(timing.callTimeout()));
                 }
                 if (!waiting) upTo = index(message);
             }
@@ -1812,6 +1814,10 @@ public final class Bridge {
 
         /** The names of a bridge in a message's attributes, and since when it asks whether another knows of it. */
         private static final String BRIDGE = "bridge", ASKED = "asked";
+
+        private boolean isNamed(JsonNode message) {
+            return mark(message).path(BRIDGE).asText().equals(journal.name());
+        }
 
         private static JsonNode mark(JsonNode message) { return jsonOrMissing(message.path("attributes").asText()); }
         private static long index(JsonNode message) { return message.path("index").asLong(-1); }
@@ -2023,22 +2029,22 @@ public final class Bridge {
         FromX read(Backlog backlog) { return FromX.read(backlog.asWebhook(), settings.ownId()); }
 
         /**
-         * Reads all events that are newer than this one, the newest first. X wants to be paid for each, so the first
+         * Reads all events since then, the newest first. X wants to be paid for each, so the first
          * page is a small one: as a rule nothing was missed. (X could also send its webhooks again, but none that is
          * younger than half an hour, and without order.) X keeps them for 30 days.
          *
          * @return the last answer: {@code backlog} is complete if it is a good one
          */
-        Response readBack(String since, Backlog backlog) {
+        Response readBack(Instant since, Backlog backlog) {
             Response page = Response.DONE;
             while (!backlog.complete && page.ok()) {
                 page = list(api.all, backlog.cursor, backlog.pages == 0 ? 5 : api.most, "");
                 if (!page.ok()) return page;
                 backlog.pages++;
                 for (JsonNode event : api.events(page.body(), settings.ownId())) {
-                    boolean known = BY_ID.compare(event.path("id").asText(), since) <= 0;
-                    if (!known) backlog.events.add(event);
-                    backlog.complete |= known;
+                    boolean old = Sent.of(event).at().isBefore(since);
+                    if (!old) backlog.events.add(event);
+                    backlog.complete |= old;
                 }
                 page.body().at("/includes/users").forEach(user -> backlog.users.set(user.path("id").asText(), user));
                 backlog.cursor = page.body().at(api.nextPage).asText("");
@@ -2319,15 +2325,15 @@ public final class Bridge {
                 daemonThreads("catch-up"), new ThreadPoolExecutor.DiscardPolicy());
         /** What waits for its turn to be read. */
         private final Set<String> queued = ConcurrentHashMap.newKeySet();
-        /** Of what webhooks surely did not bring all, since the bridge was down or had no room; done once it was tried. */
+        /** Of what webhooks surely did not bring all, since the bridge was down or had no room; done once it is read. */
         private final Map<String, CompletableFuture<Void>> missed = new ConcurrentHashMap<>();
         /** Conversations of which a webhook has said that they are over. */
         private final Set<String> ended = ConcurrentHashMap.newKeySet();
         /** Until then nothing is read, in {@link System#nanoTime}: Twilio turns everybody away. */
         private volatile long paused = System.nanoTime();
         private volatile int rounds;
-        /** Since this event of X those that came may not be all. */
-        private volatile String since = "";
+        /** From then on the events of X that came may not be all: by X's clock, as all its times. */
+        private volatile Optional<Instant> since = Optional.empty();
         private X.Backlog backlog = new X.Backlog();
 
         CatchUp(Journal journal, Relay relay, Flex flex, X x, Settings settings, Timing timing, Metrics metrics) {
@@ -2346,7 +2352,7 @@ public final class Bridge {
             List<Conversation> open = journal.conversations();
             open.forEach(one -> missed.put(one.sid(), new CompletableFuture<>()));
             missed.put(X_EVENTS, new CompletableFuture<>());
-            since = journal.newest();
+            expectMissedAtX();
             // X first: it tells which replies have arrived.
             readers.execute(() -> {
                 read(X_EVENTS);
@@ -2372,21 +2378,28 @@ public final class Bridge {
             if (!doorbell.rang()) return;
             List<String> keys = doorbell == fromX ? List.of(X_EVENTS)
                     : journal.conversations().stream().map(Conversation::sid).toList();
-            if (doorbell == fromX && since.isEmpty()) since = journal.newest();
+            if (doorbell == fromX) expectMissedAtX();
             for (String key : keys) {
                 missed.putIfAbsent(key, new CompletableFuture<>());
                 soon(key, Duration.ZERO);
             }
         }
 
-        /** What was missed goes first; if it takes too long, order is given up rather than the message. */
-        void await(String key) {
+        /**
+         * What was missed goes first; if that takes too long, order is given up rather than the message.
+         *
+         * @return false if the bridge stops: what has come now is caught up, too
+         */
+        boolean await(String key) {
             try {
                 CompletableFuture<Void> tried = missed.get(key);
                 if (tried != null) tried.get(PATIENCE.toMillis(), TimeUnit.MILLISECONDS);
-            } catch (InterruptedException | ExecutionException | TimeoutException slow) {
+            } catch (InterruptedException stopping) {
+                return false;
+            } catch (ExecutionException | TimeoutException slow) {
                 LOG.log(WARNING, () -> "a message that has just come goes before what was missed of " + key);
             }
+            return true;
         }
 
         /** A webhook has brought a message of a conversation. @param kept whether there was room for it */
@@ -2405,8 +2418,13 @@ public final class Bridge {
 
         /** X's webhook was out of order, or there was no room for what it brought. */
         void missedAtX() {
-            if (since.isEmpty()) since = journal.newest();
+            expectMissedAtX();
             missed(X_EVENTS);
+        }
+
+        /** A webhook older than the newest that came may still have been under way. */
+        private void expectMissedAtX() {
+            if (since.isEmpty()) since = journal.newest().map(newest -> newest.minus(timing.callTimeout()));
         }
 
         /** An agent has ended or left a conversation: the customer's next message looks at it anew. */
@@ -2428,7 +2446,7 @@ public final class Bridge {
             rounds++;
             if (fromX.isSilentFor(timing.catchUp().multipliedBy(fromX.isSuspicious() ? SUSPICIOUS : QUIET))) {
                 fromX.expectAnew();
-                if (since.isEmpty()) since = journal.newest();
+                expectMissedAtX();
                 soon(X_EVENTS, Duration.ZERO);
             }
             if (paused > System.nanoTime()) return;
@@ -2453,11 +2471,9 @@ public final class Bridge {
                 else done = open.isEmpty() || readFlex(open.get(), due);
             } catch (RuntimeException | Error bug) {
                 LOG.log(ERROR, TROUBLE, bug);
-            } finally {
-                Optional.ofNullable(missed.get(key)).ifPresent(tried -> tried.complete(null));
             }
-            if (done) missed.remove(key);
-            else soon(key, timing.maxBackoff());
+            if (done) Optional.ofNullable(missed.remove(key)).ifPresent(waiting -> waiting.complete(null));
+            else soon(key, timing.initialBackoff());
         }
 
         /** @return false if it is to be read again soon */
@@ -2475,12 +2491,12 @@ public final class Bridge {
         }
 
         private boolean readX(boolean due) {
-            if (failed(x.readBack(since, backlog), X_EVENTS)) return false;
+            if (failed(x.readBack(since.get(), backlog), X_EVENTS)) return false;
             FromX events = x.read(backlog);
             List<Message> unknown = events.messages().stream().filter(one -> !journal.knows(one.id())).toList();
             if (!kept(unknown, true, fromX, due)) return false;
             sentAtX(events.sent());
-            since = "";
+            since = Optional.empty();
             backlog = new X.Backlog();
             return true;
         }
@@ -2499,9 +2515,10 @@ public final class Bridge {
                 return false;
             }
             LOG.log(WARNING, () -> TROUBLE + " yet (" + key + "): " + later.reason());
-            Duration pause = Collections.max(List.of(later.after(), timing.maxBackoff()));
-            boolean all = later.scope() == Outcome.Scope.SERVICE && !key.equals(X_EVENTS);
-            if (all) paused = System.nanoTime() + pause.toNanos();
+            boolean all = later.scope() == Outcome.Scope.SERVICE;
+            Duration pause = all ? timing.maxBackoff() : timing.initialBackoff();
+            if (later.after().compareTo(pause) > 0) pause = later.after();
+            if (all && !key.equals(X_EVENTS)) paused = System.nanoTime() + pause.toNanos();
             soon(key, pause);
             return true;
         }
@@ -3368,8 +3385,8 @@ public final class Bridge {
         private final Map<String, RefusedMessage> refused = new LinkedHashMap<>();
         private final Map<String, Long> settled = new LinkedHashMap<>();
         private final Map<String, Conversation> conversations = new LinkedHashMap<>();
-        /** The newest id of a customer's message. */
-        private String newest = "";
+        /** When the newest message of a customer's was written, in milliseconds since 1970; 0 if none is known. */
+        private long newest;
         private String name = "";
         private String address = "";
         private long received, delivered, duplicates, settledSince;
@@ -3456,8 +3473,10 @@ public final class Bridge {
         /** By which this bridge is told apart from another beside it: as long-lived as its journal. */
         synchronized String name() { return name; }
 
-        /** The id of the newest message of a customer's; empty if none is known. X's ids grow with time. */
-        synchronized String newest() { return newest; }
+        /** When the newest message of a customer's was written, by X's clock. */
+        synchronized Optional<Instant> newest() {
+            return newest == 0 ? Optional.empty() : Optional.of(Instant.ofEpochMilli(newest));
+        }
 
         /** The conversations that are open as far as is known. If a power cut loses a line, it is only read again. */
         synchronized List<Conversation> conversations() { return List.copyOf(conversations.values()); }
@@ -3716,7 +3735,7 @@ public final class Bridge {
                 case "head" -> {
                     address = id;
                     name = line.path("name").asText();
-                    newest = line.path("newest").asText();
+                    newest = line.path("newest").asLong();
                     received = line.path("received").asLong();
                     delivered = line.path("delivered").asLong();
                 }
@@ -3740,10 +3759,9 @@ public final class Bridge {
         }
 
         private Delivery due(Delivery kept) {
-            String id = kept.message.id();
             boolean fromX = kept.message.direction() == Direction.TO_FLEX;
-            if (fromX && X.BY_ID.compare(id, newest) > 0) newest = id;
-            pending.put(id, kept);
+            if (fromX) newest = Math.max(newest, kept.message.time().toEpochMilli());
+            pending.put(kept.message.id(), kept);
             return kept;
         }
 

@@ -46,6 +46,10 @@ class NothingIsLostTest {
             world.loading = false;
             load.join();
             world.drain();
+            world.bridge.terminate();
+            world.bridge.start();
+            Rig.until("what got no 200", () -> world.missing().isEmpty());
+            world.drain();
             String books = world.books();
             System.out.println(generation + ", " + kills + " kills: " + books + world.doubled());
             assertTrue(books.endsWith("lost 0, doubled 0, out of order 0"), books);
