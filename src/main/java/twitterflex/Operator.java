@@ -6,6 +6,7 @@ import static java.lang.System.Logger.Level.INFO;
 import static java.lang.System.Logger.Level.WARNING;
 import static java.nio.charset.StandardCharsets.UTF_8;
 import static twitterflex.Bridge.*;
+import static twitterflex.Bridge.Setting.*;
 import static twitterflex.Operator.Setup.Change.*;
 import static twitterflex.Operator.Setup.State.*;
 
@@ -94,7 +95,7 @@ public final class Operator {
         try {
             return Setup.check(environment(), json, out);
         } catch (CommandFailed unreadable) {
-            return Setup.told(Setup.wrong(unreadable), json, out);
+            return Setup.told(Setup.wrong(unreadable.sentences), json, out);
         }
     }
 
@@ -143,7 +144,7 @@ public final class Operator {
                 String unreachable = "PUBLIC_URL is not set, and no tunnel can lead to PORT=0: set one of them";
                 throw new CommandFailed(2, List.of(unreachable));
             }
-            String set = settings.get("NGROK_API_URL").replaceAll("/+$", "");
+            String set = settings.get(NGROK_API_URL).replaceAll("/+$", "");
             List<String> agents = set.isEmpty() ? AGENTS : List.of(set);
             out.accept("PUBLIC_URL is not set: asking the ngrok agent at " + URI.create(agents.get(0)).getAuthority()
                     + (set.isEmpty() ? " and the next ports" : "") + " for up to " + patience.toSeconds() + " s");
@@ -156,8 +157,8 @@ public final class Operator {
                         .filter(url -> url.startsWith("https://"))
                         .findFirst();
                 if (tunnel.isEmpty()) continue;
-                Settings found = settings.with("PUBLIC_URL", tunnel.get());
-                return settings.get("AUTO_REGISTER").isEmpty() ? found.with("AUTO_REGISTER", "on") : found;
+                Settings found = settings.with(PUBLIC_URL, tunnel.get());
+                return settings.get(AUTO_REGISTER).isEmpty() ? found.with(AUTO_REGISTER, "on") : found;
             }
             throw new CommandFailed(1, List.of("PUBLIC_URL is not set, and no ngrok tunnel leads to port " + port
                     + ": start one with 'ngrok http " + port + "' and try again, or set PUBLIC_URL"));
@@ -225,7 +226,7 @@ public final class Operator {
             setup.x(false);
             stays |= setup.restored;
             // AUTO_REGISTER=off: the operator registers elsewhere, missing registrations are no trouble.
-            boolean off = settings.get("AUTO_REGISTER").equals("off");
+            boolean off = settings.get(AUTO_REGISTER).equals("off");
             Set<String> found = new LinkedHashSet<>();
             boolean answered = true;
             for (Setup.Step step : steps) {
@@ -294,7 +295,7 @@ public final class Operator {
         static final String ACCOUNT = "X account", PATH = "/fromTwitter";
         private static final String FLOW = "X Direct Messages";
 
-        private final Settings settings;
+        private Settings settings;
         private final Client client;
         private final Twilio twilio;
         private final Permission may;
@@ -332,8 +333,8 @@ public final class Operator {
             DotEnv.sweep(dotEnv);
             Map<String, String> values = new HashMap<>(given);
             ask(values, dotEnv, dryRun, out);
-            Settings settings = Settings.draft(values);
-            if (!values.containsKey("FLEX_TASK_CHANNEL")) settings.values().put("FLEX_TASK_CHANNEL", "");
+            Settings read = read(values);
+            Settings settings = values.containsKey(FLEX_TASK_CHANNEL.name()) ? read : read.with(FLEX_TASK_CHANNEL, "");
             List<Step> steps = new ArrayList<>();
             Consumer<Step> report = step -> {
                 steps.add(step);
@@ -356,6 +357,13 @@ public final class Operator {
                     : "Do what is marked ✗, then run setup again.";
             out.accept(dryRun ? "Nothing was changed." : next);
             return done;
+        }
+
+        private static Settings read(Map<String, String> given) throws CommandFailed {
+            List<String> problems = new ArrayList<>();
+            Settings settings = Settings.of(given, problems);
+            if (!problems.isEmpty()) throw new CommandFailed(2, problems);
+            return settings;
         }
 
         private static String mark(Step step) { return step.good() ? "✓" : "✗"; }
@@ -397,7 +405,7 @@ public final class Operator {
 
         private void findAddress(Duration patience, Consumer<String> out) {
             try {
-                settings.values().putAll(Ngrok.address(settings, patience, out).values());
+                settings = Ngrok.address(settings, patience, out);
             } catch (CommandFailed noTunnel) {
                 report("public address", MISSING, noTunnel.getMessage());
             }
@@ -406,34 +414,34 @@ public final class Operator {
         /** Asks for what only the user can know; whatever they have given is kept at once. */
         private static void ask(Map<String, String> values, Path dotEnv, boolean dryRun, Consumer<String> out)
                 throws CommandFailed {
-            List<String> missing = new ArrayList<>(Settings.draft(values).missing());
-            missing.removeIf(name -> name.startsWith("FLEX_"));
+            List<Setting> missing = read(values).missing().stream()
+                    .filter(setting -> setting.neededBy == Need.EVERYBODY).toList();
             Console console = System.console();
             if (!missing.isEmpty() && (console == null || dryRun)) {
-                throw new CommandFailed(2, missing.stream().map(Settings::missing).toList());
+                throw new CommandFailed(2, missing.stream().map(Setting::missing).toList());
             }
-            for (String name : missing) {
-                out.accept(name + ": " + Settings.advice(name));
-                String value = typed(console, name);
-                while (value.isEmpty() || !Settings.fits(name, value)) {
+            for (Setting setting : missing) {
+                out.accept(setting + ": " + setting.help);
+                String value = typed(console, setting);
+                while (value.isEmpty() || !setting.fits(value)) {
                     out.accept("That is not right.");
-                    value = typed(console, name);
+                    value = typed(console, setting);
                 }
-                values.put(name, value);
+                values.put(setting.name(), value);
                 try {
-                    DotEnv.write(dotEnv, name, value);
+                    DotEnv.write(dotEnv, setting, value);
                 } catch (IOException readOnly) {
                     throw new CommandFailed(1, List.of(".env cannot be written (" + reason(readOnly)
-                            + "): make this folder writable, or set " + name + " in the environment"));
+                            + "): make this folder writable, or set " + setting + " in the environment"));
                 }
             }
         }
 
-        private static String typed(Console console, String name) throws CommandFailed {
-            Optional<String> typed = name.matches(".*(SECRET|TOKEN|KEY)")
-                    ? Optional.ofNullable(console.readPassword("%s (not shown): ", name)).map(String::new)
-                    : Optional.ofNullable(console.readLine("%s: ", name));
-            if (typed.isEmpty()) throw new CommandFailed(2, List.of(Settings.missing(name)));
+        private static String typed(Console console, Setting setting) throws CommandFailed {
+            Optional<String> typed = setting.secret
+                    ? Optional.ofNullable(console.readPassword("%s (not shown): ", setting)).map(String::new)
+                    : Optional.ofNullable(console.readLine("%s: ", setting));
+            if (typed.isEmpty()) throw new CommandFailed(2, List.of(setting.missing()));
             return typed.get().strip();
         }
 
@@ -442,14 +450,13 @@ public final class Operator {
             List<Step> steps = new ArrayList<>();
             String java = System.getProperty("java.version") + ", " + System.getProperty("java.vendor");
             steps.add(new Step("Java", FOUND, java));
-            try {
-                Settings.from(given);
-                steps.add(new Step("settings", FOUND, "complete"));
-            } catch (CommandFailed incomplete) {
-                steps.addAll(wrong(incomplete));
-            }
-            try {
-                Settings settings = Settings.draft(given);
+            List<String> problems = new ArrayList<>();
+            Settings settings = Settings.of(given, problems);
+            boolean usable = problems.isEmpty();
+            settings.missing().forEach(setting -> problems.add(setting.missing()));
+            steps.addAll(wrong(problems));
+            if (problems.isEmpty()) steps.add(new Step("settings", FOUND, "complete"));
+            if (usable) {
                 Setup setup = new Setup(settings, client(), lastAddress(settings), Permission.NONE, steps::add);
                 setup.folder();
                 setup.bridge();
@@ -457,14 +464,12 @@ public final class Operator {
                 setup.findAddress(Duration.ofSeconds(1), line -> { });
                 setup.x(true);
                 setup.clock();
-            } catch (CommandFailed unusable) {
-                LOG.log(DEBUG, () -> "said above, as settings");
             }
             return told(steps, json, out);
         }
 
-        static List<Step> wrong(CommandFailed settings) {
-            return settings.sentences.stream().map(sentence -> new Step("settings", MISSING, sentence)).toList();
+        static List<Step> wrong(List<String> settings) {
+            return settings.stream().map(sentence -> new Step("settings", MISSING, sentence)).toList();
         }
 
         /** @return whether everything holds */
@@ -518,10 +523,10 @@ public final class Operator {
 
         /** The bridge itself knows of outages that no look from here shows. That none runs is no fault. */
         private void bridge() {
-            String at = settings.host() + ":" + settings.port();
+            String at = settings.get(HOST) + ":" + settings.port();
             Response answer;
             try {
-                URI health = new URI("http", null, settings.host(), settings.port(), "/healthz", null, null);
+                URI health = new URI("http", null, settings.get(HOST), settings.port(), "/healthz", null, null);
                 answer = client.call("bridge", HttpRequest.newBuilder(health));
             } catch (URISyntaxException | IllegalArgumentException unusable) {
                 report("bridge", MISSING, "HOST is no address: set it to one of this machine's");
@@ -560,53 +565,52 @@ public final class Operator {
         }
 
         void twilio() {
-            if (settings.accountSid().isEmpty() || settings.authToken().isEmpty()) return;
+            String sid = settings.get(TWILIO_ACCOUNT_SID);
+            if (sid.isEmpty() || settings.get(TWILIO_AUTH_TOKEN).isEmpty()) return;
             Response flex = call(atTwilio("GET", "flex-api", "/v1/Configuration", ""));
             if (!succeeded("Twilio account", flex)) return;
             // An API key says nothing of the token that checks webhooks.
-            if (!settings.apiKey().isEmpty()) {
-                Call account = atTwilio("GET", "api", "/2010-04-01/Accounts/" + settings.accountSid() + ".json", "");
+            if (!settings.get(TWILIO_API_KEY).isEmpty()) {
+                Call account = atTwilio("GET", "api", "/2010-04-01/Accounts/" + sid + ".json", "");
                 account.request().setHeader("Authorization",
-                        Signatures.basic(settings.accountSid(), settings.authToken()));
+                        Signatures.basic(sid, settings.get(TWILIO_AUTH_TOKEN)));
                 if (!succeeded("Twilio account", call(account))) return;
             }
-            String sid = settings.accountSid();
             report("Twilio account", flex.body().path("account_sid").asText(sid).equals(sid), "Flex answers for " + sid,
                     "the API key is one of another account than TWILIO_ACCOUNT_SID");
-            boolean ready = adopt("chat service", "FLEX_CHAT_SERVICE", flex.body().path("chat_service_instance_sid"));
-            boolean chat = settings.flexApi().equals("chat");
+            boolean ready = adopt("chat service", FLEX_CHAT_SERVICE, flex.body().path("chat_service_instance_sid"));
+            boolean chat = settings.get(FLEX_API).equals("chat");
             if (ready && !chat) conversationsService();
-            if (chat && !settings.flexFlow().isEmpty()) {
+            if (chat && !settings.get(FLEX_FLOW_SID).isEmpty()) {
                 knownFlexFlow();
                 return;
             }
-            if (!adopt("workspace", "FLEX_WORKSPACE_SID", flex.body().path("taskrouter_workspace_sid"))) return;
+            if (!adopt("workspace", FLEX_WORKSPACE_SID, flex.body().path("taskrouter_workspace_sid"))) return;
             if (!workflow()) return;
             Optional<String> channel = taskChannel();
             if (!ready || !chat) return;
-            channel.flatMap(this::studioFlow).flatMap(this::flexFlow).ifPresent(made -> save("FLEX_FLOW_SID", made));
+            channel.flatMap(this::studioFlow).flatMap(this::flexFlow).ifPresent(made -> save(FLEX_FLOW_SID, made));
         }
 
         private void conversationsService() {
             Response defaults = call(atTwilio("GET", "conversations", "/v1/Configuration", ""));
             if (!succeeded("conversations", defaults)) return;
-            String used = text(defaults.body(), "/default_chat_service_sid");
-            report("conversations", used.equals(settings.chatService()), "Flex's chat service is the account's default",
+            String used = text(defaults.body(), "/default_chat_service_sid"), ours = settings.get(FLEX_CHAT_SERVICE);
+            report("conversations", used.equals(ours), "Flex's chat service is the account's default",
                     "the account's default conversations service is " + used + ", so tasks cannot find conversations:"
-                    + " make " + settings.chatService() + " the default at console.twilio.com, Conversations, Manage,"
-                    + " Defaults");
+                    + " make " + ours + " the default at console.twilio.com, Conversations, Manage, Defaults");
         }
 
         private boolean workflow() {
             Optional<List<JsonNode>> listed = list("workflow", "taskrouter", ofWorkspace("/Workflows"), "workflows");
             if (listed.isEmpty()) return false;
             List<JsonNode> all = listed.get();
-            String set = settings.workflow();
+            String set = settings.get(FLEX_WORKFLOW_SID);
             Predicate<JsonNode> ours = set.isEmpty() ? named("Assign to Anyone") : has("/sid", set);
             Optional<JsonNode> chosen = all.stream().filter(ours).findFirst();
             boolean theOnlyOne = set.isEmpty() && all.size() == 1;
             if (chosen.isEmpty() && theOnlyOne) chosen = Optional.of(all.get(0));
-            if (chosen.isPresent()) return adopt("workflow", "FLEX_WORKFLOW_SID", chosen.get().path("sid"));
+            if (chosen.isPresent()) return adopt("workflow", FLEX_WORKFLOW_SID, chosen.get().path("sid"));
             String names = all.stream().map(one -> text(one, "/sid") + " (" + text(one, "/friendly_name") + ")")
                     .collect(Collectors.joining(", "));
             return report("workflow", MISSING, all.isEmpty()
@@ -614,7 +618,7 @@ public final class Operator {
                     : "set FLEX_WORKFLOW_SID to one of " + names);
         }
 
-        private String ofWorkspace(String path) { return "/v1/Workspaces/" + settings.workspace() + path; }
+        private String ofWorkspace(String path) { return "/v1/Workspaces/" + settings.get(FLEX_WORKSPACE_SID) + path; }
 
         private static Predicate<JsonNode> has(String pointer, String text) {
             return json -> text(json, pointer).equals(text);
@@ -624,12 +628,12 @@ public final class Operator {
 
         /** @return its SID. One of its own lets reports and agents' capacity tell X from web chat. */
         private Optional<String> taskChannel() {
-            boolean set = !settings.taskChannel().isEmpty();
-            String name = set ? settings.taskChannel() : "twitter";
+            boolean set = !settings.get(FLEX_TASK_CHANNEL).isEmpty();
+            String name = set ? settings.get(FLEX_TASK_CHANNEL) : "twitter";
             Optional<String> sid = findOrCreate("task channel", "taskrouter", ofWorkspace("/TaskChannels"), "channels",
                     has("/unique_name", name), set ? name : name + ", written to .env as FLEX_TASK_CHANNEL",
                     Form.of("FriendlyName", name, "UniqueName", name));
-            if (sid.isPresent() && !set) save("FLEX_TASK_CHANNEL", name);
+            if (sid.isPresent() && !set) save(FLEX_TASK_CHANNEL, name);
             return sid;
         }
 
@@ -653,7 +657,7 @@ public final class Operator {
         private Optional<String> studioFlow(String taskChannel) {
             ObjectNode definition = (ObjectNode) jsonOrMissing(STUDIO_FLOW);
             ObjectNode task = (ObjectNode) definition.at("/states/1/properties");
-            task.put("workflow", settings.workflow()).put("channel", taskChannel);
+            task.put("workflow", settings.get(FLEX_WORKFLOW_SID)).put("channel", taskChannel);
             return findOrCreate("Studio flow", "studio", "/v2/Flows", "flows",
                     named(FLOW).and(has("/status", "published")), FLOW,
                     Form.of("FriendlyName", FLOW, "Status", "published", "Definition", definition.toString()));
@@ -662,20 +666,22 @@ public final class Operator {
         private Optional<String> flexFlow(String studio) {
             return findOrCreate("Flex Flow", "flex-api", "/v1/FlexFlows", "flex_flows",
                     named(FLOW).and(this::serves).and(has("/integration/flow_sid", studio)), FLOW,
-                    Form.of("FriendlyName", FLOW, "ChatServiceSid", settings.chatService(), "ChannelType", "custom",
-                            "ContactIdentity", "twitter", "Enabled", "true", "IntegrationType", "studio",
-                            "Integration.FlowSid", studio, "JanitorEnabled", "true"));
+                    Form.of("FriendlyName", FLOW, "ChatServiceSid", settings.get(FLEX_CHAT_SERVICE),
+                            "ChannelType", "custom", "ContactIdentity", "twitter", "Enabled", "true",
+                            "IntegrationType", "studio", "Integration.FlowSid", studio, "JanitorEnabled", "true"));
         }
 
         private boolean serves(JsonNode flow) {
-            return flow.path("enabled").asBoolean() && text(flow, "/chat_service_sid").equals(settings.chatService());
+            boolean enabled = flow.path("enabled").asBoolean();
+            return enabled && text(flow, "/chat_service_sid").equals(settings.get(FLEX_CHAT_SERVICE));
         }
 
         private void knownFlexFlow() {
-            Response known = call(atTwilio("GET", "flex-api", "/v1/FlexFlows/" + settings.flexFlow(), ""));
+            Response known = call(atTwilio("GET", "flex-api", "/v1/FlexFlows/" + settings.get(FLEX_FLOW_SID), ""));
             if (!succeeded("Flex Flow", known)) return;
-            report("Flex Flow", serves(known.body()), settings.flexFlow(), "FLEX_FLOW_SID is switched off or belongs to"
-                    + " another chat service: set it to one that is right, or remove it and run setup again");
+            report("Flex Flow", serves(known.body()), settings.get(FLEX_FLOW_SID), "FLEX_FLOW_SID is switched off or"
+                    + " belongs to another chat service: set it to one that is right,"
+                    + " or remove it and run setup again");
         }
 
         /** Finds what is fit for use, or makes it. @return its SID */
@@ -703,9 +709,9 @@ public final class Operator {
 
         /** @param outside whether to ask for our own challenge by the public URL, as X does */
         void x(boolean outside) {
-            if (settings.consumerKey().isEmpty() || settings.consumerSecret().isEmpty()) return;
-            String basic = Signatures.basic(Form.escape(settings.consumerKey()),
-                    Form.escape(settings.consumerSecret()));
+            if (settings.get(TWITTER_CONSUMER_KEY).isEmpty() || settings.get(TWITTER_CONSUMER_SECRET).isEmpty()) return;
+            String basic = Signatures.basic(Form.escape(settings.get(TWITTER_CONSUMER_KEY)),
+                    Form.escape(settings.get(TWITTER_CONSUMER_SECRET)));
             Response token = call(atX(basic, "POST", "/oauth2/token", "grant_type=client_credentials"));
             if (!succeeded("X app", token)) return;
             report("X app", FOUND, "key and secret are right");
@@ -1009,7 +1015,7 @@ public final class Operator {
         private static final String EVERYTHING = "all of the account's activity",
                 SUBSCRIPTIONS = "/2/activity/subscriptions";
 
-        private boolean everything() { return settings.twitterApi().equals("1.1"); }
+        private boolean everything() { return settings.get(TWITTER_API).equals("1.1"); }
 
         private List<String> events() {
             return everything() ? List.of(EVERYTHING) : List.of("dm.received", "oauth.revoke");
@@ -1026,8 +1032,8 @@ public final class Operator {
             body.put("tag", "twitter-flex-bridge");
             body.putObject("filter").put("user_id", seen.user());
             Call byKeys = byKeys("POST", SUBSCRIPTIONS, body.toString());
-            if (settings.userToken().isEmpty()) return new Call[] {byKeys};
-            String token = "Bearer " + settings.userToken();
+            if (settings.get(TWITTER_USER_TOKEN).isEmpty()) return new Call[] {byKeys};
+            String token = "Bearer " + settings.get(TWITTER_USER_TOKEN);
             return new Call[] {byKeys, atX(token, "POST", SUBSCRIPTIONS, body.toString())};
         }
 
@@ -1079,7 +1085,7 @@ public final class Operator {
         }
 
         /** Takes over what was found, or sees that the setting agrees. @return whether there is one to work with */
-        private boolean adopt(String name, String setting, JsonNode sid) {
+        private boolean adopt(String name, Setting setting, JsonNode sid) {
             String set = settings.get(setting), found = sid.asText("");
             if (found.isEmpty()) {
                 return report(name, MISSING, "Flex names none: finish its set-up at console.twilio.com, Flex");
@@ -1094,15 +1100,15 @@ public final class Operator {
             return true;
         }
 
-        private void save(String name, String value) {
-            settings.values().put(name, value);
-            tell("would write " + name + "=" + value + " to .env");
+        private void save(Setting setting, String value) {
+            settings = settings.with(setting, value);
+            tell("would write " + setting + "=" + value + " to .env");
             if (may.dotEnv().isEmpty()) return;
             try {
-                DotEnv.write(may.dotEnv().get(), name, value);
+                DotEnv.write(may.dotEnv().get(), setting, value);
             } catch (IOException readOnly) {
                 report(".env", MISSING,
-                        "it cannot be written (" + reason(readOnly) + "): add " + name + "=" + value + " yourself");
+                        "it cannot be written (" + reason(readOnly) + "): add " + setting + "=" + value + " yourself");
             }
         }
 
@@ -1259,9 +1265,9 @@ public final class Operator {
          * Sets one value in the file, which only its owner may read: written aside and put in the old one's place, or
          * where that cannot be replaced (a file mounted into a container), into the file itself.
          */
-        static void write(Path file, String name, String value) throws IOException {
+        static void write(Path file, Setting setting, String value) throws IOException {
             Path real = Files.exists(file) ? file.toRealPath() : file.toAbsolutePath();
-            String text = changed(Files.exists(real) ? Files.readString(real) : "", name, value);
+            String text = changed(Files.exists(real) ? Files.readString(real) : "", setting, value);
             Path aside = aside(file);
             try {
                 Files.deleteIfExists(aside);
@@ -1318,14 +1324,14 @@ public final class Operator {
         }
 
         /** The file's text with this value in the last line that names it, else at the end; all the rest as it was. */
-        static String changed(String text, String name, String value) {
+        static String changed(String text, Setting setting, String value) {
             String plain = value.matches("[A-Za-z0-9_./:@%+=,~{}-]*") ? value
                     : '"' + value.replace("\\", "\\\\").replace("\"", "\\\"") + '"';
             String[] lines = text.split("(?<=\n)");
             for (int i = lines.length - 1; i >= 0; i--) {
                 String line = lines[i].replace("\uFEFF", "").strip();
                 Matcher parts = Settings.LINE.matcher(line);
-                if (parts.matches() && Settings.key(name).names().contains(parts.group(1))) {
+                if (parts.matches() && setting.names.contains(parts.group(1))) {
                     int quoted = parts.group(4) == null ? 1 : 0;
                     int inQuotes = parts.group(3) != null ? 3 : 2;
                     int group = quoted == 0 ? 4 : inQuotes;
@@ -1337,7 +1343,7 @@ public final class Operator {
                 }
             }
             String end = text.contains("\r\n") ? "\r\n" : "\n";
-            return text + (text.isEmpty() || text.endsWith("\n") ? "" : end) + name + "=" + plain + end;
+            return text + (text.isEmpty() || text.endsWith("\n") ? "" : end) + setting + "=" + plain + end;
         }
     }
 }
