@@ -74,14 +74,14 @@ public final class Operator {
                 case "setup" -> System.exit(Setup.run(environment(), DOT_ENV, words, out::println) ? 0 : 1);
                 case "check" -> System.exit(check(words.contains("--json"), out::println) ? 0 : 1);
                 case "failed" -> {
-                    Path folder = Settings.dataFolder(environment());
+                    Path folder = Settings.dataFolder(environment()).toAbsolutePath();
                     List<String> lines = Journal.failed(folder);
                     lines.forEach(out::println);
                     // Not among the lines, which scripts count and cut.
                     System.err.println(messages(lines.size()) + " refused" + by(folder));
                 }
                 case "retry" -> {
-                    Path folder = Settings.dataFolder(environment());
+                    Path folder = Settings.dataFolder(environment()).toAbsolutePath();
                     int asked = Journal.requestRetry(folder, String.join("", words));
                     out.println(messages(asked) + " put back" + by(folder) + ": delivered after what was sent since,"
                             + " within seconds if the bridge runs, else when it starts");
@@ -103,20 +103,26 @@ public final class Operator {
 
     private static String text(JsonNode json, String pointer) { return json.at(pointer).asText(""); }
 
-    private static String by(Path folder) { return ", by the journal in " + folder.toAbsolutePath(); }
+    private static String by(Path folder) { return ", by the journal in " + folder; }
 
     /** @throws CommandFailed for a word that the command does not know */
     private static Set<String> words(String command, String[] arguments) throws CommandFailed {
         List<String> known = ARGUMENTS.get(command);
         if (known == null) throw new CommandFailed(2, List.of("unknown command '" + command + "': try help"));
         Set<String> words = Stream.of(arguments).skip(1).collect(Collectors.toCollection(LinkedHashSet::new));
+        if (known.equals(List.of("ID"))) {
+            boolean one = words.size() < 2 && words.stream().noneMatch(word -> word.startsWith("-"));
+            return one ? words : refuse(command, "one ID", String.join(" ", words));
+        }
         for (String word : words) {
-            boolean id = known.contains("ID") && words.size() == 1 && !word.startsWith("-");
-            if (known.contains(word) || id) continue;
-            String knows = known.isEmpty() ? "nothing after it" : "only " + String.join(" and ", known);
-            throw new CommandFailed(2, List.of(command + " takes " + knows + ", not '" + word + "': try help"));
+            if (known.contains(word)) continue;
+            refuse(command, known.isEmpty() ? "nothing after it" : "only " + String.join(" and ", known), word);
         }
         return words;
+    }
+
+    private static Set<String> refuse(String command, String takes, String given) throws CommandFailed {
+        throw new CommandFailed(2, List.of(command + " takes " + takes + ", not '" + given + "': try help"));
     }
 
     // -----------------------------------------------------------------------------------------------------------------
@@ -1198,6 +1204,8 @@ public final class Operator {
         /** What to do about a failure: the first row counts whose service or step, status, code and word fit. */
         private static final List<String[]> ADVICE = """
                 .*              0       .*          .*  look at this machine's network, proxy and trust store
+                X               .*      .*          usage-capped  the X app has used up its plan's share for the \
+                month, wait for the next one or choose a larger plan at developer.x.com
                 .*              429     .*          .*  wait a quarter of an hour and try again
                 .*              [5-9]..  .*          .*  try again later; status.twilio.com and docs.x.com/status \
                 tell of failures
