@@ -3731,7 +3731,7 @@ public final class Bridge {
 
         private static final Pattern ESCAPE = Pattern.compile("\\\\(.)");
         static final Pattern LINE = Pattern.compile("(?:export\\s+)?([A-Za-z_][A-Za-z0-9_]*)\\s*=\\s*"
-                + "(?:\"((?:[^\"\\\\]|\\\\.)*+)\"|'([^']*)'|"
+                + "(?<value>\"((?:[^\"\\\\]|\\\\.)*+)\"|'([^']*)'|"
                 + "(?![\"'])((?:[^#\\s]|(?<!\\s)#|[ \\t]+(?![ \\t#]|$))*+))\\s*(?:#.*)?");
 
         /**
@@ -3747,10 +3747,10 @@ public final class Bridge {
                 String line = raw.strip();
                 Matcher parts = LINE.matcher(line);
                 if (parts.matches()) {
-                    String quoted = parts.group(2) == null ? parts.group(3)
-                            : ESCAPE.matcher(parts.group(2)).replaceAll(one -> one.group(1).equals("n") ? "\n"
+                    String quoted = parts.group(3) == null ? parts.group(4)
+                            : ESCAPE.matcher(parts.group(3)).replaceAll(one -> one.group(1).equals("n") ? "\n"
                                     : Matcher.quoteReplacement(one.group(1)));
-                    values.put(parts.group(1), quoted == null ? parts.group(4) : quoted);
+                    values.put(parts.group(1), quoted == null ? parts.group(5) : quoted);
                 } else if (!line.isEmpty() && !line.startsWith("#")) {
                     problems.add(".env line " + number + " is not NAME=value");
                 }

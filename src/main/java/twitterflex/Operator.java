@@ -110,18 +110,12 @@ public final class Operator {
         List<String> known = ARGUMENTS.get(command);
         if (known == null) throw new CommandFailed(2, List.of("unknown command '" + command + "': try help"));
         Set<String> words = Stream.of(arguments).skip(1).collect(Collectors.toCollection(LinkedHashSet::new));
-        if (known.equals(List.of("ID"))) {
-            boolean one = words.size() < 2 && words.stream().noneMatch(word -> word.startsWith("-"));
-            return one ? words : refuse(command, "one ID", String.join(" ", words));
-        }
-        for (String word : words) {
-            if (known.contains(word)) continue;
-            refuse(command, known.isEmpty() ? "nothing after it" : "only " + String.join(" and ", known), word);
-        }
-        return words;
-    }
-
-    private static Set<String> refuse(String command, String takes, String given) throws CommandFailed {
+        boolean takesId = known.contains("ID");
+        boolean oneId = takesId && words.size() < 2 && words.stream().noneMatch(word -> word.startsWith("-"));
+        if (oneId || !takesId && known.containsAll(words)) return words;
+        String some = takesId ? "one ID" : "only " + String.join(" and ", known);
+        String takes = known.isEmpty() ? "nothing after it" : some;
+        String given = String.join(" ", words);
         throw new CommandFailed(2, List.of(command + " takes " + takes + ", not '" + given + "': try help"));
     }
 
@@ -272,9 +266,14 @@ public final class Operator {
         }
     }
 
-    /** Looks at everything the bridge needs, one thing after the other, and makes what is missing if it may. */
+    /**
+     * Looks at everything the bridge needs, plans what is missing, and does of the plan what it may: setup all of it,
+     * check nothing, a dry run tells the calls. At Twilio that goes thing by thing, as each is looked for in the one
+     * before; at X all is seen first, since what works elsewhere is given up last.
+     */
     static final class Setup {
-        enum Change { CREATE, REVALIDATE, MOVE_FROM_FORMER_URL }
+        enum Change { NONE, CREATE, REVALIDATE, MOVE_FROM_FORMER_URL }
+        private static final Set<Change> ALL = EnumSet.allOf(Change.class);
         enum State { FOUND, CREATED, CHANGED, MISSING, UNKNOWN }
 
         /** @param detail what was found or done; of what is missing, what to do about it */
@@ -283,7 +282,19 @@ public final class Operator {
         }
 
         /**
-         * What a look may do.
+         * What follows from what was seen: a change, or the word that none is needed or none would help.
+         *
+         * @param state of it once it is done, which is told with the detail
+         * @param from the address that it takes something from, or none
+         * @param calls to try in turn: the others are for when the way of signing is refused
+         */
+        record Action(String name, State state, String detail, Change change, String from, Call... calls) { }
+
+        /** @param request is made when it is sent, since a signature has its time; @param body JSON, a form, or none */
+        record Call(String service, Supplier<HttpRequest.Builder> request, String method, String body) { }
+
+        /**
+         * What may be done of a plan.
          *
          * @param consent whether what is at another bridge's address may be moved
          * @param dotEnv where to write what was found out, for setup only
@@ -291,7 +302,7 @@ public final class Operator {
          */
         record Permission(Set<Change> changes, Predicate<String> consent, Optional<Path> dotEnv,
                 Optional<Consumer<String>> dryRun) {
-            static final Permission NONE = of(Set.of());
+            static final Permission NOTHING = of(Set.of());
 
             static Permission of(Set<Change> changes) {
                 return new Permission(changes, url -> false, Optional.empty(), Optional.empty());
@@ -299,6 +310,7 @@ public final class Operator {
         }
 
         static final String ACCOUNT = "X account", PATH = "/fromTwitter";
+        private static final String WEBHOOK = "X webhook", OLD = "old X webhook", SUBSCRIPTION = "X subscription";
         private static final String FLOW = "X Direct Messages";
 
         private Settings settings;
@@ -313,6 +325,8 @@ public final class Operator {
         private final String question = PATH + "?crc_token=" + UUID.randomUUID();
         private String bearer = "";
         private Seen seen = new Seen("", List.of(), List.of());
+        /** The id of the webhook that everything is to come to. */
+        private String target = "";
         /** Whether the new address has answered, us or X. */
         private boolean proven;
         /** The URL of the webhook that made room for the new one; empty if there is none to put back. */
@@ -353,8 +367,8 @@ public final class Operator {
             } : Setup::asked;
             Predicate<String> consent = words.contains("--move") ? url -> true : asks;
             Permission may = dryRun
-                    ? new Permission(Set.of(), consent, Optional.empty(), Optional.of(out))
-                    : new Permission(EnumSet.allOf(Change.class), consent, Optional.of(dotEnv), Optional.empty());
+                    ? new Permission(ALL, consent, Optional.empty(), Optional.of(out))
+                    : new Permission(ALL, consent, Optional.of(dotEnv), Optional.empty());
             Setup setup = new Setup(settings, client(), lastAddress(settings), may, report);
             setup.twilio();
             setup.listening(out);
@@ -463,7 +477,7 @@ public final class Operator {
             steps.addAll(wrong(problems));
             if (problems.isEmpty()) steps.add(new Step("settings", FOUND, "complete"));
             if (usable) {
-                Setup setup = new Setup(settings, client(), lastAddress(settings), Permission.NONE, steps::add);
+                Setup setup = new Setup(settings, client(), lastAddress(settings), Permission.NOTHING, steps::add);
                 setup.folder();
                 setup.bridge();
                 setup.twilio();
@@ -577,10 +591,11 @@ public final class Operator {
             if (!succeeded("Twilio account", flex)) return;
             // An API key says nothing of the token that checks webhooks.
             if (!settings.get(TWILIO_API_KEY).isEmpty()) {
-                Call account = atTwilio("GET", "api", "/2010-04-01/Accounts/" + sid + ".json", "");
-                account.request().setHeader("Authorization",
-                        Signatures.basic(sid, settings.get(TWILIO_AUTH_TOKEN)));
-                if (!succeeded("Twilio account", call(account))) return;
+                Supplier<HttpRequest.Builder> byToken = () -> twilio
+                        .request("api", "/2010-04-01/Accounts/" + sid + ".json")
+                        .setHeader("Authorization", Signatures.basic(sid, settings.get(TWILIO_AUTH_TOKEN)));
+                Response account = call(new Call(Twilio.SERVICE, byToken, "GET", ""));
+                if (!succeeded("Twilio account", account)) return;
             }
             report("Twilio account", flex.body().path("account_sid").asText(sid).equals(sid), "Flex answers for " + sid,
                     "the API key is one of another account than TWILIO_ACCOUNT_SID");
@@ -612,10 +627,9 @@ public final class Operator {
             if (listed.isEmpty()) return false;
             List<JsonNode> all = listed.get();
             String set = settings.get(FLEX_WORKFLOW_SID);
-            Predicate<JsonNode> ours = set.isEmpty() ? named("Assign to Anyone") : has("/sid", set);
-            Optional<JsonNode> chosen = all.stream().filter(ours).findFirst();
             boolean theOnlyOne = set.isEmpty() && all.size() == 1;
-            if (chosen.isEmpty() && theOnlyOne) chosen = Optional.of(all.get(0));
+            Predicate<JsonNode> ours = set.isEmpty() ? named("Assign to Anyone") : has("/sid", set);
+            Optional<JsonNode> chosen = all.stream().filter(ours.or(one -> theOnlyOne)).findFirst();
             if (chosen.isPresent()) return adopt("workflow", FLEX_WORKFLOW_SID, chosen.get().path("sid"));
             String names = all.stream().map(one -> text(one, "/sid") + " (" + text(one, "/friendly_name") + ")")
                     .collect(Collectors.joining(", "));
@@ -695,11 +709,10 @@ public final class Operator {
                 Predicate<JsonNode> fit, String detail, Form form) {
             Optional<List<JsonNode>> listed = list(name, product, path, list);
             if (listed.isEmpty()) return Optional.empty();
-            Optional<String> known = listed.get().stream().filter(fit).findFirst()
-                    .map(one -> text(one, "/sid"));
+            Optional<String> known = listed.get().stream().filter(fit).findFirst().map(one -> text(one, "/sid"));
             known.ifPresent(sid -> report(name, FOUND, form.get("FriendlyName") + " (" + sid + ")"));
             Call creating = atTwilio("POST", product, path, form.encode());
-            return known.or(() -> make(name, CREATE, CREATED, detail, creating));
+            return known.or(() -> apply(new Action(name, CREATED, detail, CREATE, "", creating)));
         }
 
         /** All of a list; empty if it could not be had, which is told. */
@@ -715,9 +728,9 @@ public final class Operator {
 
         /** @param outside whether to ask for our own challenge by the public URL, as X does */
         void x(boolean outside) {
-            if (settings.get(TWITTER_CONSUMER_KEY).isEmpty() || settings.get(TWITTER_CONSUMER_SECRET).isEmpty()) return;
-            String basic = Signatures.basic(Form.escape(settings.get(TWITTER_CONSUMER_KEY)),
-                    Form.escape(settings.get(TWITTER_CONSUMER_SECRET)));
+            String key = settings.get(TWITTER_CONSUMER_KEY), secret = settings.get(TWITTER_CONSUMER_SECRET);
+            if (key.isEmpty() || secret.isEmpty()) return;
+            String basic = Signatures.basic(Form.escape(key), Form.escape(secret));
             Response token = call(atX(basic, "POST", "/oauth2/token", "grant_type=client_credentials"));
             if (!succeeded("X app", token)) return;
             report("X app", FOUND, "key and secret are right");
@@ -733,18 +746,17 @@ public final class Operator {
             State reached = outside ? reached() : UNKNOWN;
             proven = reached == FOUND;
             if (reached == MISSING) return;
-            String url = settings.publicUrl() + PATH;
-            if (look(text(account.body(), "/data/id"))) webhook(url);
-            else seen.at(url).ifPresent(this::valid);
+            if (look(text(account.body(), "/data/id"))) moveHere();
+            else if (seen.at(address()).isPresent()) apply(webhook(seen));
         }
 
-        private record Webhook(String id, String url, boolean valid) { }
+        record Webhook(String id, String url, boolean valid) { }
 
         /** @param id empty in the Account Activity API, where the account and the webhook say which one it is */
-        private record Subscription(String id, String event, String webhook, String user) { }
+        record Subscription(String id, String event, String webhook, String user) { }
 
         /** What stands at X. @param user our account */
-        private record Seen(String user, List<Webhook> webhooks, List<Subscription> subscriptions) {
+        record Seen(String user, List<Webhook> webhooks, List<Subscription> subscriptions) {
             Optional<Webhook> at(String url) {
                 return webhooks.stream().filter(one -> one.url().equals(url)).findFirst();
             }
@@ -753,6 +765,12 @@ public final class Operator {
             List<Webhook> elsewhere(String url) {
                 return webhooks.stream().filter(one -> one.url().endsWith(PATH))
                         .filter(one -> !one.url().equals(url)).toList();
+            }
+
+            /** Our subscriptions to a kind of event. */
+            List<Subscription> to(String event) {
+                return subscriptions.stream().filter(one -> one.user().equals(user))
+                        .filter(one -> one.event().equals(event)).toList();
             }
 
             boolean serves(Webhook webhook) { return users(webhook).contains(user); }
@@ -765,28 +783,34 @@ public final class Operator {
                 return subscriptions.stream().filter(one -> one.webhook().equals(webhook.id()))
                         .map(Subscription::user).toList();
             }
+
+            /** What is left once a webhook is removed, and its subscriptions with it. */
+            Seen without(Webhook removed) {
+                return new Seen(user, webhooks.stream().filter(one -> !one.equals(removed)).toList(),
+                        subscriptions.stream().filter(one -> !one.webhook().equals(removed.id())).toList());
+            }
         }
 
         /** @return whether all could be seen; that it could not is told */
         private boolean look(String user) {
-            seen = new Seen(user, new ArrayList<>(), new ArrayList<>());
-            boolean looked = each("X webhook", "/2/webhooks", "/data", one -> {
+            List<Webhook> webhooks = new ArrayList<>();
+            List<Subscription> subscriptions = new ArrayList<>();
+            seen = new Seen(user, webhooks, subscriptions);
+            boolean looked = each(WEBHOOK, "/2/webhooks", "/data", one -> {
                 boolean valid = one.path("valid").asBoolean();
-                seen.webhooks().add(new Webhook(text(one, "/id"), text(one, "/url"), valid));
+                webhooks.add(new Webhook(text(one, "/id"), text(one, "/url"), valid));
             });
             if (!everything()) {
-                return looked && each("X subscription", SUBSCRIPTIONS, "/data", one -> {
+                return looked && each(SUBSCRIPTION, SUBSCRIPTIONS, "/data", one -> {
                     String id = one.path("subscription_id").asText(text(one, "/id"));
                     String webhook = text(one, "/webhook_id");
-                    seen.subscriptions().add(new Subscription(id, text(one, "/event_type"), webhook, whose(one, user)));
+                    subscriptions.add(new Subscription(id, text(one, "/event_type"), webhook, whose(one, user)));
                 });
             }
-            for (Webhook webhook : seen.webhooks()) {
+            for (Webhook webhook : webhooks) {
                 if (!looked || !webhook.url().endsWith(PATH)) continue;
-                looked = each("X subscription", everythingOf(webhook.id()) + "/list", "/data/subscriptions", one -> {
-                    String account = text(one, "/user_id");
-                    seen.subscriptions().add(new Subscription("", EVERYTHING, webhook.id(), account));
-                });
+                looked = each(SUBSCRIPTION, everythingOf(webhook.id()) + "/list", "/data/subscriptions", one ->
+                        subscriptions.add(new Subscription("", EVERYTHING, webhook.id(), text(one, "/user_id"))));
             }
             return looked;
         }
@@ -811,37 +835,7 @@ public final class Operator {
             return anybody ? user : text(subscription, "/filter/user_id");
         }
 
-        /** What works elsewhere is given up last, for what works too; where X has no room for both, it is put back. */
-        private void webhook(String url) {
-            for (Webhook old : seen.elsewhere(url)) {
-                if (seen.serves(old) && !mayMove("X webhook", old.url())) return;
-            }
-            removed = noted();
-            Optional<Webhook> here = seen.at(url);
-            Optional<String> webhook = here.isPresent() ? valid(here.get()) : register(url);
-            if (webhook.isPresent() && subscribe(webhook.get())) {
-                note("");
-                if (!dryRun() && !may.changes().contains(CREATE)) return;
-                for (Webhook old : seen.elsewhere(url)) {
-                    boolean left = (seen.serves(old) || isFormer(old.url())) && !seen.servesOthers(old);
-                    if (left && prove(webhook.get())) remove(old);
-                }
-            } else if (!removed.isEmpty()) {
-                settle(url);
-            }
-        }
-
-        private boolean dryRun() { return may.dryRun().isPresent(); }
-        private boolean isFormer(String url) { return url.equals(former + PATH); }
-
-        /** What is at this folder's former address is its own; what is at any other somebody has to give up. */
-        private boolean mayMove(String name, String url) {
-            boolean own = isFormer(url) || url.equals(settings.publicUrl() + PATH);
-            if (own && (dryRun() || may.changes().contains(MOVE_FROM_FORMER_URL))) return true;
-            if (!own && consents.computeIfAbsent(url, may.consent()::test)) return true;
-            return report(name, MISSING, own ? "it is still at " + url + ": run setup"
-                    : "it is at " + url + ", where another bridge may need it; if it does not, run setup --move");
-        }
+        private String address() { return settings.publicUrl() + PATH; }
 
         /** Asks for our own challenge. Where that cannot be reached from this machine, X's may all the same. */
         private State reached() {
@@ -868,62 +862,158 @@ public final class Operator {
             return answer.ok() && answer.body().toString().equals(challenge(settings, asked).body());
         }
 
+        // What follows from what stands at X.
+
+        /** What our address needs: its webhook, and that everything comes to it. */
+        List<Action> plan(Seen seen) {
+            List<Action> plan = new ArrayList<>(List.of(webhook(seen)));
+            plan.addAll(subscriptions(seen, seen.at(address()).map(Webhook::id).orElse("")));
+            return plan;
+        }
+
+        private static final String HTTPS_ONLY =
+                "X takes https addresses without a port, of at most 200 characters: see PUBLIC_URL";
+
         /** X switches a webhook off after wrong answers, or a day without right ones; asked, it challenges it anew. */
-        private Optional<String> valid(Webhook webhook) {
-            boolean sends = webhook.valid() ? report("X webhook", FOUND, webhook.url())
-                    : challengedByX(webhook.id(), CHANGED, "X had switched it off, and sends again");
-            return sends ? Optional.of(webhook.id()) : Optional.empty();
+        private Action webhook(Seen seen) {
+            String url = address();
+            URI parts = URI.create(url);
+            boolean odd = parts.getScheme().equals("https") && (parts.getPort() >= 0 || url.length() > 200);
+            Optional<Webhook> here = seen.at(url);
+            if (here.isEmpty() && odd) return new Action(WEBHOOK, MISSING, HTTPS_ONLY, NONE, "");
+            if (here.isEmpty()) return new Action(WEBHOOK, CREATED, url, CREATE, "", registering(url));
+            if (here.get().valid()) return new Action(WEBHOOK, FOUND, url, NONE, "");
+            return challengeByX(here.get().id(), CHANGED, "X had switched it off, and sends again");
         }
 
-        private boolean challengedByX(String webhook, State done, String detail) {
-            Call call = byApp("PUT", "/2/webhooks/" + webhook, "");
-            boolean valid = make("X webhook", REVALIDATE, done, detail, call).isPresent();
-            proven |= valid;
-            return valid;
-        }
-
-        /** Nothing is given up for an address that has answered neither us nor X. */
-        private boolean prove(String webhook) {
-            return proven || dryRun() || challengedByX(webhook, FOUND, "X has challenged it anew");
+        private Action challengeByX(String webhook, State state, String detail) {
+            return new Action(WEBHOOK, state, detail, REVALIDATE, "", byApp("PUT", "/2/webhooks/" + webhook, ""));
         }
 
         private Call registering(String url) {
             return byApp("POST", "/2/webhooks", object().put("url", url).toString());
         }
 
-        private Optional<String> register(String url) {
-            URI address = URI.create(url);
-            if (address.getScheme().equals("https") && (address.getPort() >= 0 || url.length() > 200)) {
-                report("X webhook", MISSING, HTTPS_ONLY);
-                return Optional.empty();
+        private Action removal(Webhook old) {
+            Call call = byApp("DELETE", "/2/webhooks/" + old.id(), "");
+            return new Action(OLD, CHANGED, old.url() + " is removed", CREATE, "", call);
+        }
+
+        /** @param webhook which everything the bridge needs is to come to; empty if it has yet to be registered */
+        private List<Action> subscriptions(Seen seen, String webhook) {
+            List<Action> plan = new ArrayList<>();
+            for (String event : events()) {
+                List<Subscription> ours = seen.to(event);
+                boolean comesHere = ours.stream().anyMatch(one -> one.webhook().equals(webhook));
+                boolean elsewhere = !everything() && !ours.isEmpty();
+                Call[] calls = subscribing(seen, event, webhook);
+                if (comesHere) plan.add(new Action(SUBSCRIPTION, FOUND, event, NONE, ""));
+                else if (elsewhere) plan.add(bringing(seen, ours.get(0), webhook));
+                else plan.add(new Action(SUBSCRIPTION, CREATED, event, CREATE, "", calls));
             }
+            return plan;
+        }
+
+        /** Has a subscription lead to another webhook. */
+        private Action bringing(Seen seen, Subscription subscription, String webhook) {
+            String from = seen.webhooks().stream().filter(one -> one.id().equals(subscription.webhook()))
+                    .map(Webhook::url).findFirst().orElse("");
+            String before = from.isEmpty() ? "" : ", no longer to " + from;
+            String detail = subscription.event() + " comes to this address" + before;
+            String body = object().put("webhook_id", webhook).toString();
+            Call call = byApp("PUT", SUBSCRIPTIONS + "/" + subscription.id(), body);
+            return new Action(SUBSCRIPTION, CHANGED, detail, CREATE, from, call);
+        }
+
+        // Subscriptions: in X's Activity API one for each kind of event, in its Account Activity API one for all.
+
+        private static final String EVERYTHING = "all of the account's activity",
+                SUBSCRIPTIONS = "/2/activity/subscriptions";
+
+        private boolean everything() { return settings.get(TWITTER_API).equals("1.1"); }
+
+        private List<String> events() {
+            return everything() ? List.of(EVERYTHING) : List.of("dm.received", "oauth.revoke");
+        }
+
+        private static String everythingOf(String webhook) {
+            return "/2/account_activity/webhooks/" + webhook + "/subscriptions/all";
+        }
+
+        /** @return calls to try in turn: X's pages want OAuth 2.0, its OpenAPI description takes OAuth 1.0a too */
+        private Call[] subscribing(Seen seen, String event, String webhook) {
+            if (everything()) return new Call[] {byKeys("POST", everythingOf(webhook), "{}")};
+            ObjectNode body = object().put("webhook_id", webhook).put("event_type", event);
+            body.put("tag", "twitter-flex-bridge");
+            body.putObject("filter").put("user_id", seen.user());
+            Call byKeys = byKeys("POST", SUBSCRIPTIONS, body.toString());
+            String token = settings.get(TWITTER_USER_TOKEN);
+            return token.isEmpty() ? new Call[] {byKeys}
+                    : new Call[] {byKeys, atX("Bearer " + token, "POST", SUBSCRIPTIONS, body.toString())};
+        }
+
+        // What is done of it.
+
+        /** What works elsewhere is given up last, for what works too; where X has no room for both, it is put back. */
+        private void moveHere() {
+            for (Webhook old : seen.elsewhere(address())) {
+                if (seen.serves(old) && !mayMove(WEBHOOK, old.url())) return;
+            }
+            removed = noted();
+            if (comesHere()) {
+                note("");
+                if (may.changes().contains(CREATE)) leaveOthers();
+            } else if (!removed.isEmpty()) {
+                settle();
+            }
+        }
+
+        private boolean comesHere() {
+            Optional<String> learnt = apply(webhook(seen));
+            return learnt.isPresent() && allComesTo(seen.at(address()).map(Webhook::id).orElse(learnt.get()));
+        }
+
+        private boolean allComesTo(String webhook) {
+            target = webhook;
+            return subscriptions(seen, webhook).stream().filter(action -> apply(action).isEmpty()).count() == 0;
+        }
+
+        private void leaveOthers() {
+            for (Webhook old : seen.elsewhere(address())) {
+                boolean left = (seen.serves(old) || isFormer(old.url())) && !seen.servesOthers(old);
+                if (left && prove()) apply(removal(old));
+            }
+        }
+
+        private boolean isFormer(String url) { return url.equals(former + PATH); }
+
+        /** What is at this folder's former address is its own; what is at any other somebody has to give up. */
+        private boolean mayMove(String name, String url) {
+            boolean own = isFormer(url) || url.equals(address());
+            if (own && may.changes().contains(MOVE_FROM_FORMER_URL)) return true;
+            if (!own && consents.computeIfAbsent(url, may.consent()::test)) return true;
+            return report(name, MISSING, own ? "it is still at " + url + ": run setup"
+                    : "it is at " + url + ", where another bridge may need it; if it does not, run setup --move");
+        }
+
+        /** Nothing is given up for an address that has answered neither us nor X. */
+        private boolean prove() {
+            return proven || apply(challengeByX(target, FOUND, "X has challenged it anew")).isPresent();
+        }
+
+        /** The one of this program's other webhooks that would make room for ours. */
+        private Optional<Webhook> replaceable() {
             Comparator<Webhook> ours = Comparator.comparing(seen::serves);
-            Optional<Webhook> old = seen.elsewhere(url).stream()
-                    .max(ours.thenComparing(one -> isFormer(one.url())));
-            if (old.isEmpty() || !may.changes().contains(CREATE)) {
-                Optional<String> made = make("X webhook", CREATE, CREATED, url, registering(url));
-                if (dryRun()) old.ifPresent(one -> tellOrder(one, url));
-                proven |= made.isPresent();
-                return made;
-            }
-            Response answer = call(registering(url));
-            boolean full = answer.sentence().contains("WebhookLimitExceeded");
-            if (full && !makeRoom(old.get())) return Optional.empty();
-            if (full) answer = call(registering(url));
-            Optional<String> made = made("X webhook", answer, CREATED, url);
-            proven |= made.isPresent();
-            // What was subscribed to the webhook that made room is gone with it.
-            return made.filter(webhook -> !full || look(seen.user()));
+            return seen.elsewhere(address()).stream().max(ours.thenComparing(one -> isFormer(one.url())));
         }
 
         /** How many webhooks the app may have only X knows: the order of both cases is told. */
-        private void tellOrder(Webhook old, String url) {
+        private void tellOrder(Webhook old) {
             tell("which X refuses where the app may have one webhook only; then setup");
             if (proven && !seen.servesOthers(old)) {
-                if (seen.serves(old)) tellSubscribing(events().get(0), old.id());
-                remove(old);
-                tell(registering(url));
-                events().forEach(event -> tellSubscribing(event, ""));
+                if (seen.serves(old)) tell(subscribing(seen, events().get(0), old.id())[0]);
+                tell(removal(old).calls()[0]);
+                plan(seen.without(old)).forEach(action -> tell(action.calls()[0]));
             } else {
                 String why = proven ? "other accounts need the old one" : "the address does not answer";
                 tell("would change nothing: " + why);
@@ -931,28 +1021,32 @@ public final class Operator {
             tell("and where it may have more, setup");
         }
 
-        private void tellSubscribing(String event, String webhook) { tell(subscribing(event, webhook)[0]); }
-
         /**
          * An app may have one webhook only (X, pay per use). From its removal until the next one is registered there is
          * none, and if setup is killed in that moment, none until it runs again: what could go wrong is tried before.
          */
         private boolean makeRoom(Webhook old) {
-            if (!mayMove("X webhook", old.url())) return false;
+            if (!mayMove(WEBHOOK, old.url())) return false;
             boolean needed = seen.servesOthers(old);
             if (needed || !mayLeave(old)) {
                 String why = needed ? "other accounts need it" : settings.publicUrl() + " does not answer";
-                return report("X webhook", MISSING,
+                return report(WEBHOOK, MISSING,
                         "the app may have no more than the one at " + old.url() + ", which stays: " + why);
             }
             if (seen.serves(old)) {
-                Response again = call(subscribing(events().get(0), old.id()));
+                Response again = call(subscribing(seen, events().get(0), old.id()));
                 // That it is there already is told only to those who may subscribe.
                 boolean allowed = again.status() == 400 || again.sentence().contains("Duplicate");
-                if (!allowed && !succeeded("X subscription", again)) return false;
+                if (!allowed && !succeeded(SUBSCRIPTION, again)) return false;
             }
             if (old.valid()) note(old.url());
             return remove(old);
+        }
+
+        private boolean remove(Webhook webhook) {
+            boolean gone = apply(removal(webhook)).isPresent();
+            if (gone) seen = seen.without(webhook);
+            return gone;
         }
 
         /** A running bridge cannot always see itself: it leaves its former address unless only that is seen to work. */
@@ -960,11 +1054,6 @@ public final class Operator {
             if (proven || may.dotEnv().isPresent()) return proven;
             String before = old.url().substring(0, old.url().length() - PATH.length());
             return isOurs(challenged(settings.publicUrl())) || !isOurs(challenged(before));
-        }
-
-        private boolean remove(Webhook old) {
-            Call call = byApp("DELETE", "/2/webhooks/" + old.id(), "");
-            return make("old X webhook", CREATE, CHANGED, old.url() + " is removed", call).isPresent();
         }
 
         /** Remembers what makes room until another one works, setup also beside .env: it may be killed in between. */
@@ -991,89 +1080,62 @@ public final class Operator {
         private Path noteFile() { return may.dotEnv().orElseThrow().resolveSibling(".env.old-webhook"); }
 
         /** After a failure half-way: goes on if X has the new webhook after all, else puts back what made room. */
-        private void settle(String url) {
+        private void settle() {
             for (int tries = 3; tries > 0; tries--) {
-                if (look(seen.user()) && settled(url)) {
+                if (look(seen.user()) && settled()) {
                     note("");
                     return;
                 }
                 LockSupport.parkNanos(Duration.ofSeconds(1).toNanos());
             }
-            report("old X webhook", MISSING, removed + " could not be put back: run setup in its own folder, or here"
+            report(OLD, MISSING, removed + " could not be put back: run setup in its own folder, or here"
                     + " once " + settings.publicUrl() + " answers");
         }
 
-        private boolean settled(String url) {
-            Optional<Webhook> here = seen.at(url);
-            boolean works = here.filter(one -> one.valid() && subscribe(one.id())).isPresent();
+        private boolean settled() {
+            Optional<Webhook> half = seen.at(address());
+            if (half.filter(Webhook::valid).isPresent() && allComesTo(half.get().id())) return true;
             // A running bridge goes on at its next look.
-            if (works || here.isPresent() && may.dotEnv().isEmpty()) return true;
-            if (here.isPresent() && !remove(here.get())) return false;
+            if (half.isPresent() && may.dotEnv().isEmpty()) return true;
+            if (half.isPresent() && !remove(half.get())) return false;
             Optional<String> still = seen.at(removed).map(Webhook::id);
-            Optional<String> back = still.or(() -> make("old X webhook", CREATE, CHANGED,
-                    removed + " is registered again", registering(removed)));
+            Optional<String> back = still.or(() -> apply(new Action(
+                    OLD, CHANGED, removed + " is registered again", CREATE, "", registering(removed))));
             restored |= still.isEmpty() && back.isPresent();
-            return back.isPresent() && look(seen.user()) && subscribe(back.get());
+            return back.isPresent() && allComesTo(back.get());
         }
 
-        // Subscriptions: in X's Activity API one for each kind of event, in its Account Activity API one for all.
-
-        private static final String EVERYTHING = "all of the account's activity",
-                SUBSCRIPTIONS = "/2/activity/subscriptions";
-
-        private boolean everything() { return settings.get(TWITTER_API).equals("1.1"); }
-
-        private List<String> events() {
-            return everything() ? List.of(EVERYTHING) : List.of("dm.received", "oauth.revoke");
-        }
-
-        private static String everythingOf(String webhook) {
-            return "/2/account_activity/webhooks/" + webhook + "/subscriptions/all";
-        }
-
-        /** @return calls to try in turn: X's pages want OAuth 2.0, its OpenAPI description takes OAuth 1.0a too */
-        private Call[] subscribing(String event, String webhook) {
-            if (everything()) return new Call[] {byKeys("POST", everythingOf(webhook), "{}")};
-            ObjectNode body = object().put("webhook_id", webhook).put("event_type", event);
-            body.put("tag", "twitter-flex-bridge");
-            body.putObject("filter").put("user_id", seen.user());
-            Call byKeys = byKeys("POST", SUBSCRIPTIONS, body.toString());
-            if (settings.get(TWITTER_USER_TOKEN).isEmpty()) return new Call[] {byKeys};
-            String token = "Bearer " + settings.get(TWITTER_USER_TOKEN);
-            return new Call[] {byKeys, atX(token, "POST", SUBSCRIPTIONS, body.toString())};
-        }
-
-        /** @return whether everything the bridge needs comes to this webhook */
-        private boolean subscribe(String webhook) {
-            boolean done = true;
-            for (String event : events()) {
-                List<Subscription> ours = seen.subscriptions().stream()
-                        .filter(one -> one.user().equals(seen.user()))
-                        .filter(one -> one.event().equals(event)).toList();
-                boolean here = ours.stream().anyMatch(one -> one.webhook().equals(webhook));
-                if (here) {
-                    report("X subscription", FOUND, event);
-                } else if (everything() || ours.isEmpty()) {
-                    Call[] inTurn = subscribing(event, webhook);
-                    done &= make("X subscription", CREATE, CREATED, event, inTurn).isPresent();
-                } else {
-                    done &= bring(ours.get(0), webhook);
-                }
+        /** Does it, or tells its call in a dry run, or says that it has to be done. @return the id it teaches, if any */
+        private Optional<String> apply(Action action) {
+            String name = action.name();
+            if (action.change() == NONE) return taught(report(name, action.state(), action.detail()), "");
+            boolean takes = !action.from().isEmpty();
+            if (takes && !(mayMove(name, action.from()) && prove())) return Optional.empty();
+            boolean registers = name.equals(WEBHOOK) && action.change() == CREATE;
+            if (may.dryRun().isPresent()) {
+                tell(action.calls()[0]);
+                if (registers) replaceable().ifPresent(this::tellOrder);
+                return Optional.of("");
             }
-            return done;
+            if (!may.changes().contains(action.change())) {
+                return taught(report(name, MISSING, action.change() == REVALIDATE
+                        ? "X has switched it off: run setup, which has it validated again"
+                        : "not there yet (" + action.detail() + "): run setup"), "");
+            }
+            Response done = call(action.calls());
+            boolean full = registers && done.sentence().contains("WebhookLimitExceeded");
+            Optional<Webhook> old = full ? replaceable() : Optional.empty();
+            if (old.isPresent()) {
+                if (!makeRoom(old.get())) return Optional.empty();
+                done = call(action.calls());
+            }
+            boolean made = made(action, done);
+            proven |= made && name.equals(WEBHOOK);
+            return taught(made, done.body().path("sid").asText(text(done.body(), "/data/id")));
         }
 
-        /** Has a subscription lead to another webhook. */
-        private boolean bring(Subscription subscription, String webhook) {
-            String from = seen.webhooks().stream()
-                    .filter(one -> one.id().equals(subscription.webhook()))
-                    .map(Webhook::url).findFirst().orElse("");
-            if (!from.isEmpty() && !(mayMove("X subscription", from) && prove(webhook))) return false;
-            String before = from.isEmpty() ? "" : ", no longer to " + from;
-            String detail = subscription.event() + " comes to this address" + before;
-            Call call = byApp("PUT", SUBSCRIPTIONS + "/" + subscription.id(),
-                    object().put("webhook_id", webhook).toString());
-            return make("X subscription", CREATE, CHANGED, detail, call).isPresent();
+        private static Optional<String> taught(boolean good, String id) {
+            return good ? Optional.of(id) : Optional.empty();
         }
 
         // How it is looked, done and told.
@@ -1100,7 +1162,7 @@ public final class Operator {
                 return report(name, set.equals(found), found, setting + " is " + set + ", but Flex uses " + found
                         + ": correct it, or remove it and run setup again");
             }
-            report(name, dryRun() || may.dotEnv().isPresent(), found + ", written to .env as " + setting,
+            report(name, may.changes().contains(CREATE), found + ", written to .env as " + setting,
                     found + " is not set: run setup, or set " + setting);
             save(setting, found);
             return true;
@@ -1118,34 +1180,29 @@ public final class Operator {
             }
         }
 
-        /** @param body JSON, a form or nothing */
-        private record Call(String service, HttpRequest.Builder request, String method, String body) { }
-
         private Call atTwilio(String method, String product, String path, String form) {
-            return new Call(Twilio.SERVICE, twilio.request(product, path), method, form);
+            return new Call(Twilio.SERVICE, () -> twilio.request(product, path), method, form);
         }
 
         private Call byApp(String method, String path, String json) { return atX(bearer, method, path, json); }
 
         private Call byKeys(String method, String path, String json) {
-            return new Call(X.SERVICE, X.signed(settings, method, path, Form.of()), method, json);
+            return new Call(X.SERVICE, () -> X.signed(settings, method, path, Form.of()), method, json);
         }
 
         private Call atX(String authorization, String method, String path, String body) {
             URI url = URI.create(settings.twitterApiUrl() + path);
-            HttpRequest.Builder request = HttpRequest.newBuilder(url).header("Authorization", authorization);
-            return new Call(X.SERVICE, request, method, body);
+            return new Call(X.SERVICE, () -> HttpRequest.newBuilder(url).header("Authorization", authorization),
+                    method, body);
         }
 
-        /** @param inTurn the call; others follow for when its way of signing is refused */
         private Response call(Call... inTurn) {
             Response answer = Response.NONE;
             for (Call call : inTurn) {
                 String type = call.body().startsWith("{") ? "application/json" : "application/x-www-form-urlencoded";
-                HttpRequest.Builder request = call.body().isEmpty()
-                        ? call.request().copy().method(call.method(), HttpRequest.BodyPublishers.noBody())
-                        : call.request().copy().header("Content-Type", type)
-                                .method(call.method(), HttpRequest.BodyPublishers.ofString(call.body()));
+                HttpRequest.Builder request = call.request().get().method(call.method(), call.body().isEmpty()
+                        ? HttpRequest.BodyPublishers.noBody() : HttpRequest.BodyPublishers.ofString(call.body()));
+                if (!call.body().isEmpty()) request.header("Content-Type", type);
                 answer = client.call(call.service(), request);
                 if (answer.status() != 0) lastAnswers.put(call.service(), answer);
                 if (answer.status() != 401 && answer.status() != 403) break;
@@ -1153,42 +1210,22 @@ public final class Operator {
             return answer;
         }
 
-        /**
-         * Makes a change if it may be made, tells of it in a dry run, or says that it has to be made.
-         *
-         * @return the id of what was made
-         */
-        private Optional<String> make(String name, Change change, State done, String detail, Call... inTurn) {
-            if (dryRun()) {
-                tell(inTurn[0]);
-                return Optional.of("");
-            }
-            if (may.changes().contains(change)) return made(name, call(inTurn), done, detail);
-            report(name, MISSING, change == REVALIDATE
-                    ? "X has switched it off: run setup, which has it validated again"
-                    : "not there yet (" + detail + "): run setup");
-            return Optional.empty();
-        }
-
         private void tell(String line) { may.dryRun().ifPresent(out -> out.accept("           " + line)); }
 
         private void tell(Call call) {
             String with = call.body().isEmpty() ? "" : " with " + call.body();
-            tell("would call " + call.method() + " " + call.request().copy().build().uri() + with);
+            tell("would call " + call.method() + " " + call.request().get().build().uri() + with);
         }
 
-        /** @return the id of what was made; that it was not is told */
-        private Optional<String> made(String name, Response answer, State done, String detail) {
+        /** Tells whether it was made. */
+        private boolean made(Action action, Response answer) {
             // Another process may have been quicker.
             boolean same = answer.sentence().contains("DuplicateSubscriptionFailed");
-            if (!same && !succeeded(name, answer)) return Optional.empty();
-            if (!answer.body().at("/data/valid").asBoolean(true)) {
-                report(name, MISSING, "X got no right answer from " + settings.publicUrl() + PATH
-                        + ": is it reachable from outside?");
-                return Optional.empty();
-            }
-            report(name, same ? FOUND : done, detail);
-            return Optional.of(answer.body().path("sid").asText(text(answer.body(), "/data/id")));
+            if (!same && !succeeded(action.name(), answer)) return false;
+            boolean valid = answer.body().at("/data/valid").asBoolean(true);
+            return valid ? report(action.name(), same ? FOUND : action.state(), action.detail())
+                    : report(action.name(), MISSING, "X got no right answer from " + address()
+                    + ": is it reachable from outside?");
         }
 
         /** Tells a failure, with what to do about it. */
@@ -1197,9 +1234,6 @@ public final class Operator {
             boolean passing = answer.status() == 0 || answer.status() == 429 || answer.status() >= 500;
             return report(name, passing ? UNKNOWN : MISSING, answer.sentence() + ": " + advice(name, answer));
         }
-
-        private static final String HTTPS_ONLY =
-                "X takes https addresses without a port, of at most 200 characters: see PUBLIC_URL";
 
         /** What to do about a failure: the first row counts whose service or step, status, code and word fit. */
         private static final List<String[]> ADVICE = """
@@ -1340,12 +1374,9 @@ public final class Operator {
                 String line = lines[i].replace("\uFEFF", "").strip();
                 Matcher parts = Settings.LINE.matcher(line);
                 if (parts.matches() && setting.names.contains(parts.group(1))) {
-                    int quoted = parts.group(4) == null ? 1 : 0;
-                    int inQuotes = parts.group(3) != null ? 3 : 2;
-                    int group = quoted == 0 ? 4 : inQuotes;
-                    String rest = line.substring(parts.end(group) + quoted);
+                    String rest = line.substring(parts.end("value"));
                     String gap = rest.startsWith("#") ? " " : "";
-                    String set = line.substring(0, parts.start(group) - quoted) + plain + gap + rest;
+                    String set = line.substring(0, parts.start("value")) + plain + gap + rest;
                     lines[i] = lines[i].replace(line, set);
                     return String.join("", lines);
                 }
