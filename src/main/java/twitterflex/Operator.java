@@ -998,7 +998,8 @@ public final class Operator {
 
         /** Nothing is given up for an address that has answered neither us nor X. */
         private boolean prove() {
-            return proven || apply(challengeByX(target, FOUND, "X has challenged it anew")).isPresent();
+            boolean enough = proven || may.dryRun().isPresent();
+            return enough || apply(challengeByX(target, FOUND, "X has challenged it anew")).isPresent();
         }
 
         /** The one of this program's other webhooks that would make room for ours. */
