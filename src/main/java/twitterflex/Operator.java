@@ -56,8 +56,12 @@ public final class Operator {
 
     /** What may follow a command, in any order. */
     private static final Map<String, List<String>> ARGUMENTS = Map.of(
-            "serve", List.of(), "failed", List.of(), "help", List.of(),
-            "setup", List.of("--dry-run", "--move"), "check", List.of("--json"), "retry", List.of("ID"));
+            "serve", List.of(),
+            "setup", List.of("--dry-run", "--move"),
+            "check", List.of("--json"),
+            "failed", List.of(),
+            "retry", List.of("ID"),
+            "help", List.of());
 
     public static void main(String[] arguments) {
         String command = arguments.length == 0 ? "serve" : arguments[0].replaceFirst("^(-h|--help)$", "help");
@@ -69,10 +73,11 @@ public final class Operator {
             switch (command) {
                 case "serve" -> {
                     DotEnv.sweep(DOT_ENV);
-                    serve(Ngrok.address(Settings.from(environment()), Duration.ofSeconds(30)), Watch::new);
+                    Settings settings = Settings.from(environment());
+                    serve(Ngrok.address(settings, Duration.ofSeconds(30)), Watch::new);
                 }
-                case "setup" -> System.exit(Setup.run(environment(), DOT_ENV, words, out::println) ? 0 : 1);
-                case "check" -> System.exit(check(words.contains("--json"), out::println) ? 0 : 1);
+                case "setup" -> exit(Setup.run(environment(), DOT_ENV, words, out::println));
+                case "check" -> exit(check(words.contains("--json"), out::println));
                 case "failed" -> {
                     Path folder = Settings.dataFolder(environment()).toAbsolutePath();
                     List<String> lines = Journal.failed(folder);
@@ -91,6 +96,8 @@ public final class Operator {
         });
     }
 
+    private static void exit(boolean good) { System.exit(good ? 0 : 1); }
+
     private static boolean check(boolean json, Consumer<String> out) {
         try {
             return Setup.check(environment(), json, out);
@@ -99,7 +106,9 @@ public final class Operator {
         }
     }
 
-    private static String messages(int number) { return number == 1 ? "1 message" : number + " messages"; }
+    private static String messages(int number) {
+        return number == 1 ? "1 message" : number + " messages";
+    }
 
     private static String text(JsonNode json, String pointer) { return json.at(pointer).asText(""); }
 
@@ -109,10 +118,12 @@ public final class Operator {
     private static Set<String> words(String command, String[] arguments) throws CommandFailed {
         List<String> known = ARGUMENTS.get(command);
         if (known == null) throw new CommandFailed(2, List.of("unknown command '" + command + "': try help"));
-        Set<String> words = Stream.of(arguments).skip(1).collect(Collectors.toCollection(LinkedHashSet::new));
+        Set<String> words = Stream.of(arguments).skip(1)
+                .collect(Collectors.toCollection(LinkedHashSet::new));
         boolean takesId = known.contains("ID");
-        boolean oneId = takesId && words.size() < 2 && words.stream().noneMatch(word -> word.startsWith("-"));
-        if (oneId || !takesId && known.containsAll(words)) return words;
+        boolean plain = words.stream().noneMatch(word -> word.startsWith("-"));
+        boolean right = takesId ? plain && words.size() < 2 : known.containsAll(words);
+        if (right) return words;
         String some = takesId ? "one ID" : "only " + String.join(" and ", known);
         String takes = known.isEmpty() ? "nothing after it" : some;
         String given = String.join(" ", words);
@@ -146,12 +157,14 @@ public final class Operator {
             }
             String set = settings.get(NGROK_API_URL).replaceAll("/+$", "");
             List<String> agents = set.isEmpty() ? AGENTS : List.of(set);
-            out.accept("PUBLIC_URL is not set: asking the ngrok agent at " + URI.create(agents.get(0)).getAuthority()
-                    + (set.isEmpty() ? " and the next ports" : "") + " for up to " + patience.toSeconds() + " s");
+            String where = URI.create(agents.get(0)).getAuthority() + (set.isEmpty() ? " and the next ports" : "");
+            out.accept("PUBLIC_URL is not set: asking the ngrok agent at " + where
+                    + " for up to " + patience.toSeconds() + " s");
             Client client = new Client(Duration.ofSeconds(2), new Metrics());
             long end = System.nanoTime() + patience.toNanos();
             for (; System.nanoTime() < end; LockSupport.parkNanos(PAUSE)) {
-                Optional<String> tunnel = agents.stream().flatMap(agent -> tunnels(client, agent))
+                Optional<String> tunnel = agents.stream()
+                        .flatMap(agent -> tunnels(client, agent))
                         .filter(one -> text(one, "/config/addr").matches("(.*[:/])?" + port + "/?"))
                         .map(one -> text(one, "/public_url"))
                         .filter(url -> url.startsWith("https://"))
@@ -165,7 +178,8 @@ public final class Operator {
         }
 
         private static Stream<JsonNode> tunnels(Client client, String agent) {
-            Response answer = client.call("ngrok", HttpRequest.newBuilder(URI.create(agent + "/api/tunnels")));
+            URI url = URI.create(agent + "/api/tunnels");
+            Response answer = client.call("ngrok", HttpRequest.newBuilder(url));
             return answer.body().path("tunnels").valueStream();
         }
     }
@@ -194,16 +208,19 @@ public final class Operator {
 
         /** The first look is at once where the bridge registers itself; else there is no hurry. */
         @Override public void start() {
-            if (settings.autoRegister()) troubles = List.of("X has not been looked at yet");
+            boolean registers = settings.autoRegister();
+            if (registers) troubles = List.of("X has not been looked at yet");
             else clock.execute(logFailures(() -> tellConversations(true), UNTOLD));
-            next(settings.autoRegister() ? Duration.ZERO : timing.webhookCheck().dividedBy(30));
+            next(registers ? Duration.ZERO : timing.webhookCheck().dividedBy(30));
         }
 
         @Override public void stop() { clock.shutdownNow(); }
         @Override public List<String> troubles() { return troubles; }
 
         /** X has said something that may mean it sends no more. */
-        @Override public void lookNow() { if (asked.compareAndSet(false, true)) clock.execute(look); }
+        @Override public void lookNow() {
+            if (asked.compareAndSet(false, true)) clock.execute(look);
+        }
 
         /** What is not well is looked at again soon, at first. */
         private void next(Duration after) {
@@ -221,8 +238,9 @@ public final class Operator {
             Set<Setup.Change> changes = EnumSet.of(REVALIDATE);
             if (settings.autoRegister()) changes.add(CREATE);
             if (settings.autoRegister() && !stays) changes.add(MOVE_FROM_FORMER_URL);
-            Setup.Permission may = Setup.Permission.of(changes);
-            Setup setup = new Setup(settings, bridge.client, bridge.journal.address(), may, steps::add);
+            Setup.Permission may = new Setup.Permission(changes);
+            String former = bridge.journal.address();
+            Setup setup = new Setup(settings, bridge.client, former, may, steps::add);
             setup.x(false);
             stays |= setup.restored;
             // AUTO_REGISTER=off: the operator registers elsewhere, missing registrations are no trouble.
@@ -254,14 +272,15 @@ public final class Operator {
         private void tellConversations(boolean registered) {
             String before = bridge.journal.address(), now = settings.publicUrl();
             if (before.equals(now)) return;
-            Optional<Response> failed = told || before.isEmpty() ? Optional.empty() : bridge.flex.moved(before);
+            boolean nobody = told || before.isEmpty();
+            Optional<Response> failed = nobody ? Optional.empty() : bridge.flex.moved(before);
             told = failed.isEmpty();
             // Until X's webhook is moved too, it is known by the address before.
             if (told && registered) bridge.journal.moved(now);
             failed.ifPresent(answer -> {
                 LOG.log(WARNING, () -> UNTOLD + ": " + answer.sentence());
-                clock.schedule(logFailures(() -> tellConversations(registered), UNTOLD), timing.maxBackoff().toMillis(),
-                        TimeUnit.MILLISECONDS);
+                Runnable again = logFailures(() -> tellConversations(registered), UNTOLD);
+                clock.schedule(again, timing.maxBackoff().toMillis(), TimeUnit.MILLISECONDS);
             });
         }
     }
@@ -273,7 +292,6 @@ public final class Operator {
      */
     static final class Setup {
         enum Change { NONE, CREATE, REVALIDATE, MOVE_FROM_FORMER_URL }
-        private static final Set<Change> ALL = EnumSet.allOf(Change.class);
         enum State { FOUND, CREATED, CHANGED, MISSING, UNKNOWN }
 
         /** @param detail what was found or done; of what is missing, what to do about it */
@@ -302,10 +320,8 @@ public final class Operator {
          */
         record Permission(Set<Change> changes, Predicate<String> consent, Optional<Path> dotEnv,
                 Optional<Consumer<String>> dryRun) {
-            static final Permission NOTHING = of(Set.of());
-
-            static Permission of(Set<Change> changes) {
-                return new Permission(changes, url -> false, Optional.empty(), Optional.empty());
+            Permission(Set<Change> changes) {
+                this(changes, url -> false, Optional.empty(), Optional.empty());
             }
         }
 
@@ -342,7 +358,9 @@ public final class Operator {
             twilio = new Twilio(client, settings);
         }
 
-        private static Client client() { return new Client(Duration.ofSeconds(15), new Metrics()); }
+        private static Client client() {
+            return new Client(Duration.ofSeconds(15), new Metrics());
+        }
 
         // The two commands.
 
@@ -354,21 +372,23 @@ public final class Operator {
             Map<String, String> values = new HashMap<>(given);
             ask(values, dotEnv, dryRun, out);
             Settings read = read(values);
-            Settings settings = values.containsKey(FLEX_TASK_CHANNEL.name()) ? read : read.with(FLEX_TASK_CHANNEL, "");
+            boolean set = values.containsKey(FLEX_TASK_CHANNEL.name());
+            Settings settings = set ? read : read.with(FLEX_TASK_CHANNEL, "");
             List<Step> steps = new ArrayList<>();
             Consumer<Step> report = step -> {
                 steps.add(step);
-                String state = step.good() ? step.state().name().toLowerCase(Locale.ROOT) : "to do";
-                out.accept("%s %-8s %-16s %s".formatted(mark(step), state, step.name(), step.detail()));
+                String good = step.state().name().toLowerCase(Locale.ROOT);
+                out.accept("%s %-8s %-16s %s".formatted(mark(step),
+                        step.good() ? good : "to do", step.name(), step.detail()));
             };
             Predicate<String> asks = dryRun ? url -> {
                 out.accept("           would ask whether what is at " + url + " may be moved (--move says yes)");
                 return true;
             } : Setup::asked;
             Predicate<String> consent = words.contains("--move") ? url -> true : asks;
-            Permission may = dryRun
-                    ? new Permission(ALL, consent, Optional.empty(), Optional.of(out))
-                    : new Permission(ALL, consent, Optional.of(dotEnv), Optional.empty());
+            Permission may = new Permission(EnumSet.allOf(Change.class), consent,
+                    Optional.of(dotEnv).filter(file -> !dryRun),
+                    Optional.of(out).filter(told -> dryRun));
             Setup setup = new Setup(settings, client(), lastAddress(settings), may, report);
             setup.twilio();
             setup.listening(out);
@@ -386,7 +406,9 @@ public final class Operator {
             return settings;
         }
 
-        private static String mark(Step step) { return step.good() ? "✓" : "✗"; }
+        private static String mark(Step step) {
+            return step.good() ? "✓" : "✗";
+        }
 
         /** Only on a terminal somebody can be asked. */
         private static boolean asked(String url) {
@@ -411,7 +433,8 @@ public final class Operator {
             Optional<Edge> edge = Optional.empty();
             try {
                 Handler answers = request -> challenge(settings, request);
-                edge = Optional.of(new Edge(settings, Map.of("GET " + PATH, answers)));
+                Map<String, Handler> routes = Map.of("GET " + PATH, answers);
+                edge = Optional.of(new Edge(settings, routes));
                 edge.get().start();
             } catch (CommandFailed taken) {
                 LOG.log(DEBUG, () -> "the bridge has the port, as a rule; whether it answers will be seen");
@@ -459,7 +482,8 @@ public final class Operator {
 
         private static String typed(Console console, Setting setting) throws CommandFailed {
             Optional<String> typed = setting.secret
-                    ? Optional.ofNullable(console.readPassword("%s (not shown): ", setting)).map(String::new)
+                    ? Optional.ofNullable(console.readPassword("%s (not shown): ", setting))
+                            .map(String::new)
                     : Optional.ofNullable(console.readLine("%s: ", setting));
             if (typed.isEmpty()) throw new CommandFailed(2, List.of(setting.missing()));
             return typed.get().strip();
@@ -477,7 +501,8 @@ public final class Operator {
             steps.addAll(wrong(problems));
             if (problems.isEmpty()) steps.add(new Step("settings", FOUND, "complete"));
             if (usable) {
-                Setup setup = new Setup(settings, client(), lastAddress(settings), Permission.NOTHING, steps::add);
+                Permission none = new Permission(Set.of());
+                Setup setup = new Setup(settings, client(), lastAddress(settings), none, steps::add);
                 setup.folder();
                 setup.bridge();
                 setup.twilio();
@@ -489,7 +514,9 @@ public final class Operator {
         }
 
         static List<Step> wrong(List<String> settings) {
-            return settings.stream().map(sentence -> new Step("settings", MISSING, sentence)).toList();
+            return settings.stream()
+                    .map(sentence -> new Step("settings", MISSING, sentence))
+                    .toList();
         }
 
         /** @return whether everything holds */
@@ -498,9 +525,12 @@ public final class Operator {
             ObjectNode all = object().put("ok", ok);
             ArrayNode rows = all.putArray("checks");
             for (Step step : steps) {
-                ObjectNode row = rows.addObject().put("name", step.name());
-                row.put("ok", step.good()).put("words", step.detail());
-                if (!json) out.accept("%s %-16s %s".formatted(mark(step), step.name(), step.detail()));
+                rows.addObject()
+                        .put("name", step.name())
+                        .put("ok", step.good())
+                        .put("words", step.detail());
+                String line = "%s %-16s %s".formatted(mark(step), step.name(), step.detail());
+                if (!json) out.accept(line);
             }
             if (json) out.accept(all.toString());
             return ok;
@@ -512,7 +542,9 @@ public final class Operator {
             Path folder = settings.dataDir();
             boolean there = Files.isDirectory(folder);
             Path parent = folder.toAbsolutePath();
-            while (!Files.exists(parent) && parent.getParent() != null) parent = parent.getParent();
+            while (!Files.exists(parent) && parent.getParent() != null) {
+                parent = parent.getParent();
+            }
             boolean usable = Files.isWritable(parent) && (there || !Files.exists(folder));
             String trouble = usable ? full(parent) : "the bridge cannot write to " + folder
                     + ": make it a folder of the bridge's user, or set DATA_DIR";
@@ -521,8 +553,9 @@ public final class Operator {
             if (!usable) return;
             try {
                 Journal.Counts counts = Journal.look(folder).counts();
-                report("journal", FOUND, counts.pending() + " messages wait, " + counts.failed() + " were refused"
-                        + (counts.failed() == 0 ? "" : " (see the command failed)"));
+                String see = counts.failed() == 0 ? "" : " (see the command failed)";
+                report("journal", FOUND, counts.pending() + " messages wait, "
+                        + counts.failed() + " were refused" + see);
             } catch (CommandFailed damaged) {
                 report("journal", MISSING, damaged.getMessage());
             } catch (IOException unreadable) {
@@ -546,15 +579,18 @@ public final class Operator {
             String at = settings.get(HOST) + ":" + settings.port();
             Response answer;
             try {
-                URI health = new URI("http", null, settings.get(HOST), settings.port(), "/healthz", null, null);
+                URI health = new URI("http", null, settings.get(HOST), settings.port(),
+                        "/healthz", null, null);
                 answer = client.call("bridge", HttpRequest.newBuilder(health));
             } catch (URISyntaxException | IllegalArgumentException unusable) {
                 report("bridge", MISSING, "HOST is no address: set it to one of this machine's");
                 return;
             }
             JsonNode health = answer.body();
-            String counters = health.properties().stream().filter(one -> one.getValue().isNumber())
-                    .map(one -> one.getKey() + " " + one.getValue()).collect(Collectors.joining(", "));
+            String counters = health.properties().stream()
+                    .filter(one -> one.getValue().isNumber())
+                    .map(one -> one.getKey() + " " + one.getValue())
+                    .collect(Collectors.joining(", "));
             switch (health.path("status").asText(answer.sent() ? "unknown" : "none")) {
                 case "none" -> report("bridge", FOUND, "does not run: nothing answers at " + at);
                 case "ok" -> report("bridge", FOUND, "runs at " + at + ": " + counters);
@@ -569,12 +605,16 @@ public final class Operator {
         private void clock() {
             List<String> off = new ArrayList<>();
             lastAnswers.forEach((service, answer) -> {
-                long seconds = ahead(answer);
+                long seconds = ahead(answer), size = Math.abs(seconds);
                 String direction = seconds > 0 ? " s ahead of " : " s behind ";
-                if (Math.abs(seconds) > 120) off.add(Math.abs(seconds) + direction + service);
+                if (size > 120) off.add(size + direction + service);
             });
-            if (lastAnswers.isEmpty()) report("clock", UNKNOWN, "nobody answered who could tell the time");
-            else report("clock", off.isEmpty(), "agrees with " + String.join(" and ", lastAnswers.keySet()),
+            if (lastAnswers.isEmpty()) {
+                report("clock", UNKNOWN, "nobody answered who could tell the time");
+                return;
+            }
+            report("clock", off.isEmpty(),
+                    "agrees with " + String.join(" and ", lastAnswers.keySet()),
                     "this machine is " + String.join(" and ", off)
                     + ": X refuses such signatures, switch on time synchronisation (NTP)");
         }
@@ -591,67 +631,83 @@ public final class Operator {
             if (!succeeded("Twilio account", flex)) return;
             // An API key says nothing of the token that checks webhooks.
             if (!settings.get(TWILIO_API_KEY).isEmpty()) {
-                Supplier<HttpRequest.Builder> byToken = () -> twilio
-                        .request("api", "/2010-04-01/Accounts/" + sid + ".json")
-                        .setHeader("Authorization", Signatures.basic(sid, settings.get(TWILIO_AUTH_TOKEN)));
-                Response account = call(new Call(Twilio.SERVICE, byToken, "GET", ""));
-                if (!succeeded("Twilio account", account)) return;
+                Twilio byToken = new Twilio(client, settings.with(TWILIO_API_KEY, ""));
+                String path = "/2010-04-01/Accounts/" + sid + ".json";
+                Call account = new Call(Twilio.SERVICE, () -> byToken.request("api", path), "GET", "");
+                if (!succeeded("Twilio account", call(account))) return;
             }
-            report("Twilio account", flex.body().path("account_sid").asText(sid).equals(sid), "Flex answers for " + sid,
+            report("Twilio account", flex.body().path("account_sid").asText(sid).equals(sid),
+                    "Flex answers for " + sid,
                     "the API key is one of another account than TWILIO_ACCOUNT_SID");
-            boolean ready = adopt("chat service", FLEX_CHAT_SERVICE, flex.body().path("chat_service_instance_sid"));
+            boolean ready = adopt("chat service", FLEX_CHAT_SERVICE,
+                    flex.body().path("chat_service_instance_sid"));
             boolean chat = settings.get(FLEX_API).equals("chat");
             if (ready && !chat) conversationsService();
             if (chat && !settings.get(FLEX_FLOW_SID).isEmpty()) {
                 knownFlexFlow();
                 return;
             }
-            if (!adopt("workspace", FLEX_WORKSPACE_SID, flex.body().path("taskrouter_workspace_sid"))) return;
-            if (!workflow()) return;
+            boolean workspace = adopt("workspace", FLEX_WORKSPACE_SID,
+                    flex.body().path("taskrouter_workspace_sid"));
+            if (!workspace || !workflow()) return;
             Optional<String> channel = taskChannel();
             if (!ready || !chat) return;
-            channel.flatMap(this::studioFlow).flatMap(this::flexFlow).ifPresent(made -> save(FLEX_FLOW_SID, made));
+            channel.flatMap(this::studioFlow).flatMap(this::flexFlow)
+                    .ifPresent(made -> save(FLEX_FLOW_SID, made));
         }
 
         private void conversationsService() {
             Response defaults = call(atTwilio("GET", "conversations", "/v1/Configuration", ""));
             if (!succeeded("conversations", defaults)) return;
-            String used = text(defaults.body(), "/default_chat_service_sid"), ours = settings.get(FLEX_CHAT_SERVICE);
+            String used = text(defaults.body(), "/default_chat_service_sid");
+            String ours = settings.get(FLEX_CHAT_SERVICE);
             report("conversations", used.equals(ours), "Flex's chat service is the account's default",
                     "the account's default conversations service is " + used + ", so tasks cannot find conversations:"
                     + " make " + ours + " the default at console.twilio.com, Conversations, Manage, Defaults");
         }
 
         private boolean workflow() {
-            Optional<List<JsonNode>> listed = list("workflow", "taskrouter", ofWorkspace("/Workflows"), "workflows");
+            Optional<List<JsonNode>> listed = list("workflow",
+                    "taskrouter", ofWorkspace("/Workflows"), "workflows");
             if (listed.isEmpty()) return false;
             List<JsonNode> all = listed.get();
             String set = settings.get(FLEX_WORKFLOW_SID);
             boolean theOnlyOne = set.isEmpty() && all.size() == 1;
             Predicate<JsonNode> ours = set.isEmpty() ? named("Assign to Anyone") : has("/sid", set);
-            Optional<JsonNode> chosen = all.stream().filter(ours.or(one -> theOnlyOne)).findFirst();
-            if (chosen.isPresent()) return adopt("workflow", FLEX_WORKFLOW_SID, chosen.get().path("sid"));
-            String names = all.stream().map(one -> text(one, "/sid") + " (" + text(one, "/friendly_name") + ")")
+            Optional<JsonNode> chosen = all.stream()
+                    .filter(ours.or(one -> theOnlyOne))
+                    .findFirst();
+            if (chosen.isPresent()) {
+                return adopt("workflow", FLEX_WORKFLOW_SID, chosen.get().path("sid"));
+            }
+            String names = all.stream()
+                    .map(one -> text(one, "/sid") + " (" + text(one, "/friendly_name") + ")")
                     .collect(Collectors.joining(", "));
             return report("workflow", MISSING, all.isEmpty()
                     ? "the workspace has none: make one at console.twilio.com, TaskRouter"
                     : "set FLEX_WORKFLOW_SID to one of " + names);
         }
 
-        private String ofWorkspace(String path) { return "/v1/Workspaces/" + settings.get(FLEX_WORKSPACE_SID) + path; }
+        private String ofWorkspace(String path) {
+            return "/v1/Workspaces/" + settings.get(FLEX_WORKSPACE_SID) + path;
+        }
 
         private static Predicate<JsonNode> has(String pointer, String text) {
             return json -> text(json, pointer).equals(text);
         }
 
-        private static Predicate<JsonNode> named(String name) { return has("/friendly_name", name); }
+        private static Predicate<JsonNode> named(String name) {
+            return has("/friendly_name", name);
+        }
 
         /** @return its SID. One of its own lets reports and agents' capacity tell X from web chat. */
         private Optional<String> taskChannel() {
             boolean set = !settings.get(FLEX_TASK_CHANNEL).isEmpty();
             String name = set ? settings.get(FLEX_TASK_CHANNEL) : "twitter";
-            Optional<String> sid = findOrCreate("task channel", "taskrouter", ofWorkspace("/TaskChannels"), "channels",
-                    has("/unique_name", name), set ? name : name + ", written to .env as FLEX_TASK_CHANNEL",
+            String detail = set ? name : name + ", written to .env as FLEX_TASK_CHANNEL";
+            Optional<String> sid = findOrCreate("task channel",
+                    "taskrouter", ofWorkspace("/TaskChannels"), "channels",
+                    has("/unique_name", name), detail,
                     Form.of("FriendlyName", name, "UniqueName", name));
             if (sid.isPresent() && !set) save(FLEX_TASK_CHANNEL, name);
             return sid;
@@ -677,10 +733,12 @@ public final class Operator {
         private Optional<String> studioFlow(String taskChannel) {
             ObjectNode definition = (ObjectNode) jsonOrMissing(STUDIO_FLOW);
             ObjectNode task = (ObjectNode) definition.at("/states/1/properties");
-            task.put("workflow", settings.get(FLEX_WORKFLOW_SID)).put("channel", taskChannel);
+            task.put("workflow", settings.get(FLEX_WORKFLOW_SID));
+            task.put("channel", taskChannel);
             return findOrCreate("Studio flow", "studio", "/v2/Flows", "flows",
                     named(FLOW).and(has("/status", "published")), FLOW,
-                    Form.of("FriendlyName", FLOW, "Status", "published", "Definition", definition.toString()));
+                    Form.of("FriendlyName", FLOW, "Status", "published",
+                            "Definition", definition.toString()));
         }
 
         private Optional<String> flexFlow(String studio) {
@@ -688,7 +746,8 @@ public final class Operator {
                     named(FLOW).and(this::serves).and(has("/integration/flow_sid", studio)), FLOW,
                     Form.of("FriendlyName", FLOW, "ChatServiceSid", settings.get(FLEX_CHAT_SERVICE),
                             "ChannelType", "custom", "ContactIdentity", "twitter", "Enabled", "true",
-                            "IntegrationType", "studio", "Integration.FlowSid", studio, "JanitorEnabled", "true"));
+                            "IntegrationType", "studio", "Integration.FlowSid", studio,
+                            "JanitorEnabled", "true"));
         }
 
         private boolean serves(JsonNode flow) {
@@ -697,10 +756,11 @@ public final class Operator {
         }
 
         private void knownFlexFlow() {
-            Response known = call(atTwilio("GET", "flex-api", "/v1/FlexFlows/" + settings.get(FLEX_FLOW_SID), ""));
+            String sid = settings.get(FLEX_FLOW_SID);
+            Response known = call(atTwilio("GET", "flex-api", "/v1/FlexFlows/" + sid, ""));
             if (!succeeded("Flex Flow", known)) return;
-            report("Flex Flow", serves(known.body()), settings.get(FLEX_FLOW_SID), "FLEX_FLOW_SID is switched off or"
-                    + " belongs to another chat service: set it to one that is right,"
+            report("Flex Flow", serves(known.body()), sid,
+                    "FLEX_FLOW_SID is switched off or belongs to another chat service: set it to one that is right,"
                     + " or remove it and run setup again");
         }
 
@@ -709,7 +769,10 @@ public final class Operator {
                 Predicate<JsonNode> fit, String detail, Form form) {
             Optional<List<JsonNode>> listed = list(name, product, path, list);
             if (listed.isEmpty()) return Optional.empty();
-            Optional<String> known = listed.get().stream().filter(fit).findFirst().map(one -> text(one, "/sid"));
+            Optional<String> known = listed.get().stream()
+                    .filter(fit)
+                    .findFirst()
+                    .map(one -> text(one, "/sid"));
             known.ifPresent(sid -> report(name, FOUND, form.get("FriendlyName") + " (" + sid + ")"));
             Call creating = atTwilio("POST", product, path, form.encode());
             return known.or(() -> apply(new Action(name, CREATED, detail, CREATE, "", creating)));
@@ -728,7 +791,8 @@ public final class Operator {
 
         /** @param outside whether to ask for our own challenge by the public URL, as X does */
         void x(boolean outside) {
-            String key = settings.get(TWITTER_CONSUMER_KEY), secret = settings.get(TWITTER_CONSUMER_SECRET);
+            String key = settings.get(TWITTER_CONSUMER_KEY);
+            String secret = settings.get(TWITTER_CONSUMER_SECRET);
             if (key.isEmpty() || secret.isEmpty()) return;
             String basic = Signatures.basic(Form.escape(key), Form.escape(secret));
             Response token = call(atX(basic, "POST", "/oauth2/token", "grant_type=client_credentials"));
@@ -739,9 +803,9 @@ public final class Operator {
             if (!succeeded(ACCOUNT, account)) return;
             String all = "read-write-directmessages";
             String level = account.headers().firstValue("x-access-level").orElse(all);
-            report(ACCOUNT, level.equals(all), "@" + text(account.body(), "/data/username"), "the app may only " + level
-                    + ": give it 'Read and write and Direct message' at developer.x.com, then make a new access token"
-                    + " and put it into TWITTER_ACCESS_KEY and TWITTER_ACCESS_SECRET");
+            report(ACCOUNT, level.equals(all), "@" + text(account.body(), "/data/username"),
+                    "the app may only " + level + ": give it 'Read and write and Direct message' at developer.x.com,"
+                    + " then make a new access token and put it into TWITTER_ACCESS_KEY and TWITTER_ACCESS_SECRET");
             if (settings.publicUrl().isEmpty()) return;
             State reached = outside ? reached() : UNKNOWN;
             proven = reached == FOUND;
@@ -758,36 +822,51 @@ public final class Operator {
         /** What stands at X. @param user our account */
         record Seen(String user, List<Webhook> webhooks, List<Subscription> subscriptions) {
             Optional<Webhook> at(String url) {
-                return webhooks.stream().filter(one -> one.url().equals(url)).findFirst();
+                return webhooks.stream()
+                        .filter(one -> one.url().equals(url))
+                        .findFirst();
             }
 
             /** This program's webhooks at other addresses. */
             List<Webhook> elsewhere(String url) {
-                return webhooks.stream().filter(one -> one.url().endsWith(PATH))
-                        .filter(one -> !one.url().equals(url)).toList();
+                return webhooks.stream()
+                        .filter(one -> one.url().endsWith(PATH))
+                        .filter(one -> !one.url().equals(url))
+                        .toList();
             }
 
             /** Our subscriptions to a kind of event. */
             List<Subscription> to(String event) {
-                return subscriptions.stream().filter(one -> one.user().equals(user))
-                        .filter(one -> one.event().equals(event)).toList();
+                return subscriptions.stream()
+                        .filter(one -> one.user().equals(user))
+                        .filter(one -> one.event().equals(event))
+                        .toList();
             }
 
-            boolean serves(Webhook webhook) { return users(webhook).contains(user); }
+            boolean serves(Webhook webhook) {
+                return users(webhook).contains(user);
+            }
 
             boolean servesOthers(Webhook webhook) {
                 return users(webhook).stream().anyMatch(one -> !one.equals(user));
             }
 
             private List<String> users(Webhook webhook) {
-                return subscriptions.stream().filter(one -> one.webhook().equals(webhook.id()))
-                        .map(Subscription::user).toList();
+                return subscriptions.stream()
+                        .filter(one -> one.webhook().equals(webhook.id()))
+                        .map(Subscription::user)
+                        .toList();
             }
 
             /** What is left once a webhook is removed, and its subscriptions with it. */
             Seen without(Webhook removed) {
-                return new Seen(user, webhooks.stream().filter(one -> !one.equals(removed)).toList(),
-                        subscriptions.stream().filter(one -> !one.webhook().equals(removed.id())).toList());
+                return new Seen(user,
+                        webhooks.stream()
+                                .filter(one -> !one.equals(removed))
+                                .toList(),
+                        subscriptions.stream()
+                                .filter(one -> !one.webhook().equals(removed.id()))
+                                .toList());
             }
         }
 
@@ -803,14 +882,17 @@ public final class Operator {
             if (!everything()) {
                 return looked && each(SUBSCRIPTION, SUBSCRIPTIONS, "/data", one -> {
                     String id = one.path("subscription_id").asText(text(one, "/id"));
-                    String webhook = text(one, "/webhook_id");
-                    subscriptions.add(new Subscription(id, text(one, "/event_type"), webhook, whose(one, user)));
+                    subscriptions.add(new Subscription(id, text(one, "/event_type"),
+                            text(one, "/webhook_id"), whose(one, user)));
                 });
             }
             for (Webhook webhook : webhooks) {
                 if (!looked || !webhook.url().endsWith(PATH)) continue;
-                looked = each(SUBSCRIPTION, everythingOf(webhook.id()) + "/list", "/data/subscriptions", one ->
-                        subscriptions.add(new Subscription("", EVERYTHING, webhook.id(), text(one, "/user_id"))));
+                String path = everythingOf(webhook.id()) + "/list";
+                looked = each(SUBSCRIPTION, path, "/data/subscriptions", one -> {
+                    String account = text(one, "/user_id");
+                    subscriptions.add(new Subscription("", EVERYTHING, webhook.id(), account));
+                });
             }
             return looked;
         }
@@ -859,15 +941,18 @@ public final class Operator {
         /** Whether who answered knows our secret. */
         private boolean isOurs(Response answer) {
             Request asked = new Request("GET", PATH, question, Map.of(), new byte[0]);
-            return answer.ok() && answer.body().toString().equals(challenge(settings, asked).body());
+            String right = challenge(settings, asked).body();
+            return answer.ok() && answer.body().toString().equals(right);
         }
 
         // What follows from what stands at X.
 
         /** What our address needs: its webhook, and that everything comes to it. */
         List<Action> plan(Seen seen) {
-            List<Action> plan = new ArrayList<>(List.of(webhook(seen)));
-            plan.addAll(subscriptions(seen, seen.at(address()).map(Webhook::id).orElse("")));
+            String webhook = seen.at(address()).map(Webhook::id).orElse("");
+            List<Action> plan = new ArrayList<>();
+            plan.add(webhook(seen));
+            plan.addAll(subscriptions(seen, webhook));
             return plan;
         }
 
@@ -877,17 +962,24 @@ public final class Operator {
         /** X switches a webhook off after wrong answers, or a day without right ones; asked, it challenges it anew. */
         private Action webhook(Seen seen) {
             String url = address();
-            URI parts = URI.create(url);
-            boolean odd = parts.getScheme().equals("https") && (parts.getPort() >= 0 || url.length() > 200);
             Optional<Webhook> here = seen.at(url);
-            if (here.isEmpty() && odd) return new Action(WEBHOOK, MISSING, HTTPS_ONLY, NONE, "");
-            if (here.isEmpty()) return new Action(WEBHOOK, CREATED, url, CREATE, "", registering(url));
-            if (here.get().valid()) return new Action(WEBHOOK, FOUND, url, NONE, "");
-            return challengeByX(here.get().id(), CHANGED, "X had switched it off, and sends again");
+            if (here.isPresent() && here.get().valid()) {
+                return new Action(WEBHOOK, FOUND, url, NONE, "");
+            }
+            if (here.isPresent()) {
+                return challengeByX(here.get().id(), CHANGED, "X had switched it off, and sends again");
+            }
+            URI parts = URI.create(url);
+            boolean odd = parts.getPort() >= 0 || url.length() > 200;
+            if (odd && parts.getScheme().equals("https")) {
+                return new Action(WEBHOOK, MISSING, HTTPS_ONLY, NONE, "");
+            }
+            return new Action(WEBHOOK, CREATED, url, CREATE, "", registering(url));
         }
 
         private Action challengeByX(String webhook, State state, String detail) {
-            return new Action(WEBHOOK, state, detail, REVALIDATE, "", byApp("PUT", "/2/webhooks/" + webhook, ""));
+            Call call = byApp("PUT", "/2/webhooks/" + webhook, "");
+            return new Action(WEBHOOK, state, detail, REVALIDATE, "", call);
         }
 
         private Call registering(String url) {
@@ -904,20 +996,26 @@ public final class Operator {
             List<Action> plan = new ArrayList<>();
             for (String event : events()) {
                 List<Subscription> ours = seen.to(event);
-                boolean comesHere = ours.stream().anyMatch(one -> one.webhook().equals(webhook));
-                boolean elsewhere = !everything() && !ours.isEmpty();
-                Call[] calls = subscribing(seen, event, webhook);
-                if (comesHere) plan.add(new Action(SUBSCRIPTION, FOUND, event, NONE, ""));
-                else if (elsewhere) plan.add(bringing(seen, ours.get(0), webhook));
-                else plan.add(new Action(SUBSCRIPTION, CREATED, event, CREATE, "", calls));
+                boolean comesHere = ours.stream()
+                        .anyMatch(one -> one.webhook().equals(webhook));
+                if (comesHere) {
+                    plan.add(new Action(SUBSCRIPTION, FOUND, event, NONE, ""));
+                } else if (everything() || ours.isEmpty()) {
+                    Call[] calls = subscribing(seen, event, webhook);
+                    plan.add(new Action(SUBSCRIPTION, CREATED, event, CREATE, "", calls));
+                } else {
+                    plan.add(bringing(seen, ours.get(0), webhook));
+                }
             }
             return plan;
         }
 
         /** Has a subscription lead to another webhook. */
         private Action bringing(Seen seen, Subscription subscription, String webhook) {
-            String from = seen.webhooks().stream().filter(one -> one.id().equals(subscription.webhook()))
-                    .map(Webhook::url).findFirst().orElse("");
+            String from = seen.webhooks().stream()
+                    .filter(one -> one.id().equals(subscription.webhook()))
+                    .map(Webhook::url)
+                    .findFirst().orElse("");
             String before = from.isEmpty() ? "" : ", no longer to " + from;
             String detail = subscription.event() + " comes to this address" + before;
             String body = object().put("webhook_id", webhook).toString();
@@ -930,7 +1028,9 @@ public final class Operator {
         private static final String EVERYTHING = "all of the account's activity",
                 SUBSCRIPTIONS = "/2/activity/subscriptions";
 
-        private boolean everything() { return settings.get(TWITTER_API).equals("1.1"); }
+        private boolean everything() {
+            return settings.get(TWITTER_API).equals("1.1");
+        }
 
         private List<String> events() {
             return everything() ? List.of(EVERYTHING) : List.of("dm.received", "oauth.revoke");
@@ -948,8 +1048,8 @@ public final class Operator {
             body.putObject("filter").put("user_id", seen.user());
             Call byKeys = byKeys("POST", SUBSCRIPTIONS, body.toString());
             String token = settings.get(TWITTER_USER_TOKEN);
-            return token.isEmpty() ? new Call[] {byKeys}
-                    : new Call[] {byKeys, atX("Bearer " + token, "POST", SUBSCRIPTIONS, body.toString())};
+            Call byToken = atX("Bearer " + token, "POST", SUBSCRIPTIONS, body.toString());
+            return token.isEmpty() ? new Call[] {byKeys} : new Call[] {byKeys, byToken};
         }
 
         // What is done of it.
@@ -970,22 +1070,27 @@ public final class Operator {
 
         private boolean comesHere() {
             Optional<String> learnt = apply(webhook(seen));
-            return learnt.isPresent() && allComesTo(seen.at(address()).map(Webhook::id).orElse(learnt.get()));
+            if (learnt.isEmpty()) return false;
+            return allComesTo(seen.at(address()).map(Webhook::id).orElse(learnt.get()));
         }
 
         private boolean allComesTo(String webhook) {
             target = webhook;
-            return subscriptions(seen, webhook).stream().filter(action -> apply(action).isEmpty()).count() == 0;
+            boolean all = true;
+            for (Action action : subscriptions(seen, webhook)) all &= apply(action).isPresent();
+            return all;
         }
 
         private void leaveOthers() {
             for (Webhook old : seen.elsewhere(address())) {
-                boolean left = (seen.serves(old) || isFormer(old.url())) && !seen.servesOthers(old);
-                if (left && prove()) apply(removal(old));
+                boolean ours = seen.serves(old) || isFormer(old.url());
+                if (ours && !seen.servesOthers(old) && prove()) apply(removal(old));
             }
         }
 
-        private boolean isFormer(String url) { return url.equals(former + PATH); }
+        private boolean isFormer(String url) {
+            return url.equals(former + PATH);
+        }
 
         /** What is at this folder's former address is its own; what is at any other somebody has to give up. */
         private boolean mayMove(String name, String url) {
@@ -1005,19 +1110,21 @@ public final class Operator {
         /** The one of this program's other webhooks that would make room for ours. */
         private Optional<Webhook> replaceable() {
             Comparator<Webhook> ours = Comparator.comparing(seen::serves);
-            return seen.elsewhere(address()).stream().max(ours.thenComparing(one -> isFormer(one.url())));
+            return seen.elsewhere(address()).stream()
+                    .max(ours.thenComparing(one -> isFormer(one.url())));
         }
 
         /** How many webhooks the app may have only X knows: the order of both cases is told. */
         private void tellOrder(Webhook old) {
             tell("which X refuses where the app may have one webhook only; then setup");
-            if (proven && !seen.servesOthers(old)) {
-                if (seen.serves(old)) tell(subscribing(seen, events().get(0), old.id())[0]);
+            if (!proven) {
+                tell("would change nothing: the address does not answer");
+            } else if (seen.servesOthers(old)) {
+                tell("would change nothing: other accounts need the old one");
+            } else {
+                if (seen.serves(old)) tell(trial(old)[0]);
                 tell(removal(old).calls()[0]);
                 plan(seen.without(old)).forEach(action -> tell(action.calls()[0]));
-            } else {
-                String why = proven ? "other accounts need the old one" : "the address does not answer";
-                tell("would change nothing: " + why);
             }
             tell("and where it may have more, setup");
         }
@@ -1035,13 +1142,18 @@ public final class Operator {
                         "the app may have no more than the one at " + old.url() + ", which stays: " + why);
             }
             if (seen.serves(old)) {
-                Response again = call(subscribing(seen, events().get(0), old.id()));
+                Response again = call(trial(old));
                 // That it is there already is told only to those who may subscribe.
                 boolean allowed = again.status() == 400 || again.sentence().contains("Duplicate");
                 if (!allowed && !succeeded(SUBSCRIPTION, again)) return false;
             }
             if (old.valid()) note(old.url());
             return remove(old);
+        }
+
+        /** Asks for what is there already, to see whether X would let us have it once more. */
+        private Call[] trial(Webhook old) {
+            return subscribing(seen, events().get(0), old.id());
         }
 
         private boolean remove(Webhook webhook) {
@@ -1053,7 +1165,8 @@ public final class Operator {
         /** A running bridge cannot always see itself: it leaves its former address unless only that is seen to work. */
         private boolean mayLeave(Webhook old) {
             if (proven || may.dotEnv().isPresent()) return proven;
-            String before = old.url().substring(0, old.url().length() - PATH.length());
+            int end = old.url().length() - PATH.length();
+            String before = old.url().substring(0, end);
             return isOurs(challenged(settings.publicUrl())) || !isOurs(challenged(before));
         }
 
@@ -1078,7 +1191,9 @@ public final class Operator {
             }
         }
 
-        private Path noteFile() { return may.dotEnv().orElseThrow().resolveSibling(".env.old-webhook"); }
+        private Path noteFile() {
+            return may.dotEnv().orElseThrow().resolveSibling(".env.old-webhook");
+        }
 
         /** After a failure half-way: goes on if X has the new webhook after all, else puts back what made room. */
         private void settle() {
@@ -1095,10 +1210,12 @@ public final class Operator {
 
         private boolean settled() {
             Optional<Webhook> half = seen.at(address());
-            if (half.filter(Webhook::valid).isPresent() && allComesTo(half.get().id())) return true;
-            // A running bridge goes on at its next look.
-            if (half.isPresent() && may.dotEnv().isEmpty()) return true;
-            if (half.isPresent() && !remove(half.get())) return false;
+            if (half.isPresent()) {
+                if (half.get().valid() && allComesTo(half.get().id())) return true;
+                // A running bridge goes on at its next look.
+                if (may.dotEnv().isEmpty()) return true;
+                if (!remove(half.get())) return false;
+            }
             Optional<String> still = seen.at(removed).map(Webhook::id);
             Optional<String> back = still.or(() -> apply(new Action(
                     OLD, CHANGED, removed + " is registered again", CREATE, "", registering(removed))));
@@ -1106,10 +1223,12 @@ public final class Operator {
             return back.isPresent() && allComesTo(back.get());
         }
 
-        /** Does it, or tells its call in a dry run, or says that it has to be done. @return the id it teaches, if any */
+        /** Does it, tells its call in a dry run, or says that it has to be done. @return the id it teaches, if any */
         private Optional<String> apply(Action action) {
             String name = action.name();
-            if (action.change() == NONE) return taught(report(name, action.state(), action.detail()), "");
+            if (action.change() == NONE) {
+                return taught(report(name, action.state(), action.detail()), "");
+            }
             boolean takes = !action.from().isEmpty();
             if (takes && !(mayMove(name, action.from()) && prove())) return Optional.empty();
             boolean registers = name.equals(WEBHOOK) && action.change() == CREATE;
@@ -1132,7 +1251,8 @@ public final class Operator {
             }
             boolean made = made(action, done);
             proven |= made && name.equals(WEBHOOK);
-            return taught(made, done.body().path("sid").asText(text(done.body(), "/data/id")));
+            String atX = text(done.body(), "/data/id");
+            return taught(made, done.body().path("sid").asText(atX));
         }
 
         private static Optional<String> taught(boolean good, String id) {
@@ -1155,7 +1275,8 @@ public final class Operator {
 
         /** Takes over what was found, or sees that the setting agrees. @return whether there is one to work with */
         private boolean adopt(String name, Setting setting, JsonNode sid) {
-            String set = settings.get(setting), found = sid.asText("");
+            String set = settings.get(setting);
+            String found = sid.asText("");
             if (found.isEmpty()) {
                 return report(name, MISSING, "Flex names none: finish its set-up at console.twilio.com, Flex");
             }
@@ -1185,25 +1306,31 @@ public final class Operator {
             return new Call(Twilio.SERVICE, () -> twilio.request(product, path), method, form);
         }
 
-        private Call byApp(String method, String path, String json) { return atX(bearer, method, path, json); }
+        private Call byApp(String method, String path, String json) {
+            return atX(bearer, method, path, json);
+        }
 
         private Call byKeys(String method, String path, String json) {
-            return new Call(X.SERVICE, () -> X.signed(settings, method, path, Form.of()), method, json);
+            Supplier<HttpRequest.Builder> signed = () -> X.signed(settings, method, path, Form.of());
+            return new Call(X.SERVICE, signed, method, json);
         }
 
         private Call atX(String authorization, String method, String path, String body) {
             URI url = URI.create(settings.twitterApiUrl() + path);
-            return new Call(X.SERVICE, () -> HttpRequest.newBuilder(url).header("Authorization", authorization),
-                    method, body);
+            return new Call(X.SERVICE, () -> HttpRequest.newBuilder(url)
+                    .header("Authorization", authorization), method, body);
         }
 
         private Response call(Call... inTurn) {
             Response answer = Response.NONE;
             for (Call call : inTurn) {
-                String type = call.body().startsWith("{") ? "application/json" : "application/x-www-form-urlencoded";
-                HttpRequest.Builder request = call.request().get().method(call.method(), call.body().isEmpty()
-                        ? HttpRequest.BodyPublishers.noBody() : HttpRequest.BodyPublishers.ofString(call.body()));
-                if (!call.body().isEmpty()) request.header("Content-Type", type);
+                String body = call.body();
+                String type = body.startsWith("{") ? "application/json" : "application/x-www-form-urlencoded";
+                HttpRequest.Builder request = call.request().get();
+                request.method(call.method(), body.isEmpty()
+                        ? HttpRequest.BodyPublishers.noBody()
+                        : HttpRequest.BodyPublishers.ofString(body));
+                if (!body.isEmpty()) request.header("Content-Type", type);
                 answer = client.call(call.service(), request);
                 if (answer.status() != 0) lastAnswers.put(call.service(), answer);
                 if (answer.status() != 401 && answer.status() != 403) break;
@@ -1211,11 +1338,14 @@ public final class Operator {
             return answer;
         }
 
-        private void tell(String line) { may.dryRun().ifPresent(out -> out.accept("           " + line)); }
+        private void tell(String line) {
+            may.dryRun().ifPresent(out -> out.accept("           " + line));
+        }
 
         private void tell(Call call) {
             String with = call.body().isEmpty() ? "" : " with " + call.body();
-            tell("would call " + call.method() + " " + call.request().get().build().uri() + with);
+            URI url = call.request().get().build().uri();
+            tell("would call " + call.method() + " " + url + with);
         }
 
         /** Tells whether it was made. */
@@ -1232,8 +1362,10 @@ public final class Operator {
         /** Tells a failure, with what to do about it. */
         private boolean succeeded(String name, Response answer) {
             if (answer.ok()) return true;
-            boolean passing = answer.status() == 0 || answer.status() == 429 || answer.status() >= 500;
-            return report(name, passing ? UNKNOWN : MISSING, answer.sentence() + ": " + advice(name, answer));
+            int status = answer.status();
+            boolean passing = status == 0 || status == 429 || status >= 500;
+            String detail = answer.sentence() + ": " + advice(name, answer);
+            return report(name, passing ? UNKNOWN : MISSING, detail);
         }
 
         /** What to do about a failure: the first row counts whose service or step, status, code and word fit. */
@@ -1291,7 +1423,9 @@ public final class Operator {
                 boolean status = String.valueOf(answer.status()).matches(row[1]);
                 boolean code = String.valueOf(answer.code()).matches(row[2]);
                 boolean said = Pattern.compile(row[3]).matcher(signs).find();
-                if (from && status && code && said) return row[4].replace("{PUBLIC_URL}", settings.publicUrl());
+                if (from && status && code && said) {
+                    return row[4].replace("{PUBLIC_URL}", settings.publicUrl());
+                }
             }
             throw new AssertionError("the last row fits");
         }
@@ -1310,7 +1444,8 @@ public final class Operator {
          */
         static void write(Path file, Setting setting, String value) throws IOException {
             Path real = Files.exists(file) ? file.toRealPath() : file.toAbsolutePath();
-            String text = changed(Files.exists(real) ? Files.readString(real) : "", setting, value);
+            String before = Files.exists(real) ? Files.readString(real) : "";
+            String text = changed(before, setting, value);
             Path aside = aside(file);
             try {
                 Files.deleteIfExists(aside);
@@ -1383,7 +1518,8 @@ public final class Operator {
                 }
             }
             String end = text.contains("\r\n") ? "\r\n" : "\n";
-            return text + (text.isEmpty() || text.endsWith("\n") ? "" : end) + setting + "=" + plain + end;
+            boolean whole = text.isEmpty() || text.endsWith("\n");
+            return text + (whole ? "" : end) + setting + "=" + plain + end;
         }
     }
 }
