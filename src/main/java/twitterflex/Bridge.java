@@ -3449,8 +3449,14 @@ public final class Bridge {
     private static final String TEMPLATE = "(https://|http://(127\\.[0-9.]+|localhost)[:/])\\S*\\{product}\\S*";
     private static final boolean SECRET = true, OPEN = false;
 
-    /** Who needs a setting. What everybody needs is asked of the operator; what Flex needs the command setup finds. */
-    enum Need { NOBODY, EVERYBODY, FLEX, CONVERSATIONS, CHAT }
+    /** Who cannot do without a setting. What the command setup does not find it asks of the operator. */
+    enum Need {
+        NOBODY(false), EVERYBODY(false), FLEX(true), CONVERSATIONS(true), CHAT(true);
+
+        final boolean foundBySetup;
+
+        Need(boolean foundBySetup) { this.foundBySetup = foundBySetup; }
+    }
 
     /** Every setting, in the order of the help, the README and .env.example. */
     enum Setting {
@@ -3533,8 +3539,8 @@ public final class Bridge {
         boolean fits(String value) { return value.matches(pattern); }
 
         String missing() {
-            return name() + " is missing: " + help + "; " + (neededBy == Need.EVERYBODY
-                    ? "put it into .env, or run setup on a terminal, which asks" : "the command setup finds it out");
+            return name() + " is missing: " + help + "; " + (neededBy.foundBySetup
+                    ? "the command setup finds it out" : "put it into .env, or run setup on a terminal, which asks");
         }
 
         private String line() {

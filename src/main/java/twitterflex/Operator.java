@@ -340,7 +340,7 @@ public final class Operator {
         private final Map<String, Boolean> consents = new HashMap<>();
         private final String question = PATH + "?crc_token=" + UUID.randomUUID();
         private String bearer = "";
-        private Seen seen = new Seen("", List.of(), List.of());
+        private Seen seen = new Seen("", "", List.of(), List.of());
         /** The id of the webhook that everything is to come to. */
         private String target = "";
         /** Whether the new address has answered, us or X. */
@@ -458,7 +458,7 @@ public final class Operator {
         private static void ask(Map<String, String> values, Path dotEnv, boolean dryRun, Consumer<String> out)
                 throws CommandFailed {
             List<Setting> missing = read(values).missing().stream()
-                    .filter(setting -> setting.neededBy == Need.EVERYBODY).toList();
+                    .filter(setting -> !setting.neededBy.foundBySetup).toList();
             Console console = System.console();
             if (!missing.isEmpty() && (console == null || dryRun)) {
                 throw new CommandFailed(2, missing.stream().map(Setting::missing).toList());
@@ -807,11 +807,9 @@ public final class Operator {
                     "the app may only " + level + ": give it 'Read and write and Direct message' at developer.x.com,"
                     + " then make a new access token and put it into TWITTER_ACCESS_KEY and TWITTER_ACCESS_SECRET");
             if (settings.publicUrl().isEmpty()) return;
-            State reached = outside ? reached() : UNKNOWN;
-            proven = reached == FOUND;
-            if (reached == MISSING) return;
+            if (outside && leadsElsewhere()) return;
             if (look(text(account.body(), "/data/id"))) moveHere();
-            else if (seen.at(address()).isPresent()) apply(webhook(seen));
+            else if (seen.here().isPresent()) apply(webhook(seen));
         }
 
         record Webhook(String id, String url, boolean valid) { }
@@ -819,8 +817,10 @@ public final class Operator {
         /** @param id empty in the Account Activity API, where the account and the webhook say which one it is */
         record Subscription(String id, String event, String webhook, String user) { }
 
-        /** What stands at X. @param user our account */
-        record Seen(String user, List<Webhook> webhooks, List<Subscription> subscriptions) {
+        /** What stands at X. @param user our account; @param address that of our webhook, be it there or not */
+        record Seen(String user, String address, List<Webhook> webhooks, List<Subscription> subscriptions) {
+            Optional<Webhook> here() { return at(address); }
+
             Optional<Webhook> at(String url) {
                 return webhooks.stream()
                         .filter(one -> one.url().equals(url))
@@ -828,10 +828,10 @@ public final class Operator {
             }
 
             /** This program's webhooks at other addresses. */
-            List<Webhook> elsewhere(String url) {
+            List<Webhook> elsewhere() {
                 return webhooks.stream()
                         .filter(one -> one.url().endsWith(PATH))
-                        .filter(one -> !one.url().equals(url))
+                        .filter(one -> !one.url().equals(address))
                         .toList();
             }
 
@@ -860,7 +860,7 @@ public final class Operator {
 
             /** What is left once a webhook is removed, and its subscriptions with it. */
             Seen without(Webhook removed) {
-                return new Seen(user,
+                return new Seen(user, address,
                         webhooks.stream()
                                 .filter(one -> !one.equals(removed))
                                 .toList(),
@@ -874,7 +874,7 @@ public final class Operator {
         private boolean look(String user) {
             List<Webhook> webhooks = new ArrayList<>();
             List<Subscription> subscriptions = new ArrayList<>();
-            seen = new Seen(user, webhooks, subscriptions);
+            seen = new Seen(user, address(), webhooks, subscriptions);
             boolean looked = each(WEBHOOK, "/2/webhooks", "/data", one -> {
                 boolean valid = one.path("valid").asBoolean();
                 webhooks.add(new Webhook(text(one, "/id"), text(one, "/url"), valid));
@@ -920,18 +920,18 @@ public final class Operator {
         private String address() { return settings.publicUrl() + PATH; }
 
         /** Asks for our own challenge. Where that cannot be reached from this machine, X's may all the same. */
-        private State reached() {
+        private boolean leadsElsewhere() {
             String url = settings.publicUrl();
             Response answer = challenged(url);
             if (!answer.ok()) {
                 String why = answer.status() == 0 ? answer.trouble() : "status " + answer.status();
                 report("public address", UNKNOWN, "the bridge does not answer at " + url + " (" + why
                         + "): start it, and the tunnel or proxy that leads to port " + settings.port());
-                return UNKNOWN;
+                return false;
             }
-            boolean ours = report("public address", isOurs(answer), url, "what answers at " + url
+            proven = report("public address", isOurs(answer), url, "what answers at " + url
                     + " signs with other secrets than these: start the bridge with this .env");
-            return ours ? FOUND : MISSING;
+            return !proven;
         }
 
         private Response challenged(String base) {
@@ -949,7 +949,7 @@ public final class Operator {
 
         /** What our address needs: its webhook, and that everything comes to it. */
         List<Action> plan(Seen seen) {
-            String webhook = seen.at(address()).map(Webhook::id).orElse("");
+            String webhook = seen.here().map(Webhook::id).orElse("");
             List<Action> plan = new ArrayList<>();
             plan.add(webhook(seen));
             plan.addAll(subscriptions(seen, webhook));
@@ -961,8 +961,8 @@ public final class Operator {
 
         /** X switches a webhook off after wrong answers, or a day without right ones; asked, it challenges it anew. */
         private Action webhook(Seen seen) {
-            String url = address();
-            Optional<Webhook> here = seen.at(url);
+            String url = seen.address();
+            Optional<Webhook> here = seen.here();
             if (here.isPresent() && here.get().valid()) {
                 return new Action(WEBHOOK, FOUND, url, NONE, "");
             }
@@ -1056,7 +1056,7 @@ public final class Operator {
 
         /** What works elsewhere is given up last, for what works too; where X has no room for both, it is put back. */
         private void moveHere() {
-            for (Webhook old : seen.elsewhere(address())) {
+            for (Webhook old : seen.elsewhere()) {
                 if (seen.serves(old) && !mayMove(WEBHOOK, old.url())) return;
             }
             removed = noted();
@@ -1071,7 +1071,7 @@ public final class Operator {
         private boolean comesHere() {
             Optional<String> learnt = apply(webhook(seen));
             if (learnt.isEmpty()) return false;
-            return allComesTo(seen.at(address()).map(Webhook::id).orElse(learnt.get()));
+            return allComesTo(seen.here().map(Webhook::id).orElse(learnt.get()));
         }
 
         private boolean allComesTo(String webhook) {
@@ -1082,7 +1082,7 @@ public final class Operator {
         }
 
         private void leaveOthers() {
-            for (Webhook old : seen.elsewhere(address())) {
+            for (Webhook old : seen.elsewhere()) {
                 boolean ours = seen.serves(old) || isFormer(old.url());
                 if (ours && !seen.servesOthers(old) && prove()) apply(removal(old));
             }
@@ -1110,7 +1110,7 @@ public final class Operator {
         /** The one of this program's other webhooks that would make room for ours. */
         private Optional<Webhook> replaceable() {
             Comparator<Webhook> ours = Comparator.comparing(seen::serves);
-            return seen.elsewhere(address()).stream()
+            return seen.elsewhere().stream()
                     .max(ours.thenComparing(one -> isFormer(one.url())));
         }
 
@@ -1209,7 +1209,7 @@ public final class Operator {
         }
 
         private boolean settled() {
-            Optional<Webhook> half = seen.at(address());
+            Optional<Webhook> half = seen.here();
             if (half.isPresent()) {
                 if (half.get().valid() && allComesTo(half.get().id())) return true;
                 // A running bridge goes on at its next look.

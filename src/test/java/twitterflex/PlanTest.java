@@ -52,7 +52,7 @@ class PlanTest {
     }
 
     private static Seen seen(List<Webhook> webhooks, Subscription... subscriptions) {
-        return new Seen("9", webhooks, List.of(subscriptions));
+        return new Seen("9", OURS.url(), webhooks, List.of(subscriptions));
     }
 
     private static Subscription to(String event, Webhook webhook) {
@@ -102,7 +102,7 @@ class PlanTest {
     @ParameterizedTest
     @CsvSource({"https://here.example.com:8443, false", "http://127.0.0.1:3000, true", "https://here.example.com, true"})
     void anAddressThatXDoesNotTakeIsNotTried(String address, boolean tried) {
-        List<String> plan = plan(address, "2", seen(List.of()));
+        List<String> plan = plan(address, "2", new Seen("9", address + "/fromTwitter", List.of(), List.of()));
         assertEquals(tried, plan.contains("X webhook: POST /2/webhooks"), plan::toString);
         assertNotEquals(List.of(), plan);
     }
