@@ -160,7 +160,7 @@ public final class Operator {
             String where = URI.create(agents.get(0)).getAuthority() + (set.isEmpty() ? " and the next ports" : "");
             out.accept("PUBLIC_URL is not set: asking the ngrok agent at " + where
                     + " for up to " + patience.toSeconds() + " s");
-            Client client = new Client(Duration.ofSeconds(2), new Metrics());
+            Client client = new Client(Duration.ofSeconds(2), (service, status) -> { });
             long end = System.nanoTime() + patience.toNanos();
             for (; System.nanoTime() < end; LockSupport.parkNanos(PAUSE)) {
                 Optional<String> tunnel = agents.stream()
@@ -194,10 +194,11 @@ public final class Operator {
         private final Runnable look = logFailures(this::look, "X's webhook could not be looked at");
         private final AtomicBoolean asked = new AtomicBoolean();
         private Duration pause;
-        private boolean told;
         /** X has taken the former address again, not the new one: to try at each look would lose messages each time. */
         private boolean stays;
         private volatile List<String> troubles = List.of();
+        /** Whether X's webhook was found out of order, so that events may have been missed. */
+        private boolean wrong;
 
         Watch(Bridge bridge) {
             this.bridge = bridge;
@@ -210,7 +211,7 @@ public final class Operator {
         @Override public void start() {
             boolean registers = settings.autoRegister();
             if (registers) troubles = List.of("X has not been looked at yet");
-            else clock.execute(logFailures(() -> tellConversations(true), UNTOLD));
+            else bridge.journal.moved(settings.publicUrl());
             next(registers ? Duration.ZERO : timing.webhookCheck().dividedBy(30));
         }
 
@@ -258,30 +259,12 @@ public final class Operator {
                 LOG.log(step.good() ? INFO : bad, () -> line);
             }
             // While X does not answer, what was known of it holds.
-            if (answered) troubles = List.copyOf(found);
-            tellConversations(!settings.autoRegister() || answered && found.isEmpty());
-        }
-
-        private static final String UNTOLD = "open conversations could not all be told the new address";
-
-        /**
-         * Agents' answers come to the address that a conversation was opened with.
-         *
-         * @param registered whether X knows the new one
-         */
-        private void tellConversations(boolean registered) {
-            String before = bridge.journal.address(), now = settings.publicUrl();
-            if (before.equals(now)) return;
-            boolean nobody = told || before.isEmpty();
-            Optional<Response> failed = nobody ? Optional.empty() : bridge.flex.moved(before);
-            told = failed.isEmpty();
+            if (!answered) return;
+            troubles = List.copyOf(found);
+            if (wrong && found.isEmpty()) bridge.catchUp.missedAtX();
+            wrong = !found.isEmpty();
             // Until X's webhook is moved too, it is known by the address before.
-            if (told && registered) bridge.journal.moved(now);
-            failed.ifPresent(answer -> {
-                LOG.log(WARNING, () -> UNTOLD + ": " + answer.sentence());
-                Runnable again = logFailures(() -> tellConversations(registered), UNTOLD);
-                clock.schedule(again, timing.maxBackoff().toMillis(), TimeUnit.MILLISECONDS);
-            });
+            if (!wrong && settings.autoRegister()) bridge.journal.moved(settings.publicUrl());
         }
     }
 
@@ -359,7 +342,7 @@ public final class Operator {
         }
 
         private static Client client() {
-            return new Client(Duration.ofSeconds(15), new Metrics());
+            return new Client(Duration.ofSeconds(15), (service, status) -> { });
         }
 
         // The two commands.
@@ -552,10 +535,10 @@ public final class Operator {
             report("data folder", trouble.isEmpty(), folder + made, trouble);
             if (!usable) return;
             try {
-                Journal.Counts counts = Journal.look(folder).counts();
-                String see = counts.failed() == 0 ? "" : " (see the command failed)";
-                report("journal", FOUND, counts.pending() + " messages wait, "
-                        + counts.failed() + " were refused" + see);
+                Map<String, Long> counts = Journal.look(folder).counts();
+                String see = counts.get("failed") == 0 ? "" : " (see the command failed)";
+                report("journal", FOUND, counts.get("pending") + " messages wait, "
+                        + counts.get("failed") + " were refused" + see);
             } catch (CommandFailed damaged) {
                 report("journal", MISSING, damaged.getMessage());
             } catch (IOException unreadable) {

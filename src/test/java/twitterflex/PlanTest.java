@@ -44,7 +44,7 @@ class PlanTest {
         Map<String, String> given = Samples.settings(x, flex, "conversations", api, 3000, Path.of("data"));
         given.put("PUBLIC_URL", address);
         Bridge.Settings settings = Bridge.Settings.of(given, new ArrayList<>());
-        Bridge.Client client = new Bridge.Client(Duration.ofSeconds(1), new Bridge.Metrics());
+        Bridge.Client client = new Bridge.Client(Duration.ofSeconds(1), (service, status) -> { });
         Setup setup = new Setup(settings, client, "", new Setup.Permission(Set.of()), step -> { });
         return setup.plan(seen).stream().filter(action -> action.change() != Change.NONE)
                 .map(action -> (action.name() + ": " + action.calls()[0].method() + " "

@@ -60,6 +60,7 @@ public final class SimulatedX extends SimulatedService {
     private static final String LIST_1 = "GET /1.1/direct_messages/events/list.json";
     private static final String SEND_2 = "POST /2/dm_conversations/with/{participant_id}/messages";
     private static final String LIST_2 = "GET /2/dm_conversations/with/{participant_id}/dm_events";
+    private static final String ALL_2 = "GET /2/dm_events";
     private static final String ME_2 = "GET /2/users/me";
     static final Pattern LINK = Pattern.compile("https?://\\S*[^\\s.,;:!?)]");
     private static final Pattern WRITTEN_LINK = Pattern.compile("(?:https?://|\\bwww\\.)\\S*[^\\s.,;:!?)]");
@@ -86,12 +87,13 @@ public final class SimulatedX extends SimulatedService {
     private List<Duration> retryDelays = List.of(Duration.ofSeconds(3), Duration.ofSeconds(27), Duration.ofSeconds(242));
     private Duration repetition = Duration.ZERO;
     private int lists;
+    private int eventsRead;
     private int lag;
     private long lastId;
     private long links;
 
     public SimulatedX(int port, Keys keys) {
-        super(port, Stream.concat(Stream.of(SEND_1, LIST_1, SEND_2, LIST_2, ME_2), Registrations.operations().stream())
+        super(port, Stream.concat(Stream.of(SEND_1, LIST_1, SEND_2, LIST_2, ALL_2, ME_2), Registrations.operations().stream())
                 .map(name -> Operation.of(name, "", MissingNode.getInstance())).toList());
         this.keys = keys;
         oauth = new OAuthCheck(keys, url(), this::now);
@@ -182,6 +184,21 @@ public final class SimulatedX extends SimulatedService {
         DirectMessage message = fromCustomer(customer, text, attachment, quickReplyResponse);
         deliver(message, customer);
         return message.id();
+    }
+
+    /** A colleague answers in the X app itself, as the support account. */
+    public synchronized String colleagueWrites(Customer customer, String text) {
+        DirectMessage message = remembered(newId(), keys.ownId(), customer.id(), customer.id(), messageData(text.strip(), List.of()));
+        customer.receive(new Customer.Received(message.id(), text, List.of(), List.of(), message.at()));
+        if (echoes) {
+            deliver(message, customer);
+        }
+        return message.id();
+    }
+
+    /** How many events of Direct Messages API 2 has given, each of which X wants to be paid for. */
+    public synchronized int eventsRead() {
+        return eventsRead;
     }
 
     /** The body that {@link Customer#writes} would post for this text, with a new id, so that a test can send it itself. */
@@ -424,7 +441,7 @@ public final class SimulatedX extends SimulatedService {
         return switch (request.operation()) {
             case SEND_1, SEND_2 -> List.of(sends, sendsOfADay);
             case LIST_1 -> List.of(lists1);
-            case LIST_2 -> List.of(lists2);
+            case LIST_2, ALL_2 -> List.of(lists2);
             default -> List.of();
         };
     }
@@ -472,7 +489,7 @@ public final class SimulatedX extends SimulatedService {
             case SEND_1 -> send1(request);
             case LIST_1 -> list1(request);
             case SEND_2 -> send2(request);
-            case LIST_2 -> list2(request);
+            case LIST_2, ALL_2 -> list2(request);
             case ME_2 -> me2(request);
             default -> throw refused(request, 404, 34, "Sorry, that page does not exist.");
         };
@@ -579,9 +596,9 @@ public final class SimulatedX extends SimulatedService {
                 "referenced_posts", "sender_id"));
         fields.addAll(Set.of("id", "event_type", "text"));
         fields.addAll(expansions);
-        String customer = request.variables().get("participant_id");
+        String customer = request.variables().getOrDefault("participant_id", "");
         boolean messages = types.isEmpty() || types.contains("MessageCreate");
-        Predicate<DirectMessage> asked = message -> messages && message.other().equals(customer);
+        Predicate<DirectMessage> asked = message -> messages && (customer.isEmpty() || message.other().equals(customer));
         List<DirectMessage> page = newest(asked, query.first("pagination_token"), count + 1);
         List<ObjectNode> data = page.stream().limit(count).map(message -> event2(message).retain(fields)).toList();
         ObjectNode meta = Json.object("result_count", data.size());
@@ -589,6 +606,12 @@ public final class SimulatedX extends SimulatedService {
             meta.put("next_token", page.get(count - 1).id());
         }
         ObjectNode answer = data.isEmpty() ? Json.object("meta", meta) : Json.object("data", Json.array(data), "meta", meta);
+        if (expansions.contains("sender_id") && !data.isEmpty()) {
+            List<ObjectNode> users = page.stream().limit(count).map(DirectMessage::sender).distinct().filter(customers::containsKey)
+                    .map(id -> Json.object("id", id, "name", customers.get(id).name(), "username", customers.get(id).handle())).toList();
+            answer.set("includes", Json.object("users", Json.array(users)));
+        }
+        eventsRead += data.size();
         return new Reply(200, Map.of(), answer.toString());
     }
 
