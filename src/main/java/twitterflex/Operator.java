@@ -184,7 +184,7 @@ public final class Operator {
         }
     }
 
-    /** Looks after X's webhook while the bridge serves, and tells open conversations its new address; delays none. */
+    /** Looks after X's webhook while the bridge serves, and delays no message. */
     static final class Watch implements Caretaker {
         private final Bridge bridge;
         private final Settings settings;
