@@ -5,6 +5,7 @@ import static java.lang.System.Logger.Level.ERROR;
 import static java.lang.System.Logger.Level.INFO;
 import static java.lang.System.Logger.Level.WARNING;
 import static java.nio.charset.StandardCharsets.UTF_8;
+import static twitterflex.Bridge.Setting.*;
 
 import com.fasterxml.jackson.core.JsonPointer;
 import com.fasterxml.jackson.core.JsonProcessingException;
@@ -236,7 +237,7 @@ public final class Bridge {
             throw taken;
         }
         client = new Client(timing.callTimeout(), metrics::failed);
-        NumberedLists choices = new NumberedLists(settings.twitterApi().equals("2"));
+        NumberedLists choices = new NumberedLists(settings.get(TWITTER_API).equals("2"));
         Flex flex = new Flex(new Twilio(client, settings), settings, choices, journal, timing);
         X x = new X(client, settings, choices, journal);
         relay = new Relay(journal, flex::deliver, reply -> reply.message.direction() == Direction.SENT_IN_APP
@@ -255,7 +256,7 @@ public final class Bridge {
         caretaker.start();
     }
 
-    String address() { return "http://" + settings.host() + ":" + edge.port(); }
+    String address() { return "http://" + settings.get(HOST) + ":" + edge.port(); }
     Reply answer(Request request) { return edge.answer(request); }
 
     /** Takes no more, finishes what is in hand (10 s at most) and leaves the rest in the journal for the next start. */
@@ -340,8 +341,10 @@ public final class Bridge {
      */
     private Handler signedByX(Handler next) {
         return request -> {
-            if (signedWith(settings.consumerSecret(), request, "x-twitter-webhooks-signature")
-                    || signedWith(settings.clientSecret(), request, "x-twitter-webhooks-signature-oauth2")) {
+            String consumer = settings.get(TWITTER_CONSUMER_SECRET);
+            String client = settings.get(TWITTER_CLIENT_SECRET);
+            if (signedWith(consumer, request, "x-twitter-webhooks-signature")
+                    || signedWith(client, request, "x-twitter-webhooks-signature-oauth2")) {
                 catchUp.rang(catchUp.fromX);
                 return next.answer(request);
             }
@@ -373,7 +376,7 @@ public final class Bridge {
             }
             catchUp.rang(catchUp.fromFlex);
             Matcher target = FROM_FLEX.matcher(request.target());
-            if (!target.matches() || !FromFlex.isWhole(form, settings.accountSid())) {
+            if (!target.matches() || !FromFlex.isWhole(form, settings.get(TWILIO_ACCOUNT_SID))) {
                 return Reply.error(403, "not as Twilio sends it, or of another account of Twilio");
             }
             return next.apply(Objects.toString(target.group(1), ""), form);
@@ -392,7 +395,8 @@ public final class Bridge {
         if (!token.matches("[^{}\"\\p{Cc}]{1,512}")) {
             throw new IllegalArgumentException("crc_token is missing, or could be a webhook's body");
         }
-        String secret = settings.clientSecret().isEmpty() ? settings.consumerSecret() : settings.clientSecret();
+        String client = settings.get(TWITTER_CLIENT_SECRET);
+        String secret = client.isEmpty() ? settings.get(TWITTER_CONSUMER_SECRET) : client;
         return Reply.ok(object().put("response_token", Signatures.xWebhook(secret, token.getBytes(UTF_8))));
     }
 
@@ -683,8 +687,8 @@ public final class Bridge {
                 "onChannelUpdated", List.of("ChannelSid", "Attributes"),
                 "onMessageAdded", List.of("ConversationSid", "MessageSid", "Author"),
                 "onConversationStateUpdated", List.of("ConversationSid", "StateTo"));
-        private static final Map<String, String> SIDS = Map.of("ConversationSid", "CH" + Settings.HEX,
-                "ChannelSid", "CH" + Settings.HEX, "MessageSid", "IM" + Settings.HEX, "MediaSid", "ME" + Settings.HEX);
+        private static final Map<String, String> SIDS = Map.of("ConversationSid", "CH" + HEX,
+                "ChannelSid", "CH" + HEX, "MessageSid", "IM" + HEX, "MediaSid", "ME" + HEX);
 
         /**
          * Twilio signs names and values with nothing between them, so a captured webhook can be split anew into others
@@ -1281,7 +1285,7 @@ public final class Bridge {
             this.lists = lists;
             this.journal = journal;
             this.timing = timing;
-            api = settings.flexApi().equals("chat") ? FlexApi.CHAT : FlexApi.CONVERSATIONS;
+            api = settings.get(FLEX_API).equals("chat") ? FlexApi.CHAT : FlexApi.CONVERSATIONS;
             for (Conversation open : journal.conversations()) {
                 Duration age = Duration.between(open.checked(), Instant.now());
                 // A clock that was set back must not make it fresh.
@@ -1482,7 +1486,8 @@ public final class Bridge {
         }
 
         private Response tasks(String sid) {
-            return twilio.get("taskrouter", "/v1/Workspaces/" + settings.workspace() + "/Tasks?EvaluateTaskAttributes="
+            return twilio.get("taskrouter", "/v1/Workspaces/" + settings.get(FLEX_WORKSPACE_SID)
+                    + "/Tasks?EvaluateTaskAttributes="
                     + Form.escape("conversationSid == \"" + sid + "\""), TASKS);
         }
 
@@ -1500,9 +1505,9 @@ public final class Bridge {
         /** What the agent sees of the customer before the first word. */
         private ObjectNode routing(Message message) {
             ObjectNode routing = object();
-            routing.putObject("properties").put("workspace_sid", settings.workspace())
-                    .put("workflow_sid", settings.workflow())
-                    .put("task_channel_unique_name", settings.taskChannel()).putObject("attributes")
+            routing.putObject("properties").put("workspace_sid", settings.get(FLEX_WORKSPACE_SID))
+                    .put("workflow_sid", settings.get(FLEX_WORKFLOW_SID))
+                    .put("task_channel_unique_name", settings.get(FLEX_TASK_CHANNEL)).putObject("attributes")
                     .put("from", "@" + message.handle())
                     .put("name", message.title()).put("customerName", message.name())
                     .put("customerAddress", identity(message.customer()))
@@ -1520,7 +1525,7 @@ public final class Bridge {
         private Opening channel(Message message) {
             String customer = message.customer();
             Response opened = twilio.post("flex-api", "/v1/Channels", Promise.fields("/sid", Promise.CONVERSATION),
-                    Form.of("FlexFlowSid", settings.flexFlow(), "Identity", identity(customer),
+                    Form.of("FlexFlowSid", settings.get(FLEX_FLOW_SID), "Identity", identity(customer),
                     "ChatUserFriendlyName", cut(message.title(), 64), "ChatFriendlyName", customer,
                     "Target", "@" + message.handle()));
             if (!opened.ok()) return Opening.failed(opened);
@@ -1850,9 +1855,9 @@ public final class Bridge {
             return ours ? nothing : new Outcome.Delivered("", "A colleague wrote in the X app: " + said);
         }
 
-        private String service() { return "/v1/Services/" + settings.chatService(); }
+        private String service() { return "/v1/Services/" + settings.get(FLEX_CHAT_SERVICE); }
         private String path(String conversation) {
-            return api.path.formatted(settings.chatService()) + Form.escape(conversation);
+            return api.path.formatted(settings.get(FLEX_CHAT_SERVICE)) + Form.escape(conversation);
         }
     }
 
@@ -1890,7 +1895,7 @@ public final class Bridge {
             this.settings = settings;
             this.lists = lists;
             this.journal = journal;
-            api = settings.twitterApi().equals("1.1") ? XApi.V1_1 : XApi.V2;
+            api = settings.get(TWITTER_API).equals("1.1") ? XApi.V1_1 : XApi.V2;
         }
 
         /** X's ids grow with time: as numbers, which no long can hold without care. */
@@ -2097,9 +2102,10 @@ public final class Bridge {
             String nonce = UUID.randomUUID().toString().replace("-", "");
             return HttpRequest.newBuilder(URI.create(query.fields().isEmpty() ? url : url + "?" + query.encode()))
                     .header("Authorization",
-                    Signatures.oauth(method, url, query, settings.consumerKey(), settings.consumerSecret(),
-                    settings.accessToken(),
-                            settings.accessSecret(), nonce, String.valueOf(Instant.now().getEpochSecond())));
+                    Signatures.oauth(method, url, query,
+                            settings.get(TWITTER_CONSUMER_KEY), settings.get(TWITTER_CONSUMER_SECRET),
+                            settings.get(TWITTER_ACCESS_KEY), settings.get(TWITTER_ACCESS_SECRET),
+                            nonce, String.valueOf(Instant.now().getEpochSecond())));
         }
     }
 
@@ -2614,9 +2620,10 @@ public final class Bridge {
             prefix = settings.publicPath();
             try {
                 // The default backlog of 50 makes a burst of connections wait for seconds.
-                server = HttpServer.create(new InetSocketAddress(settings.host(), settings.port()), 1024);
+                server = HttpServer.create(new InetSocketAddress(settings.get(HOST), settings.port()), 1024);
             } catch (IOException taken) {
-                throw new CommandFailed(1, List.of("cannot listen on " + settings.host() + ":" + settings.port() + " ("
+                String where = settings.get(HOST) + ":" + settings.port();
+                throw new CommandFailed(1, List.of("cannot listen on " + where + " ("
                         + reason(taken)
                         + "): set PORT to a free port, or HOST to an address of this machine"));
             }
@@ -2988,11 +2995,11 @@ public final class Bridge {
         }
 
         HttpRequest.Builder request(String product, String path) {
-            boolean key = !settings.apiKey().isEmpty();
+            boolean key = !settings.get(TWILIO_API_KEY).isEmpty();
             return HttpRequest.newBuilder(URI.create(settings.twilioApiUrl().replace("{product}", product) + path))
                     .header("Authorization",
-                    key ? Signatures.basic(settings.apiKey(), settings.apiSecret())
-                    : Signatures.basic(settings.accountSid(), settings.authToken()));
+                    key ? Signatures.basic(settings.get(TWILIO_API_KEY), settings.get(TWILIO_API_SECRET))
+                    : Signatures.basic(settings.get(TWILIO_ACCOUNT_SID), settings.get(TWILIO_AUTH_TOKEN)));
         }
 
         static HttpRequest.Builder filled(HttpRequest.Builder request, Form form) {
@@ -4144,146 +4151,178 @@ public final class Bridge {
     }
 
     // -----------------------------------------------------------------------------------------------------------------
-    // 15. Settings: read once, checked all together, named in every complaint.
+    // 15. Settings: declared once, read once, checked all together, named in every complaint.
 
-    /** Every setting by its name, checked. */
-    record Settings(Map<String, String> values) {
-        /**
-         * @param names the first is ours, all are understood; @param shape of a value; @param advice what it is and
-         * where from
-         */
-        record Key(List<String> names, String fallback, String shape, String advice) {
-            String name() { return names.get(0); }
-        }
+    private static final String HEX = "[0-9a-fA-F]{32}", ANY = "[!-~]+";
+    private static final String ADDRESS = "https://[^/?#@\\s]+(/[^?#\\s]*)?|"
+            + "http://(127\\.[0-9.]+|localhost|\\[::1\\])(:[0-9]+)?(/[^?#\\s]*)?";
+    private static final String TEMPLATE = "(https://|http://(127\\.[0-9.]+|localhost)[:/])\\S*\\{product}\\S*";
+    private static final boolean SECRET = true, OPEN = false;
 
-        private static Key key(String names, String fallback, String shape, String advice) {
-            return new Key(List.of(names.split(" ")), fallback, shape, advice);
-        }
+    /** Who cannot do without a setting. What the command setup does not find it asks of the operator. */
+    enum Need {
+        NOBODY(false), EVERYBODY(false), FLEX(true), CONVERSATIONS(true), CHAT(true);
 
-        private static final String ANY = "[!-~]+", HEX = "[0-9a-fA-F]{32}";
-        /** Only the user can know it; or setup finds it out. */
-        private static final String REQUIRED = null, LEARNT = "";
-        private static final String URL = "https://[^/?#@\\s]+(/[^?#\\s]*)?|"
-                + "http://(127\\.[0-9.]+|localhost|\\[::1\\])(:[0-9]+)?(/[^?#\\s]*)?";
+        final boolean foundBySetup;
 
-        /** In the order of the help, the README and .env.example. */
-        private static final List<Key> KEYS = List.of(
-                key("PUBLIC_URL NGROK_URL", "", URL,
-                        "the https address under which X and Twilio reach the bridge; unset, the local ngrok agent is"
-                        + " asked for it"),
-                key("PORT", "3000", "[0-9]{1,5}", "port to listen on; 0 takes any free one and logs it"),
-                key("HOST", "127.0.0.1", ANY, "address to listen on"),
-                key("TWITTER_CONSUMER_KEY", REQUIRED, ANY,
+        Need(boolean foundBySetup) { this.foundBySetup = foundBySetup; }
+    }
+
+    /** Every setting, in the order of the help, the README and .env.example. */
+    enum Setting {
+        PUBLIC_URL("", ADDRESS, "the https address under which X and Twilio reach the bridge; unset, the local ngrok"
+                + " agent is asked for it", "NGROK_URL"),
+        PORT("3000", "[0-9]{1,5}", "port to listen on; 0 takes any free one and logs it"),
+        HOST("127.0.0.1", ANY, "address to listen on"),
+        TWITTER_CONSUMER_KEY(SECRET, Need.EVERYBODY, ANY,
                 "the X app's API key: developer.x.com, your app, Keys and tokens"),
-                key("TWITTER_CONSUMER_SECRET", REQUIRED, ANY, "the X app's API key secret, shown beside the key"),
-                key("TWITTER_ACCESS_KEY TWITTER_ACCESS_TOKEN", REQUIRED, ANY,
-                "the support account's access token, on the same page"),
-                key("TWITTER_ACCESS_SECRET TWITTER_ACCESS_TOKEN_SECRET", REQUIRED, ANY,
-                "the support account's access token secret"),
-                key("TWITTER_CLIENT_SECRET", "", ANY,
+        TWITTER_CONSUMER_SECRET(SECRET, Need.EVERYBODY, ANY, "the X app's API key secret, shown beside the key"),
+        TWITTER_ACCESS_KEY(SECRET, Need.EVERYBODY, ANY,
+                "the support account's access token, on the same page", "TWITTER_ACCESS_TOKEN"),
+        TWITTER_ACCESS_SECRET(SECRET, Need.EVERYBODY, ANY,
+                "the support account's access token secret", "TWITTER_ACCESS_TOKEN_SECRET"),
+        TWITTER_CLIENT_SECRET(SECRET, Need.NOBODY, ANY,
                 "the X app's OAuth 2.0 client secret, if its webhooks are signed with it"),
-                key("TWITTER_USER_TOKEN", "", ANY,
+        TWITTER_USER_TOKEN(SECRET, Need.NOBODY, ANY,
                 "an OAuth 2.0 user token with dm.read, if X wants one to subscribe to Direct Messages"),
-                key("TWITTER_API", "2", "2|1\\.1", "2 or 1.1: which Direct Message API sends"),
-                key("TWITTER_API_URL", "https://api.x.com", URL, "base of the X API"),
-                key("TWITTER_CO_HANDLE", "", ".*", "accepted, not needed: our own account is known by its id"),
-                key("TWILIO_ACCOUNT_SID", REQUIRED, "AC" + HEX,
-                        "the Twilio account's SID, AC and 32 hex digits: console.twilio.com, Account info"),
-                key("TWILIO_AUTH_TOKEN", REQUIRED, ANY,
-                        "the Twilio account's auth token, beside the SID; it also checks webhook signatures"),
-                key("TWILIO_AUTH_TOKEN_NEXT", "", ANY,
-                        "a second token whose webhook signatures count too, while the auth token is changed"),
-                key("TWILIO_API_KEY", "", "SK"
-                + HEX, "an API key's SID, used for REST calls instead of the auth token"),
-                key("TWILIO_API_SECRET", "", ANY, "the API key's secret"),
-                key("TWILIO_API_URL", "https://{product}.twilio.com",
-                        "(https://|http://(127\\.[0-9.]+|localhost)[:/])\\S*\\{product}\\S*",
-                                "template of Twilio's addresses, with {product} in it"),
-                key("FLEX_API", "conversations", "conversations|chat",
-                        "conversations (Flex Conversations and Interactions) or chat (Programmable Chat and Flex"
-                        + " Flows)"),
-                key("FLEX_CHAT_SERVICE", LEARNT, "IS" + HEX, "the Flex chat service's SID, IS and 32 hex digits"),
-                key("FLEX_FLOW_SID", LEARNT, "FO" + HEX, "the Flex Flow's SID, FO and 32 hex digits (FLEX_API=chat)"),
-                key("FLEX_WORKSPACE_SID", LEARNT, "WS" + HEX,
-                        "the TaskRouter workspace's SID, WS and 32 hex digits (FLEX_API=conversations)"),
-                key("FLEX_WORKFLOW_SID", LEARNT, "WW" + HEX,
-                        "the TaskRouter workflow's SID, WW and 32 hex digits (FLEX_API=conversations)"),
-                key("FLEX_TASK_CHANNEL", "chat", ANY, "the TaskRouter task channel's unique name"),
-                key("AUTO_REGISTER", "", "on|off",
-                        "on: the bridge registers its webhook at X itself and keeps it so, the default with ngrok's"
-                        + " address; unset: it only has it validated again; off: what is missing at X is no trouble"),
-                key("NGROK_API_URL", "", "https?://\\S+",
-                        "the local ngrok agent; unset, that at http://127.0.0.1:4040 or the next ports"),
-                key("DATA_DIR", "data", ".+", "folder of the journal; one bridge each"),
-                key("MAX_PENDING", "100000", "[1-9][0-9]{0,8}",
+        TWITTER_API("2", "2|1\\.1", "2 or 1.1: which Direct Message API sends"),
+        TWITTER_API_URL("https://api.x.com", ADDRESS, "base of the X API"),
+        TWITTER_CO_HANDLE("", ".*", "accepted, not needed: our own account is known by its id"),
+        TWILIO_ACCOUNT_SID(OPEN, Need.EVERYBODY, "AC" + HEX,
+                "the Twilio account's SID, AC and 32 hex digits: console.twilio.com, Account info"),
+        TWILIO_AUTH_TOKEN(SECRET, Need.EVERYBODY, ANY,
+                "the Twilio account's auth token, beside the SID; it also checks webhook signatures"),
+        TWILIO_AUTH_TOKEN_NEXT(SECRET, Need.NOBODY, ANY,
+                "a second token whose webhook signatures count too, while the auth token is changed"),
+        TWILIO_API_KEY(SECRET, Need.NOBODY, "SK" + HEX,
+                "an API key's SID, used for REST calls instead of the auth token"),
+        TWILIO_API_SECRET(SECRET, Need.NOBODY, ANY, "the API key's secret"),
+        TWILIO_API_URL("https://{product}.twilio.com", TEMPLATE,
+                "template of Twilio's addresses, with {product} in it"),
+        FLEX_API("conversations", "conversations|chat",
+                "conversations (Flex Conversations and Interactions) or chat (Programmable Chat and Flex Flows)"),
+        FLEX_CHAT_SERVICE(OPEN, Need.FLEX, "IS" + HEX, "the Flex chat service's SID, IS and 32 hex digits"),
+        FLEX_FLOW_SID(OPEN, Need.CHAT, "FO" + HEX, "the Flex Flow's SID, FO and 32 hex digits (FLEX_API=chat)"),
+        FLEX_WORKSPACE_SID(OPEN, Need.CONVERSATIONS, "WS" + HEX,
+                "the TaskRouter workspace's SID, WS and 32 hex digits (FLEX_API=conversations)"),
+        FLEX_WORKFLOW_SID(OPEN, Need.CONVERSATIONS, "WW" + HEX,
+                "the TaskRouter workflow's SID, WW and 32 hex digits (FLEX_API=conversations)"),
+        FLEX_TASK_CHANNEL("chat", ANY, "the TaskRouter task channel's unique name"),
+        AUTO_REGISTER("", "on|off", "on: the bridge registers its webhook at X itself and keeps it so, the default with"
+                + " ngrok's address; unset: it only has it validated again; off: what is missing at X is no trouble"),
+        NGROK_API_URL("", "https?://\\S+",
+                "the local ngrok agent; unset, that at http://127.0.0.1:4040 or the next ports"),
+        DATA_DIR("data", ".+", "folder of the journal; one bridge each"),
+        MAX_PENDING("100000", "[1-9][0-9]{0,8}",
                 "undelivered messages beyond which new ones are refused with 503"),
-                key("MAX_JOURNAL_MIB", "256", "[1-9][0-9]{0,5}",
+        MAX_JOURNAL_MIB("256", "[1-9][0-9]{0,5}",
                 "size of the journal beyond which new messages are refused with 503"),
-                key("LOG_LEVEL", "INFO", "DEBUG|INFO|WARNING|ERROR", "DEBUG, INFO, WARNING or ERROR"));
+        LOG_LEVEL("INFO", "DEBUG|INFO|WARNING|ERROR", "DEBUG, INFO, WARNING or ERROR");
 
-        /** The environment's values under their first names; an empty value is none. */
+        /** The first is its own, all are understood. */
+        final List<String> names;
+        final String fallback;
+        final String help;
+        /** Its value goes into no log, and onto no screen where it is typed. */
+        final boolean secret;
+        final Need neededBy;
+        private final String pattern;
+
+        Setting(boolean secret, Need neededBy, String fallback, String pattern, String help, List<String> otherNames) {
+            names = Stream.concat(Stream.of(name()), otherNames.stream()).toList();
+            this.fallback = fallback;
+            this.help = help;
+            this.secret = secret;
+            this.neededBy = neededBy;
+            this.pattern = pattern;
+        }
+
+        /** One with a default, be it the empty value. */
+        Setting(String fallback, String pattern, String help, String... otherNames) {
+            this(OPEN, Need.NOBODY, fallback, pattern, help, List.of(otherNames));
+        }
+
+        Setting(boolean secret, Need neededBy, String pattern, String help, String... otherNames) {
+            this(secret, neededBy, "", pattern, help, List.of(otherNames));
+        }
+
+        boolean fits(String value) { return value.matches(pattern); }
+
+        String missing() {
+            return name() + " is missing: " + help + "; " + (neededBy.foundBySetup
+                    ? "the command setup finds it out" : "put it into .env, or run setup on a terminal, which asks");
+        }
+
+        private String line() {
+            String defaults = fallback.isEmpty() ? "" : " (default " + fallback + ")";
+            return "  %-24s %s%s%n".formatted(name(), help, neededBy == Need.EVERYBODY ? " (required)" : defaults);
+        }
+    }
+
+    /** What was given, or the default, for every setting. */
+    record Settings(Map<Setting, String> values) {
+        Settings {
+            values = Collections.unmodifiableMap(new EnumMap<>(values));
+        }
+
+        /** The environment's values under their settings' first names; an empty value is none. */
         static Map<String, String> canonical(Map<String, String> environment) {
             Map<String, String> values = new HashMap<>();
-            for (Key key : KEYS) {
-                key.names().stream().map(environment::get).filter(value -> value != null && !value.isBlank())
-                        .findFirst()
-                        .ifPresent(value -> values.put(key.name(), value.strip()));
+            for (Setting setting : Setting.values()) {
+                setting.names.stream().map(name -> environment.getOrDefault(name, "").strip())
+                        .filter(value -> !value.isEmpty()).findFirst()
+                        .ifPresent(value -> values.put(setting.name(), value));
             }
             return values;
         }
 
         /**
-         * @param given by their first names, see {@link #canonical}; @throws CommandFailed with all that stands in the
-         * way of serving
+         * What is complete and right, for serving.
+         *
+         * @param given by their first names, see {@link #canonical}
+         * @throws CommandFailed with all that stands in the way
          */
         static Settings from(Map<String, String> given) throws CommandFailed {
-            Settings settings = new Settings(new LinkedHashMap<>());
-            List<String> problems = settings.take(given);
-            settings.missing().forEach(name -> problems.add(missing(name)));
+            List<String> problems = new ArrayList<>();
+            Settings settings = of(given, problems);
+            settings.missing().forEach(setting -> problems.add(setting.missing()));
             if (!problems.isEmpty()) throw new CommandFailed(2, problems);
             return settings;
         }
 
         /**
-         * What is there, for setup and check; whatever is missing stays empty. @throws CommandFailed for values that
-         * cannot be right
+         * What is there; what is missing stays empty.
+         *
+         * @param problems is told what is wrong with the values, each alone and all together
          */
-        static Settings draft(Map<String, String> given) throws CommandFailed {
-            Settings settings = new Settings(new LinkedHashMap<>());
-            List<String> problems = settings.take(given);
-            if (!problems.isEmpty()) throw new CommandFailed(2, problems);
+        static Settings of(Map<String, String> given, List<String> problems) {
+            Map<Setting, String> values = new EnumMap<>(Setting.class);
+            for (Setting setting : Setting.values()) {
+                String value = given.getOrDefault(setting.name(), setting.fallback);
+                boolean fits = value.isEmpty() || setting.fits(value);
+                if (isQuoted(value)) problems.add(quoted(setting));
+                else if (!fits) problems.add(setting + " is not right: " + setting.help);
+                values.put(setting, value);
+            }
+            Settings settings = new Settings(values);
+            if (settings.get(TWILIO_API_KEY).isEmpty() != settings.get(TWILIO_API_SECRET).isEmpty()) {
+                problems.add("TWILIO_API_KEY and TWILIO_API_SECRET go together: set both or none");
+            }
+            for (Setting setting : List.of(PUBLIC_URL, TWITTER_API_URL, NGROK_API_URL)) {
+                String url = settings.get(setting);
+                if (setting.fits(url) && !isAddress(url)) problems.add(setting + " is not right: it is no address");
+            }
+            String template = settings.twilioApiUrl();
+            if (TWILIO_API_URL.fits(template) && !isAddress(template.replace("{product}", "chat"))) {
+                problems.add("TWILIO_API_URL is not right: it is no address once {product} is filled in");
+            }
+            if (PORT.fits(settings.get(PORT)) && settings.port() > 65535) {
+                problems.add("PORT is not right: the largest port is 65535");
+            }
             return settings;
         }
 
-        /** @return what is wrong with the values, each alone and all together */
-        private List<String> take(Map<String, String> given) {
-            List<String> problems = new ArrayList<>();
-            for (Key key : KEYS) {
-                String value = given.getOrDefault(key.name(), key.fallback() == REQUIRED ? "" : key.fallback());
-                boolean fits = value.isEmpty() || value.matches(key.shape());
-                quoted(key.name(), value).or(() -> fits ? Optional.empty() : Optional.of(key.name() + " is not right: "
-                        + key.advice())).ifPresent(problems::add);
-                values.put(key.name(), value);
-            }
-            if (apiKey().isEmpty() != apiSecret().isEmpty()) {
-                problems.add("TWILIO_API_KEY and TWILIO_API_SECRET go together: set both or none");
-            }
-            for (String name : List.of("PUBLIC_URL", "TWITTER_API_URL", "NGROK_API_URL")) {
-                String url = get(name);
-                boolean shaped = !url.isEmpty() && url.matches(key(name).shape());
-                if (shaped && !usable(url)) problems.add(name + " is not right: it is no address");
-            }
-            try {
-                new URI(twilioApiUrl().replace("{product}", "chat"));
-            } catch (URISyntaxException broken) {
-                problems.add("TWILIO_API_URL is not right: it is no address once {product} is filled in");
-            }
-            if (get("PORT").matches("[0-9]{1,5}")
-                    && port() > 65535) problems.add("PORT is not right: the largest port is 65535");
-            return problems;
-        }
-
-        private static boolean usable(String url) {
+        private static boolean isAddress(String url) {
             try {
                 return new URI(url).getHost() != null;
             } catch (URISyntaxException broken) {
@@ -4291,60 +4330,49 @@ public final class Bridge {
             }
         }
 
-        /** The names of what serving needs and is not there. */
-        List<String> missing() {
-            List<String> needed = new ArrayList<>(KEYS.stream().filter(key -> key.fallback() == REQUIRED).map(Key::name)
-                    .toList());
-            needed.add("FLEX_CHAT_SERVICE");
-            needed.addAll(flexApi().equals("chat") ? List.of("FLEX_FLOW_SID")
-                    : List.of("FLEX_WORKSPACE_SID", "FLEX_WORKFLOW_SID"));
-            return needed.stream().filter(name -> get(name).isEmpty()).toList();
+        /** What serving needs and is not there. */
+        List<Setting> missing() {
+            return Stream.of(Setting.values()).filter(setting -> needs(setting) && get(setting).isEmpty()).toList();
         }
 
-        static Key key(String name) {
-            return KEYS.stream().filter(key -> key.name().equals(name)).findFirst().orElseThrow();
+        private boolean needs(Setting setting) {
+            boolean chat = get(FLEX_API).equals("chat");
+            return switch (setting.neededBy) {
+                case NOBODY -> false;
+                case EVERYBODY, FLEX -> true;
+                case CONVERSATIONS -> !chat;
+                case CHAT -> chat;
+            };
         }
-        static String advice(String name) { return key(name).advice(); }
 
-        static String missing(String name) {
-            boolean yours = key(name).fallback() == REQUIRED;
-            return name + " is missing: " + advice(name) + "; " + (yours
-                    ? "put it into .env, or run setup on a terminal, which asks" : "the command setup finds it out");
-        }
+        String get(Setting setting) { return values.get(setting); }
 
-        static boolean fits(String name, String value) { return value.matches(key(name).shape()); }
-
-        Settings with(String name, String value) {
-            Map<String, String> changed = new LinkedHashMap<>(values);
-            changed.put(name, value);
+        Settings with(Setting setting, String value) {
+            Map<Setting, String> changed = new EnumMap<>(values);
+            changed.put(setting, value);
             return new Settings(changed);
         }
 
-        private static Optional<String> quoted(String name, String value) {
-            if (!value.matches("([\"']).*\\1")) return Optional.empty();
-            return Optional.of(name + " has quotes around its value, as docker --env-file leaves them there: write it"
-                    + " without them");
+        private static boolean isQuoted(String value) { return value.matches("([\"']).*\\1"); }
+
+        private static String quoted(Setting setting) {
+            return setting + " has quotes around its value, as docker --env-file leaves them there: write it without"
+                    + " them";
         }
 
         /** The folder alone, for commands that need no account. */
         static Path dataFolder(Map<String, String> given) throws CommandFailed {
-            String folder = given.getOrDefault("DATA_DIR", "data");
-            Optional<String> quoted = quoted("DATA_DIR", folder);
-            if (quoted.isPresent()) throw new CommandFailed(2, List.of(quoted.get()));
+            String folder = given.getOrDefault(DATA_DIR.name(), DATA_DIR.fallback);
+            if (isQuoted(folder)) throw new CommandFailed(2, List.of(quoted(DATA_DIR)));
             return Path.of(folder);
         }
 
         static String describe() {
-            return KEYS.stream().map(key -> "  %-24s %s%s%n".formatted(key.name(), key.advice(),
-                    key.fallback() == null ? " (required)" : key.fallback().isEmpty() ? ""
-                    : " (default " + key.fallback() + ")"))
-                            .collect(Collectors.joining());
+            return Stream.of(Setting.values()).map(Setting::line).collect(Collectors.joining());
         }
 
-        String get(String name) { return Objects.requireNonNull(values.get(name), name); }
-        int port() { return Integer.parseInt(get("PORT")); }
-        String host() { return get("HOST"); }
-        boolean autoRegister() { return get("AUTO_REGISTER").equals("on"); }
+        int port() { return Integer.parseInt(get(PORT)); }
+        boolean autoRegister() { return get(AUTO_REGISTER).equals("on"); }
 
         private static final List<String> CONTAINER = List.of(".dockerenv", "run/.containerenv",
                 "run/secrets/kubernetes.io", "var/run/secrets/kubernetes.io");
@@ -4355,17 +4383,18 @@ public final class Bridge {
             try {
                 String group = contained ? "" : Files.readString(root.resolve("proc/1/cgroup"));
                 contained |= Pattern.compile("docker|kubepods|containerd|libpod|lxc").matcher(group).find();
-                if (!contained || !InetAddress.getByName(host()).isLoopbackAddress()) return Optional.empty();
+                if (!contained || !InetAddress.getByName(get(HOST)).isLoopbackAddress()) return Optional.empty();
             } catch (IOException noLinux) {
                 return Optional.empty();
             }
-            return Optional.of("HOST=" + host() + " can only be reached from inside this container: set HOST=0.0.0.0,"
-                    + " and publish the port to this machine alone (docker run -p 127.0.0.1:3000:" + port() + ")");
+            return Optional.of("HOST=" + get(HOST) + " can only be reached from inside this container: set"
+                    + " HOST=0.0.0.0, and publish the port to this machine alone"
+                    + " (docker run -p 127.0.0.1:3000:" + port() + ")");
         }
 
         /** Without a slash at its end, and its host in lower case, as the services write it. */
         String publicUrl() {
-            return Pattern.compile("^[^/]+//[^/]+").matcher(get("PUBLIC_URL").replaceAll("/+$", ""))
+            return Pattern.compile("^[^/]+//[^/]+").matcher(get(PUBLIC_URL).replaceAll("/+$", ""))
                     .replaceFirst(host -> Matcher.quoteReplacement(host.group().toLowerCase(Locale.ROOT)));
         }
 
@@ -4376,49 +4405,32 @@ public final class Bridge {
          * Where Flex sends what happens in a customer's chat. Twilio signs the URL, so nobody else can name a customer.
          */
         String fromFlexUrl(String customer) { return publicUrl() + "/fromFlex?customer=" + customer; }
-        String consumerKey() { return get("TWITTER_CONSUMER_KEY"); }
-        String consumerSecret() { return get("TWITTER_CONSUMER_SECRET"); }
-        String accessToken() { return get("TWITTER_ACCESS_KEY"); }
-        String accessSecret() { return get("TWITTER_ACCESS_SECRET"); }
-        String clientSecret() { return get("TWITTER_CLIENT_SECRET"); }
 
         /** X's access tokens begin with the account's id; empty if this one does not. */
         String ownId() {
-            Matcher id = Pattern.compile("([0-9]+)-.*").matcher(accessToken());
+            Matcher id = Pattern.compile("([0-9]+)-.*").matcher(get(TWITTER_ACCESS_KEY));
             return id.matches() ? id.group(1) : "";
         }
 
-        String twitterApi() { return get("TWITTER_API"); }
-        String twitterApiUrl() { return get("TWITTER_API_URL").replaceAll("/+$", ""); }
-        String accountSid() { return get("TWILIO_ACCOUNT_SID"); }
-        String authToken() { return get("TWILIO_AUTH_TOKEN"); }
+        String twitterApiUrl() { return get(TWITTER_API_URL).replaceAll("/+$", ""); }
 
         /** With which Twilio may sign: while its token is changed, the one after it too. */
         List<String> webhookTokens() {
-            return Stream.of(authToken(), get("TWILIO_AUTH_TOKEN_NEXT")).filter(token -> !token.isEmpty()).toList();
+            return Stream.of(get(TWILIO_AUTH_TOKEN), get(TWILIO_AUTH_TOKEN_NEXT)).filter(token -> !token.isEmpty())
+                    .toList();
         }
 
-        String apiKey() { return get("TWILIO_API_KEY"); }
-        String apiSecret() { return get("TWILIO_API_SECRET"); }
-        String twilioApiUrl() { return get("TWILIO_API_URL").replaceAll("/+$", ""); }
-        String flexApi() { return get("FLEX_API"); }
-        String chatService() { return get("FLEX_CHAT_SERVICE"); }
-        String flexFlow() { return get("FLEX_FLOW_SID"); }
-        String workspace() { return get("FLEX_WORKSPACE_SID"); }
-        String workflow() { return get("FLEX_WORKFLOW_SID"); }
-        String taskChannel() { return get("FLEX_TASK_CHANNEL"); }
-        String userToken() { return get("TWITTER_USER_TOKEN"); }
-        Path dataDir() { return Path.of(get("DATA_DIR")); }
-        int maxPending() { return Integer.parseInt(get("MAX_PENDING")); }
-        long maxJournalBytes() { return Long.parseLong(get("MAX_JOURNAL_MIB")) << 20; }
+        String twilioApiUrl() { return get(TWILIO_API_URL).replaceAll("/+$", ""); }
+        Path dataDir() { return Path.of(get(DATA_DIR)); }
+        int maxPending() { return Integer.parseInt(get(MAX_PENDING)); }
+        long maxJournalBytes() { return Long.parseLong(get(MAX_JOURNAL_MIB)) << 20; }
 
-        System.Logger.Level logLevel() { return System.Logger.Level.valueOf(get("LOG_LEVEL")); }
+        System.Logger.Level logLevel() { return System.Logger.Level.valueOf(get(LOG_LEVEL)); }
 
         /** What was understood, without the secrets. */
         @Override public String toString() {
             return values.entrySet().stream().filter(value -> !value.getValue().isEmpty())
-                    .map(value -> value.getKey() + "="
-                            + (value.getKey().matches(".*(SECRET|TOKEN|KEY).*") ? "***" : value.getValue()))
+                    .map(value -> value.getKey() + "=" + (value.getKey().secret ? "***" : value.getValue()))
                     .collect(Collectors.joining(" "));
         }
 
@@ -4435,7 +4447,7 @@ public final class Bridge {
 
         private static final Pattern ESCAPE = Pattern.compile("\\\\(.)");
         static final Pattern LINE = Pattern.compile("(?:export\\s+)?([A-Za-z_][A-Za-z0-9_]*)\\s*=\\s*"
-                + "(?:\"((?:[^\"\\\\]|\\\\.)*+)\"|'([^']*)'|"
+                + "(?<value>\"((?:[^\"\\\\]|\\\\.)*+)\"|'([^']*)'|"
                 + "(?![\"'])((?:[^#\\s]|(?<!\\s)#|[ \\t]+(?![ \\t#]|$))*+))\\s*(?:#.*)?");
 
         /**
@@ -4451,10 +4463,10 @@ public final class Bridge {
                 String line = raw.strip();
                 Matcher parts = LINE.matcher(line);
                 if (parts.matches()) {
-                    String quoted = parts.group(2) == null ? parts.group(3)
-                            : ESCAPE.matcher(parts.group(2)).replaceAll(one -> one.group(1).equals("n") ? "\n"
+                    String quoted = parts.group(3) == null ? parts.group(4)
+                            : ESCAPE.matcher(parts.group(3)).replaceAll(one -> one.group(1).equals("n") ? "\n"
                                     : Matcher.quoteReplacement(one.group(1)));
-                    values.put(parts.group(1), quoted == null ? parts.group(4) : quoted);
+                    values.put(parts.group(1), quoted == null ? parts.group(5) : quoted);
                 } else if (!line.isEmpty() && !line.startsWith("#")) {
                     problems.add(".env line " + number + " is not NAME=value");
                 }
