@@ -42,7 +42,7 @@ public final class Registrations {
     /** Where an event goes and in what shape. */
     record Target(String url, SimulatedX.Envelope envelope, String tag) { }
 
-    private enum Caller { APP, USER_1, USER_2 }
+    enum Caller { APP, USER_1, USER_2 }
 
     private static final String TOKEN = "POST /oauth2/token";
     private static final String WEBHOOKS = " /2/webhooks";
@@ -299,7 +299,7 @@ public final class Registrations {
                         + supported + ".", !refusedByChoice);
     }
 
-    private Caller caller(Request request) {
+    Caller caller(Request request) {
         String header = request.header("Authorization");
         if (!header.startsWith("Bearer ")) {
             oauth.check(request);
