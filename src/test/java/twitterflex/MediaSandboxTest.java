@@ -1,5 +1,6 @@
 package twitterflex;
 
+import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
@@ -23,7 +24,6 @@ import java.net.http.HttpRequest;
 import java.net.http.HttpRequest.BodyPublisher;
 import java.net.http.HttpRequest.BodyPublishers;
 import java.net.http.HttpResponse;
-import java.nio.charset.StandardCharsets;
 import java.security.DigestInputStream;
 import java.security.MessageDigest;
 import java.time.Duration;
@@ -54,7 +54,10 @@ import twitterflex.sandbox.TwilioMedia;
 import twitterflex.sandbox.XMedia;
 import twitterflex.sandbox.XUploads;
 
-/** The judge of pictures, videos and files is judged: what is right is taken, and each wrong thing refused as X and Twilio refuse it. */
+/**
+ * The judge of pictures, videos and files is judged: what is right is taken, and each wrong thing refused as X and
+ * Twilio refuse it.
+ */
 class MediaSandboxTest {
 
     private static final String SEND_1 = "/1.1/direct_messages/events/new.json";
@@ -66,7 +69,7 @@ class MediaSandboxTest {
     private record Answer(int status, Map<String, List<String>> headers, byte[] body) {
 
         String text() {
-            return new String(body, StandardCharsets.UTF_8);
+            return new String(body, UTF_8);
         }
 
         JsonNode json() {
@@ -108,7 +111,7 @@ class MediaSandboxTest {
 
     private void hook(HttpExchange http) throws IOException {
         try (http) {
-            hooks.add(new String(http.getRequestBody().readAllBytes(), StandardCharsets.UTF_8));
+            hooks.add(new String(http.getRequestBody().readAllBytes(), UTF_8));
             http.sendResponseHeaders(200, -1);
         }
     }
@@ -129,12 +132,13 @@ class MediaSandboxTest {
         assertEquals("media photo", data.at("/attachment/type").asText() + " " + media.path("type").asText());
         assertEquals(media.path("id").asText(), media.path("id_str").asText());
         String target = target(media.path("media_url_https"));
-        assertTrue(target.matches("/1\\.1/ton/data/dm/" + event + "/" + media.path("id_str").asText() + "/[\\w-]+\\.jpg"), target);
-        Answer fetched = askX("GET", target, BodyPublishers.noBody(), "");
+        assertTrue(target.matches("/1\\.1/ton/data/dm/" + event + "/" + media.path("id_str").asText()
+                + "/[\\w-]+\\.jpg"), target);
+        Answer fetched = get(target);
         assertEquals("200 image/jpeg", fetched.status() + " " + fetched.header("content-type"));
         assertArrayEquals(photo, fetched.body());
-        assertArrayEquals(photo, askX("GET", target.replace("/1.1/", "/i/"), BodyPublishers.noBody(), "").body());
-        assertEquals(999, askX("GET", target + ":thumb", BodyPublishers.noBody(), "").body().length);
+        assertArrayEquals(photo, get(target.replace("/1.1/", "/i/")).body());
+        assertEquals(999, get(target + ":thumb").body().length);
         assertEquals(2 * photo.length, x.media().fetched(event));
         assertEquals(List.of(), x.violations());
     }
@@ -143,18 +147,19 @@ class MediaSandboxTest {
     void aPhotoIsKeptFromEverybodyElse() {
         customer.sendsPhoto(photo, "image/jpeg", "");
         String target = target(told().at("/attachment/media/media_url_https"));
-        Answer unsigned = ask("GET", x.url() + target, BodyPublishers.noBody(), Map.of());
+        Answer unsigned = visit(x.url() + target);
         assertEquals(302, unsigned.status());
-        Answer page = ask("GET", unsigned.header("location"), BodyPublishers.noBody(), Map.of());
+        Answer page = visit(unsigned.header("location"));
         assertEquals("200 text/html; charset=utf-8", page.status() + " " + page.header("content-type"));
-        assertEquals(403, ask("GET", x.url() + target, BodyPublishers.noBody(), Map.of("Authorization", "Bearer " + TOKEN)).status());
+        assertEquals(403, getAs(TOKEN, target).status());
         String other = authorization("GET", target + "x");
-        assertEquals(401, ask("GET", x.url() + target, BodyPublishers.noBody(), Map.of("Authorization", other)).status());
-        assertEquals(404, askX("GET", target.replace(".jpg", ".png"), BodyPublishers.noBody(), "").status());
-        assertEquals(404, askX("GET", target + ":huge", BodyPublishers.noBody(), "").status());
+        assertEquals(401, ask("GET", x.url() + target, BodyPublishers.noBody(), Map.of("Authorization", other))
+                .status());
+        assertEquals(404, get(target.replace(".jpg", ".png")).status());
+        assertEquals(404, get(target + ":huge").status());
         assertEquals(5, x.violations().size());
         x.accessLevel("read-write");
-        assertEquals(403, askX("GET", target, BodyPublishers.noBody(), "").status());
+        assertEquals(403, get(target).status());
     }
 
     @Test
@@ -163,14 +168,15 @@ class MediaSandboxTest {
         JsonNode media = told().path("attachment").path("media");
         String file = media.path("media_url_https").asText().replaceFirst(".*/", "");
         String target = "/2/dm_conversations/media/" + event + "/" + media.path("id_str").asText() + "/" + file;
-        Answer fetched = ask("GET", x.url() + target, BodyPublishers.noBody(), Map.of("Authorization", "Bearer " + TOKEN));
+        Answer fetched = getAs(TOKEN, target);
         assertEquals("200 application/octet-stream", fetched.status() + " " + fetched.header("content-type"));
         assertArrayEquals(photo, fetched.body());
         assertEquals(List.of(), x.violations());
-        Answer signed = askX("GET", target, BodyPublishers.noBody(), "");
+        Answer signed = get(target);
         assertEquals("403 Unsupported Authentication", signed.status() + " " + signed.json().path("title").asText());
-        assertEquals(401, ask("GET", x.url() + target, BodyPublishers.noBody(), Map.of("Authorization", "Bearer wrong")).status());
-        assertEquals(404, ask("GET", x.url() + target + "x", BodyPublishers.noBody(), Map.of("Authorization", "Bearer " + TOKEN)).status());
+        assertEquals(401, ask("GET", x.url() + target, BodyPublishers.noBody(), Map.of("Authorization", "Bearer wrong"))
+                .status());
+        assertEquals(404, getAs(TOKEN, target + "x").status());
     }
 
     @Test
@@ -181,22 +187,26 @@ class MediaSandboxTest {
         JsonNode media = told().path("attachment").path("media");
         assertEquals("video", media.path("type").asText());
         List<String> variants = new ArrayList<>();
-        media.at("/video_info/variants").forEach(one -> variants.add(one.path("bitrate").asText() + one.path("content_type").asText()));
+        media.at("/video_info/variants").forEach(one -> variants.add(one.path("bitrate").asText()
+                + one.path("content_type").asText()));
         assertEquals(List.of("application/x-mpegURL", "832000video/mp4", "2176000video/mp4"), variants);
         String url = media.at("/video_info/variants/2/url").asText();
-        Answer head = ask("HEAD", url, BodyPublishers.noBody(), Map.of());
-        assertEquals("200 90000 video/mp4", head.status() + " " + head.header("content-length") + " " + head.header("content-type"));
-        assertArrayEquals(bytes(best), ask("GET", url, BodyPublishers.noBody(), Map.of()).body());
-        assertArrayEquals(bytes(small), ask("GET", media.at("/video_info/variants/1/url").asText(), BodyPublishers.noBody(), Map.of()).body());
-        assertEquals(200, ask("GET", media.path("media_url_https").asText(), BodyPublishers.noBody(), Map.of()).status());
+        Answer head = visit("HEAD", url);
+        assertEquals("200 90000 video/mp4", head.status() + " " + head.header("content-length") + " "
+                + head.header("content-type"));
+        assertArrayEquals(bytes(best), visit(url).body());
+        assertArrayEquals(bytes(small), visit(media.at("/video_info/variants/1/url").asText()).body());
+        assertEquals(200, visit(media.path("media_url_https").asText()).status());
         customer.sendsGif(small, "");
         JsonNode gif = told().path("attachment").path("media");
-        assertEquals("animated_gif 0", gif.path("type").asText() + " " + gif.at("/video_info/variants/0/bitrate").asText());
+        assertEquals("animated_gif 0", gif.path("type").asText() + " " + gif.at("/video_info/variants/0/bitrate")
+                .asText());
         String gifUrl = gif.at("/video_info/variants/0/url").asText();
-        assertArrayEquals(bytes(small), ask("GET", gifUrl, BodyPublishers.noBody(), Map.of()).body());
+        assertArrayEquals(bytes(small), visit(gifUrl).body());
         assertEquals(List.of(), x.violations());
-        assertEquals(403, askX("GET", target(gif.at("/video_info/variants/0/url")), BodyPublishers.noBody(), "").status());
-        assertEquals(403, ask("HEAD", url, BodyPublishers.noBody(), Map.of("Authorization", "Bearer " + TOKEN)).status());
+        assertEquals(403, get(target(gif.at("/video_info/variants/0/url"))).status());
+        assertEquals(403, ask("HEAD", url, BodyPublishers.noBody(), Map.of("Authorization", "Bearer " + TOKEN))
+                .status());
         assertEquals(2, x.violations().size());
         assertTrue(x.violations().get(0).contains("credentials are shown to twimg.com"), x.violations().get(0));
     }
@@ -207,20 +217,23 @@ class MediaSandboxTest {
         x.envelope(SimulatedX.Envelope.X_ACTIVITY);
         String event = customer.sendsPhoto(photo, "image/jpeg", "here");
         x.awaitDelivered(Duration.ofSeconds(10));
-        JsonNode data = Json.parse(hooks.get(0)).at("/data/payload/direct_message_events/0/message_create/message_data");
+        JsonNode data = Json.parse(hooks.get(0))
+                .at("/data/payload/direct_message_events/0/message_create/message_data");
         assertFalse(data.has("attachment"));
         assertTrue(data.path("text").asText().startsWith("here https://t.co/"));
-        String all = "?dm_event.fields=id,event_type,text,sender_id,attachments&expansions=attachments.media_keys,sender_id"
+        String all = "?dm_event.fields=id,event_type,text,sender_id,attachments"
+                + "&expansions=attachments.media_keys,sender_id"
                 + "&media.fields=media_key,type,url,preview_image_url,variants";
-        JsonNode found = askX("GET", "/2/dm_events/" + event + all, BodyPublishers.noBody(), "").json();
+        JsonNode found = get("/2/dm_events/" + event + all).json();
         String key = found.at("/data/attachments/media_keys/0").asText();
         assertTrue(key.matches("3_\\d+"), key);
-        assertEquals(key + " photo", found.at("/includes/media/0/media_key").asText() + " " + found.at("/includes/media/0/type").asText());
-        assertArrayEquals(photo, askX("GET", target(found.at("/includes/media/0/url")), BodyPublishers.noBody(), "").body());
-        JsonNode listed = askX("GET", "/2/dm_conversations/with/3001969357/dm_events" + all, BodyPublishers.noBody(), "").json();
+        assertEquals(key + " photo", found.at("/includes/media/0/media_key").asText() + " "
+                + found.at("/includes/media/0/type").asText());
+        assertArrayEquals(photo, get(target(found.at("/includes/media/0/url"))).body());
+        JsonNode listed = get("/2/dm_conversations/with/3001969357/dm_events" + all).json();
         assertEquals(found.path("includes"), listed.path("includes"));
         assertEquals(key, listed.at("/data/0/attachments/media_keys/0").asText());
-        assertTrue(askX("GET", "/1.1/direct_messages/events/list.json", BodyPublishers.noBody(), "").json()
+        assertTrue(get("/1.1/direct_messages/events/list.json").json()
                 .at("/events/0/message_create/message_data").has("attachment"));
         assertEquals(List.of(), x.violations());
     }
@@ -228,45 +241,68 @@ class MediaSandboxTest {
     @Test
     void aLookUpShowsOnlyWhatIsAskedFor() {
         String video = customer.sendsVideo("", MediaFile.generated("", "video/mp4", 1_000));
-        JsonNode plain = askX("GET", "/2/dm_events/" + video, BodyPublishers.noBody(), "").json();
+        JsonNode plain = get("/2/dm_events/" + video).json();
         assertFalse(plain.path("data").has("attachments") || plain.has("includes"));
-        Answer fields = ask("GET", x.url() + "/2/dm_events/" + video + "?expansions=attachments.media_keys", BodyPublishers.noBody(),
-                Map.of("Authorization", "Bearer " + TOKEN));
+        Answer fields = getAs(TOKEN, "/2/dm_events/" + video + "?expansions=attachments.media_keys");
         assertEquals(2, fields.json().at("/includes/media/0").size(), fields.text());
-        JsonNode variants = askX("GET", "/2/dm_events/" + video + "?expansions=attachments.media_keys&media.fields=variants",
-                BodyPublishers.noBody(), "").json().at("/includes/media/0/variants");
-        assertEquals("video/mp4 2176000", variants.at("/1/content_type").asText() + " " + variants.at("/1/bit_rate").asText());
-        assertFalse(askX("GET", "/2/dm_events/1", BodyPublishers.noBody(), "").json().has("data"));
-        assertEquals(400, askX("GET", "/2/dm_events/" + video + "?expansions=media", BodyPublishers.noBody(), "").status());
+        JsonNode variants = get("/2/dm_events/" + video + "?expansions=attachments.media_keys&media.fields=variants")
+                .json().at("/includes/media/0/variants");
+        assertEquals("video/mp4 2176000", variants.at("/1/content_type").asText() + " " + variants.at("/1/bit_rate")
+                .asText());
+        assertFalse(get("/2/dm_events/1").json().has("data"));
+        assertEquals(400, get("/2/dm_events/" + video + "?expansions=media").status());
         x.limitReads(1, Duration.ofMinutes(15));
-        assertEquals(200, askX("GET", "/2/dm_events/" + video, BodyPublishers.noBody(), "").status());
-        assertEquals(429, askX("GET", "/2/dm_events/" + video, BodyPublishers.noBody(), "").status());
+        assertEquals(200, get("/2/dm_events/" + video).status());
+        assertEquals(429, get("/2/dm_events/" + video).status());
+    }
+
+    @Test
+    void aLengthThatIsAskedForMayBeALie() {
+        customer.sendsGif(MediaFile.of("", "video/mp4", photo), "");
+        String url = told().at("/attachment/media/video_info/variants/0/url").asText();
+        x.faults().next(XMedia.GIF.replace("GET", "HEAD"), Fault.contentLength(5), Fault.status(404));
+        assertEquals("5", visit("HEAD", url).header("content-length"));
+        assertEquals(404, visit("HEAD", url).status());
+        assertEquals("70001", visit("HEAD", url).header("content-length"));
+    }
+
+    @Test
+    void aPhotoIsServedByAServiceWhoseClockIsWrong() {
+        customer.sendsPhoto(photo, "image/jpeg", "");
+        String target = target(told().at("/attachment/media/media_url_https"));
+        x.dates(Duration.ofDays(400));
+        assertArrayEquals(photo, get(target).body());
+        x.clock(Duration.ofHours(1));
+        assertEquals(401, get(target).status());
     }
 
     @Test
     void aHostCanServeAnythingButThePicture() {
         customer.sendsPhoto(photo, "image/jpeg", "");
         String target = target(told().at("/attachment/media/media_url_https"));
-        x.faults().next(XMedia.TON, Fault.notJson(200), Fault.status(302, Map.of("Location", "http://127.0.0.1:9/"), ""),
-                Fault.status(200, Map.of("Content-Type", "image/jpeg"), ""), Fault.status(403), Fault.status(503), Fault.contentLength(100),
-                Fault.contentLength(photo.length + 1L), Fault.drip(20_000, Duration.ofMillis(50)), Fault.stallBody(Duration.ofMillis(200)));
-        Answer page = askX("GET", target, BodyPublishers.noBody(), "");
+        x.faults().next(XMedia.TON, Fault.notJson(200), Fault.status(302, Map.of("Location", "http://127.0.0.1:9/"),
+                ""), Fault.status(200, Map.of("Content-Type", "image/jpeg"), ""), Fault.status(403), Fault.status(503),
+                Fault.contentLength(100),
+                Fault.contentLength(photo.length + 1L), Fault.drip(20_000, Duration.ofMillis(50)),
+                Fault.stallBody(Duration.ofMillis(200)));
+        Answer page = get(target);
         assertEquals("200 text/html", page.status() + " " + page.header("content-type"));
-        assertEquals("http://127.0.0.1:9/", askX("GET", target, BodyPublishers.noBody(), "").header("location"));
-        Answer nothing = askX("GET", target, BodyPublishers.noBody(), "");
-        assertEquals("200 0 image/jpeg", nothing.status() + " " + nothing.body().length + " " + nothing.header("content-type"));
-        assertEquals(403, askX("GET", target, BodyPublishers.noBody(), "").status());
-        assertEquals(503, askX("GET", target, BodyPublishers.noBody(), "").status());
-        assertEquals(100, askX("GET", target, BodyPublishers.noBody(), "").body().length);
-        assertThrows(UncheckedIOException.class, () -> askX("GET", target, BodyPublishers.noBody(), ""), "shorter than it says");
+        assertEquals("http://127.0.0.1:9/", get(target).header("location"));
+        Answer nothing = get(target);
+        assertEquals("200 0 image/jpeg", nothing.status() + " " + nothing.body().length + " "
+                + nothing.header("content-type"));
+        assertEquals(403, get(target).status());
+        assertEquals(503, get(target).status());
+        assertEquals(100, get(target).body().length);
+        assertThrows(UncheckedIOException.class, () -> get(target), "shorter than it says");
         for (int leastMillis : List.of(145, 195)) {
             Instant before = Instant.now();
-            assertArrayEquals(photo, askX("GET", target, BodyPublishers.noBody(), "").body());
+            assertArrayEquals(photo, get(target).body());
             assertTrue(Duration.between(before, Instant.now()).toMillis() >= leastMillis);
         }
         x.faults().always(XMedia.TON, Fault.status(404));
-        assertEquals(404, askX("GET", target, BodyPublishers.noBody(), "").status());
-        assertEquals(404, askX("GET", target, BodyPublishers.noBody(), "").status());
+        assertEquals(404, get(target).status());
+        assertEquals(404, get(target).status());
         assertEquals(List.of(), x.violations());
     }
 
@@ -274,7 +310,8 @@ class MediaSandboxTest {
     void aVideoOf512MegabytesIsMadeAsItIsReadAndWhoeverStopsEarlyGetsLittleOfIt() throws Exception {
         MediaFile video = MediaFile.generated("", "video/mp4", 512L * MEBIBYTE);
         String event = customer.sendsVideo("", video);
-        HttpRequest get = HttpRequest.newBuilder(URI.create(told().at("/attachment/media/video_info/variants/1/url").asText())).build();
+        HttpRequest get = HttpRequest.newBuilder(URI.create(told().at("/attachment/media/video_info/variants/1/url")
+                .asText())).build();
         HttpResponse<InputStream> part = client.send(get, HttpResponse.BodyHandlers.ofInputStream());
         assertEquals("536870912", part.headers().firstValue("Content-Length").orElse(""));
         try (InputStream in = part.body()) {
@@ -283,10 +320,7 @@ class MediaSandboxTest {
         HttpResponse<InputStream> whole = client.send(get, HttpResponse.BodyHandlers.ofInputStream());
         MessageDigest digest = MessageDigest.getInstance("SHA-256");
         try (InputStream in = new DigestInputStream(whole.body(), digest)) {
-            byte[] block = new byte[MEBIBYTE];
-            while (in.read(block) >= 0) {
-                assertTrue(x.media().fetched(event) > 0);
-            }
+            in.transferTo(OutputStream.nullOutputStream());
         }
         assertEquals(video.sha256(), HexFormat.of().formatHex(digest.digest()));
         assertTrue(x.media().fetched(event) < 512L * MEBIBYTE + 64L * MEBIBYTE, x.media().fetched(event) + " bytes");
@@ -296,12 +330,16 @@ class MediaSandboxTest {
 
     @Test
     void anImageIsUploadedAtOnceAndSentOnce() {
-        for (Answer uploaded : List.of(upload("dm_image", photo), askX("POST", "/2/media/upload", BodyPublishers.ofString(
-                Json.object("media", Base64.getEncoder().encodeToString(photo), "media_category", "dm_image").toString()), "application/json"))) {
+        for (Answer uploaded : List.of(upload("dm_image", photo), askX("POST", "/2/media/upload",
+                BodyPublishers.ofString(
+                Json.object("media", Base64.getEncoder().encodeToString(photo), "media_category", "dm_image")
+                .toString()), "application/json"))) {
             JsonNode data = uploaded.json().path("data");
             assertEquals(200, uploaded.status(), uploaded.text());
-            assertEquals("3_" + data.path("id").asText() + " 70001 86400 image/jpeg", data.path("media_key").asText() + " "
-                    + data.path("size").asText() + " " + (data.path("expires_after_secs").asInt() + 1) / 10 * 10 + " " + data.at("/image/image_type").asText());
+            assertEquals("3_" + data.path("id").asText() + " 70001 86400 image/jpeg", data.path("media_key").asText()
+                    + " "
+                    + data.path("size").asText() + " " + (data.path("expires_after_secs").asInt() + 1) / 10 * 10 + " "
+                    + data.at("/image/image_type").asText());
             assertTrue(data.path("id").isTextual() && !data.has("processing_info"));
         }
         String id = id(upload("dm_image", photo));
@@ -315,7 +353,8 @@ class MediaSandboxTest {
         assertEquals("", customer.inbox().get(1).text());
         assertEquals(List.of(), x.violations());
         Answer again = send(attached(id));
-        assertEquals("403 You are not permitted to attach this media to a DM event.", again.status() + " " + again.json().path("detail").asText());
+        assertEquals("403 You are not permitted to attach this media to a DM event.", again.status() + " "
+                + again.json().path("detail").asText());
         assertEquals(2, customer.inbox().size());
     }
 
@@ -326,7 +365,7 @@ class MediaSandboxTest {
         JsonNode data = told();
         assertEquals("photo", data.at("/attachment/media/type").asText());
         assertEquals(data.at("/attachment/media/url").asText(), data.path("text").asText().strip());
-        assertArrayEquals(photo, askX("GET", target(data.at("/attachment/media/media_url_https")), BodyPublishers.noBody(), "").body());
+        assertArrayEquals(photo, get(target(data.at("/attachment/media/media_url_https"))).body());
     }
 
     @Test
@@ -334,11 +373,14 @@ class MediaSandboxTest {
         String id = id(upload("dm_image", photo));
         String two = "{\"attachments\":[{\"media_id\":\"" + id + "\"},{\"media_id\":\"" + id + "\"}]}";
         assertEquals(400, send(Json.parse(two)).status());
-        assertEquals(400, send(Json.parse("{\"attachments\":[{\"media_id\":" + id + "}]}")).status(), "a number is no id");
-        assertEquals(400, send(Json.parse("{\"attachments\":[{\"media_id\":\"" + id + "\",\"type\":\"a\"}]}")).status());
+        assertEquals(400, send(Json.parse("{\"attachments\":[{\"media_id\":" + id + "}]}")).status(),
+                "a number is no id");
+        assertEquals(400, send(Json.parse("{\"attachments\":[{\"media_id\":\"" + id + "\",\"type\":\"a\"}]}"))
+                .status());
         assertEquals(400, send(Json.parse("{\"attachments\":[]}")).status());
         assertEquals(400, send(Json.parse("{}")).status());
-        assertEquals(400, send(Json.object("text", "", "attachments", List.of(Map.of("media_id", id)))).status(), "an empty text is none");
+        assertEquals(400, send(Json.object("text", "", "attachments", List.of(Map.of("media_id", id)))).status(),
+                "an empty text is none");
         assertEquals("A media id was not found.", send(attached("1")).json().at("/errors/0/message").asText());
         assertEquals(403, send(attached(x.uploads().uploadedByAnother())).status());
         assertEquals(403, send(attached(id(upload("tweet_image", photo)))).status());
@@ -356,7 +398,8 @@ class MediaSandboxTest {
     @Test
     void whatIsNoImageOrTooLargeIsNotTakenAtOnce() {
         byte[] large = bytes(MediaFile.generated("", "image/png", 5 * MEBIBYTE + 1));
-        assertEquals("File size exceeds 5242880 bytes.", upload("dm_image", large).json().at("/errors/0/message").asText());
+        assertEquals("File size exceeds 5242880 bytes.", upload("dm_image", large).json().at("/errors/0/message")
+                .asText());
         assertEquals(413, upload("dm_image", new byte[9 * MEBIBYTE]).status());
         assertEquals(200, upload("dm_image", bytes(MediaFile.generated("", "image/png", 5 * MEBIBYTE))).status());
         assertEquals(400, upload("dm_video", photo).status());
@@ -364,8 +407,10 @@ class MediaSandboxTest {
         assertEquals(400, upload("dm_image", new byte[0]).status());
         String boundary = "media-boundary";
         String end = "\r\n--" + boundary + "--\r\n";
-        String category = "--" + boundary + "\r\nContent-Disposition: form-data; name=\"media_category\"\r\n\r\ndm_image";
-        String media = "\r\n--" + boundary + "\r\nContent-Disposition: form-data; name=\"media\"; filename=\"a\"\r\n\r\nGIF89a";
+        String category = "--" + boundary
+                + "\r\nContent-Disposition: form-data; name=\"media_category\"\r\n\r\ndm_image";
+        String media = "\r\n--" + boundary
+                + "\r\nContent-Disposition: form-data; name=\"media\"; filename=\"a\"\r\n\r\nGIF89a";
         String type = "multipart/form-data; boundary=" + boundary;
         assertEquals(200, uploadBody(category + media + end, type).status());
         assertEquals(400, uploadBody(media.strip() + end, type).status(), "no category");
@@ -373,14 +418,16 @@ class MediaSandboxTest {
         assertEquals(400, uploadBody(category + media + media + end, type).status(), "two media");
         assertEquals(400, uploadBody(category + media, type).status(), "no end");
         assertEquals(400, uploadBody(category + media + end, "multipart/form-data").status(), "no boundary");
-        assertEquals(400, uploadBody(category + media + category.replace("media_category", "media_type").replaceFirst("--", "\r\n--") + end,
-                type).status(), "an unknown field");
+        assertEquals(400, uploadBody(category + media + category.replace("media_category", "media_type")
+                .replaceFirst("--", "\r\n--") + end, type).status(), "an unknown field");
+        assertEquals(400, uploadBody(category + media.replace("name=\"media\"", "name=\"file\"") + end, type).status(),
+                "a file by another name");
         assertEquals(400, uploadBody("media", "image/jpeg").status());
         assertEquals(400, uploadBody("{\"media\":\"!\",\"media_category\":\"dm_image\"}", "application/json").status());
-        assertEquals(13, x.violations().size(), x.violations()::toString);
-        assertEquals("media type unrecognized.", upload("dm_image", "%PDF-1.7".getBytes(StandardCharsets.UTF_8)).json()
+        assertEquals(14, x.violations().size(), x.violations()::toString);
+        assertEquals("media type unrecognized.", upload("dm_image", "%PDF-1.7".getBytes(UTF_8)).json()
                 .at("/errors/0/message").asText());
-        assertEquals(13, x.violations().size(), "who believes a file's name may meet that");
+        assertEquals(14, x.violations().size(), "who believes a file's name may meet that");
     }
 
     @Test
@@ -389,22 +436,26 @@ class MediaSandboxTest {
         String id = begun("video/mp4", video.length(), "dm_video");
         byte[] all = bytes(video);
         for (int index = 0; index * MEBIBYTE < all.length; index++) {
-            Answer taken = append(id, index, Arrays.copyOfRange(all, index * MEBIBYTE, Math.min(all.length, (index + 1) * MEBIBYTE)));
+            Answer taken = append(id, index, Arrays.copyOfRange(all, index * MEBIBYTE,
+                    Math.min(all.length, (index + 1) * MEBIBYTE)));
             assertEquals(200, taken.status(), taken.text());
             assertTrue(taken.json().at("/data/expires_at").asLong() > Instant.now().getEpochSecond());
         }
         assertEquals(400, status(id).status(), "there is nothing to process before the end");
         JsonNode pending = finish(id).json().path("data");
-        assertEquals("pending 0", pending.at("/processing_info/state").asText() + " " + pending.at("/processing_info/check_after_secs").asText());
+        assertEquals("pending 0", pending.at("/processing_info/state").asText() + " "
+                + pending.at("/processing_info/check_after_secs").asText());
         assertEquals(video.length(), pending.path("size").asLong());
         Answer early = send(attached(id));
-        assertEquals("400 The validation of media ids failed.", early.status() + " " + early.json().at("/errors/0/message").asText());
+        assertEquals("400 The validation of media ids failed.", early.status() + " " + early.json()
+                .at("/errors/0/message").asText());
         JsonNode half = status(id).json().at("/data/processing_info");
         assertEquals("in_progress 50", half.path("state").asText() + " " + half.path("progress_percent").asText());
         JsonNode done = status(id).json().path("data");
-        assertEquals("succeeded video/mp4", done.at("/processing_info/state").asText() + " " + done.at("/video/video_type").asText());
+        assertEquals("succeeded video/mp4", done.at("/processing_info/state").asText() + " "
+                + done.at("/video/video_type").asText());
         assertEquals(201, send(attached(id)).status());
-        MediaFile received = customer.inbox().get(0).media().orElseThrow();
+        MediaFile received = customer.files().get(0);
         assertEquals(video.sha256(), received.sha256());
         assertEquals("video/mp4 20971537", received.type() + " " + received.length());
         assertEquals(2, x.violations().size(), "the early look and the early message");
@@ -414,12 +465,13 @@ class MediaSandboxTest {
     void xIsAskedAsOftenAsItWants() {
         x.uploads().processing(1, 1);
         String id = begun("image/gif", 6, "dm_gif");
-        append(id, 0, "GIF89a".getBytes(StandardCharsets.UTF_8));
+        append(id, 0, "GIF89a".getBytes(UTF_8));
         assertEquals(1, finish(id).json().at("/data/processing_info/check_after_secs").asInt());
         assertEquals("pending", status(id).json().at("/data/processing_info/state").asText(), "too early");
-        Rig.until("it is ready", () -> status(id).json().at("/data/processing_info/state").asText().equals("succeeded"));
+        Rig.until("it is ready", () -> status(id).json().at("/data/processing_info/state").asText()
+                .equals("succeeded"));
         assertEquals(201, send(attached(id)).status());
-        assertEquals("image/gif", customer.inbox().get(0).media().orElseThrow().type());
+        assertEquals("image/gif", customer.files().get(0).type());
         assertEquals(List.of(), x.violations());
     }
 
@@ -432,8 +484,8 @@ class MediaSandboxTest {
             finish(id);
             status(id);
             JsonNode failed = status(id).json().at("/data/processing_info");
-            assertEquals("failed 1 InvalidMedia", failed.path("state").asText() + " " + failed.at("/error/code").asText() + " "
-                    + failed.at("/error/name").asText());
+            assertEquals("failed 1 InvalidMedia", failed.path("state").asText() + " " + failed.at("/error/code")
+                    .asText() + " " + failed.at("/error/name").asText());
             assertEquals(400, send(attached(id)).status());
         }
     }
@@ -448,26 +500,30 @@ class MediaSandboxTest {
         Answer status = status(id);
         assertEquals("400 Not found", status.status() + " " + status.json().at("/errors/0/message").asText());
         assertEquals(201, send(attached(id)).status());
-        assertArrayEquals(new byte[] {(byte) 0x89, 'P', 'N', 'G', 1, 2, 3}, bytes(customer.inbox().get(0).media().orElseThrow()));
-        String shared = id(initialize(Json.object("media_type", "image/gif", "total_bytes", 6, "media_category", "dm_image", "shared", true)));
-        append(shared, 0, "GIF89a".getBytes(StandardCharsets.UTF_8));
+        assertArrayEquals(new byte[] {(byte) 0x89, 'P', 'N', 'G', 1, 2, 3}, bytes(customer.files().get(0)));
+        String shared = id(initialize(Json.object("media_type", "image/gif", "total_bytes", 6, "media_category",
+                "dm_image", "shared", true)));
+        append(shared, 0, "GIF89a".getBytes(UTF_8));
         finish(shared);
-        assertEquals(List.of(201, 201), List.of(send(attached(shared)).status(), send(attached(shared)).status()), "shared, so twice");
+        assertEquals(List.of(201, 201), List.of(send(attached(shared)).status(), send(attached(shared)).status()),
+                "shared, so twice");
     }
 
     @Test
     void segmentsBeyondTheRulesAreRefused() {
         for (String[] bad : new String[][] {{"video/mp4", "536870913", "dm_video"}, {"image/gif", "15728641", "dm_gif"},
-            {"image/png", "5242881", "dm_image"}, {"image/png", "0", "dm_image"}, {"video/mp4", "9", "dm_image"}, {"audio/mpeg", "9", "dm_video"},
-            {"video/mp4", "9", "dm_film"}}) {
-            Answer refused = initialize(Json.object("media_type", bad[0], "total_bytes", Long.parseLong(bad[1]), "media_category", bad[2]));
+            {"image/png", "5242881", "dm_image"}, {"image/png", "0", "dm_image"}, {"video/mp4", "9", "dm_image"},
+            {"audio/mpeg", "9", "dm_video"}, {"video/mp4", "9", "dm_film"}}) {
+            Answer refused = initialize(Json.object("media_type", bad[0], "total_bytes", Long.parseLong(bad[1]),
+                    "media_category", bad[2]));
             assertEquals(400, refused.status(), String.join(" ", bad));
         }
-        assertEquals("File size exceeds 536870912 bytes.", initialize(Json.object("media_type", "video/mp4", "total_bytes", 536870913,
-                "media_category", "dm_video")).json().at("/errors/0/message").asText());
-        assertEquals(400, initialize(Json.object("media_type", "video/mp4", "total_bytes", "9", "media_category", "dm_video")).status());
-        assertEquals(400, initialize(Json.object("media_type", "video/mp4", "total_bytes", 9, "media_category", "dm_video",
-                "command", "INIT")).status());
+        assertEquals("File size exceeds 536870912 bytes.", initialize(Json.object("media_type", "video/mp4",
+                "total_bytes", 536870913, "media_category", "dm_video")).json().at("/errors/0/message").asText());
+        assertEquals(400, initialize(Json.object("media_type", "video/mp4", "total_bytes", "9", "media_category",
+                "dm_video")).status());
+        assertEquals(400, initialize(Json.object("media_type", "video/mp4", "total_bytes", 9, "media_category",
+                "dm_video", "command", "INIT")).status());
         String id = begun("video/mp4", 5L * MEBIBYTE, "dm_video");
         assertEquals(413, append(id, 0, new byte[5 * MEBIBYTE]).status());
         assertEquals(400, append(id, 1, new byte[9]).status(), "out of order");
@@ -475,10 +531,23 @@ class MediaSandboxTest {
         assertEquals(400, append(id, 1000, new byte[9]).status());
         assertEquals(400, append("77", 0, new byte[9]).status());
         assertEquals(200, append(id, 0, new byte[4 * MEBIBYTE]).status());
-        assertEquals("Segments do not add up to provided total file size.", finish(id).json().at("/errors/0/message").asText());
+        assertEquals("Segments do not add up to provided total file size.", finish(id).json().at("/errors/0/message")
+                .asText());
         assertEquals(0, x.uploads().files().size());
         x.uploads().age(Duration.ofDays(1));
         assertEquals(400, append(id, 1, new byte[9]).status(), "expired");
+    }
+
+    @Test
+    void uploadsAreLimitedAsXTellsInItsHeaders() {
+        x.uploads().limit(XUploads.ONE_SHOT, 1, Duration.ofMinutes(15));
+        assertEquals("0", upload("dm_image", photo).header("x-rate-limit-remaining"));
+        Answer refused = upload("dm_image", photo);
+        assertEquals(429, refused.status());
+        assertTrue(Long.parseLong(refused.header("x-rate-limit-reset")) > Instant.now().getEpochSecond());
+        assertEquals("1874", initialize(Json.object("media_type", "image/png", "total_bytes", 9, "media_category",
+                "dm_image")).header("x-rate-limit-remaining"));
+        assertEquals(List.of(), x.violations());
     }
 
     @Test
@@ -488,11 +557,15 @@ class MediaSandboxTest {
         String init = Json.object("media_type", "video/mp4", "total_bytes", 9, "media_category", "dm_video").toString();
         String url = x.url() + "/2/media/upload/initialize";
         assertEquals(401, ask("POST", url, BodyPublishers.ofString(init), json).status());
-        assertEquals(403, ask("POST", url, BodyPublishers.ofString(init), with(json, "Authorization", token)).status());
-        assertEquals(200, ask("POST", url, BodyPublishers.ofString(init), with(json, "Authorization", "Bearer " + TOKEN)).status());
+        assertEquals("Unsupported Authentication", ask("POST", url, BodyPublishers.ofString(init),
+                with(json, "Authorization", token)).json().path("title").asText());
+        assertEquals(200, ask("POST", url, BodyPublishers.ofString(init), with(json, "Authorization", "Bearer "
+                + TOKEN)).status());
         x.uploads().mayWriteMedia(false);
-        assertEquals(403, ask("POST", url, BodyPublishers.ofString(init), with(json, "Authorization", "Bearer " + TOKEN)).status());
-        Map<String, String> old = Map.of("Authorization", "Bearer " + TOKEN, "Content-Type", "application/x-www-form-urlencoded");
+        assertEquals(403, ask("POST", url, BodyPublishers.ofString(init), with(json, "Authorization", "Bearer "
+                + TOKEN)).status());
+        Map<String, String> old = Map.of("Authorization", "Bearer " + TOKEN, "Content-Type",
+                "application/x-www-form-urlencoded");
         assertEquals(403, ask("POST", x.url() + UPLOAD_1, BodyPublishers.ofString("command=INIT"), old).status());
         assertEquals(1, x.uploads().count());
     }
@@ -503,35 +576,38 @@ class MediaSandboxTest {
         String id = begun.json().path("media_id_string").asText();
         assertEquals("202 " + id, begun.status() + " " + begun.json().path("media_id").asText());
         assertEquals(204, multipart("POST", UPLOAD_1, Map.of("command", "APPEND", "media_id", id, "segment_index", "0"),
-                "GIF89a".getBytes(StandardCharsets.UTF_8)).status());
+                "GIF89a".getBytes(UTF_8)).status());
         Answer pending = askForm("command=FINALIZE&media_id=" + id);
         assertEquals("201 pending", pending.status() + " " + pending.json().at("/processing_info/state").asText());
         String status = UPLOAD_1 + "?command=STATUS&media_id=" + id;
-        askX("GET", status, BodyPublishers.noBody(), "");
-        assertEquals("succeeded", askX("GET", status, BodyPublishers.noBody(), "").json().at("/processing_info/state").asText());
+        get(status);
+        assertEquals("succeeded", get(status).json().at("/processing_info/state").asText());
         assertEquals(200, send1(id, "").status());
         Answer simple = multipart("POST", UPLOAD_1 + "?media_category=dm_image", Map.of(), photo);
         assertEquals("200 image/jpeg", simple.status() + " " + simple.json().at("/image/image_type").asText());
         assertEquals(200, send1(simple.json().path("media_id_string").asText(), "Look").status());
         assertEquals(List.of("", "Look"), customer.inbox().stream().map(Customer.Received::text).toList());
-        assertEquals(List.of("image/gif", "image/jpeg"), customer.inbox().stream().map(one -> one.media().orElseThrow().type()).toList());
+        assertEquals(List.of("image/gif", "image/jpeg"), customer.files().stream().map(MediaFile::type).toList());
         assertEquals(List.of(), x.violations());
     }
 
     @Test
     void api1RefusesInItsOwnWords() {
         Answer large = askForm("command=INIT&total_bytes=15728641&media_type=image%2Fgif&media_category=dm_gif");
-        assertEquals("{\"request\":\"/1.1/media/upload.json\",\"error\":\"File size exceeds 15728640 bytes.\"}", large.text());
+        assertEquals("{\"request\":\"/1.1/media/upload.json\",\"error\":\"File size exceeds 15728640 bytes.\"}",
+                large.text());
         assertEquals(400, large.status());
         assertEquals(400, askForm("command=BEGIN").status());
-        assertEquals(400, askForm("command=INIT&total_bytes=6&media_type=image%2Fgif&media_category=dm_gif&name=a").status());
+        assertEquals(400, askForm("command=INIT&total_bytes=6&media_type=image%2Fgif&media_category=dm_gif&name=a")
+                .status());
         assertEquals(400, askForm("command=FINALIZE&media_id=1").status());
         assertEquals(400, multipart("POST", UPLOAD_1, Map.of(), new byte[9]).status(), "no image");
         assertEquals(325, send1("1", "a").json().at("/errors/0/code").asInt());
         assertEquals(324, send1(x.uploads().uploadedByAnother(), "a").json().at("/errors/0/code").asInt());
         String post = multipart("POST", UPLOAD_1, Map.of(), photo).json().path("media_id_string").asText();
         assertEquals(324, send1(post, "a").json().at("/errors/0/code").asInt(), "without a category it is for posts");
-        String broken = "{\"event\":{\"type\":\"message_create\",\"message_create\":{\"target\":{\"recipient_id\":\"3001969357\"},"
+        String broken = "{\"event\":{\"type\":\"message_create\","
+                + "\"message_create\":{\"target\":{\"recipient_id\":\"3001969357\"},"
                 + "\"message_data\":{\"text\":\"\",\"attachment\":{\"media\":{\"id\":\"1\"}}}}}}";
         assertEquals(403, askX("POST", SEND_1, BodyPublishers.ofString(broken), "application/json").status());
         assertEquals(List.of(), customer.inbox());
@@ -541,61 +617,65 @@ class MediaSandboxTest {
 
     @Test
     void aFileIsUploadedRawOrAsAPartAndFetchedThroughASignedUrl() {
-        Answer raw = askFlex("POST", "/mcs.us1" + media() + "?Filename=x-1.jpg", BodyPublishers.ofByteArray(photo), "image/jpeg");
+        Answer raw = askFlex("POST", "/mcs.us1" + media() + "?Filename=x-1.jpg", BodyPublishers.ofByteArray(photo),
+                "image/jpeg");
         assertEquals(201, raw.status(), raw.text());
         JsonNode made = raw.json();
         String sid = made.path("sid").asText();
-        assertEquals("x-1.jpg image/jpeg 70001 system media", made.path("filename").asText() + " " + made.path("content_type").asText()
-                + " " + made.path("size").asText() + " " + made.path("author").asText() + " " + made.path("category").asText());
+        assertEquals("x-1.jpg image/jpeg 70001 system media", made.path("filename").asText() + " "
+                + made.path("content_type").asText()
+                + " " + made.path("size").asText() + " " + made.path("author").asText() + " " + made.path("category")
+                .asText());
         assertEquals(media() + "/" + sid, made.path("url").asText());
         assertTrue(made.path("message_sid").isNull() && made.path("channel_sid").isNull());
         JsonNode part = multipartFile("/mcs" + media(), "Zażółć 1.pdf", "application/pdf", photo).json();
         assertEquals("Zażółć 1.pdf", part.path("filename").asText());
-        assertTrue(askFlex("POST", "/mcs" + media(), BodyPublishers.ofByteArray(photo), "text/plain").json().path("filename").isNull());
-        assertEquals(List.of("x-1.jpg", "Zażółć 1.pdf", ""), flex.media().uploaded().stream().map(one -> one.file().name()).toList());
-        Answer shown = askFlex("GET", "/mcs" + media() + "/" + sid, BodyPublishers.noBody(), "");
+        assertTrue(store("", "text/plain").json().path("filename").isNull());
+        assertEquals(List.of("x-1.jpg", "Zażółć 1.pdf", ""), flex.media().uploaded().stream()
+                .map(one -> one.file().name()).toList());
+        Answer shown = getFlex(file(sid));
         String signed = shown.json().at("/links/content_direct_temporary").asText();
         assertTrue(signed.matches(".*/" + sid + "\\?Expires=\\d+&Signature=[^&]+&Key-Pair-Id=\\w+"), signed);
-        Answer content = ask("GET", signed, BodyPublishers.noBody(), Map.of());
+        Answer content = visit(signed);
         assertEquals("200 image/jpeg", content.status() + " " + content.header("content-type"));
         assertArrayEquals(photo, content.body());
         assertEquals(media() + "/" + sid + "/Content", made.at("/links/content").asText());
-        Answer redirect = askFlex("GET", "/mcs" + made.at("/links/content").asText(), BodyPublishers.noBody(), "");
+        Answer redirect = getFlex("/mcs" + made.at("/links/content").asText());
         assertEquals(302, redirect.status());
-        assertArrayEquals(photo, ask("GET", redirect.header("location"), BodyPublishers.noBody(), Map.of()).body());
+        assertArrayEquals(photo, visit(redirect.header("location")).body());
         assertEquals(List.of(), flex.violations());
     }
 
     @Test
     void aSignedUrlExpiresAndNeedsNoOtherCredentials() {
-        String sid = askFlex("POST", "/mcs" + media(), BodyPublishers.ofByteArray(photo), "image/jpeg").json().path("sid").asText();
-        String signed = askFlex("GET", "/mcs" + media() + "/" + sid, BodyPublishers.noBody(), "").json()
-                .at("/links/content_direct_temporary").asText();
+        String sid = store("", "image/jpeg").json().path("sid").asText();
+        String signed = signed(sid);
         assertEquals(403, ask("GET", signed, BodyPublishers.noBody(), Map.of("Authorization", basic())).status());
-        assertEquals(403, ask("GET", signed.replaceFirst("Signature=.", "Signature=!"), BodyPublishers.noBody(), Map.of()).status());
-        assertEquals(403, ask("GET", signed.replaceFirst("Expires=1", "Expires=2"), BodyPublishers.noBody(), Map.of()).status());
-        assertEquals(403, ask("GET", signed.replaceFirst("\\?.*", ""), BodyPublishers.noBody(), Map.of()).status());
+        assertEquals(403, visit(signed.replaceFirst("Signature=.", "Signature=!")).status());
+        assertEquals(403, visit(signed.replaceFirst("Expires=1", "Expires=2")).status());
+        assertEquals(403, visit(signed.replaceFirst("\\?.*", "")).status());
         assertEquals(4, flex.violations().size());
         flex.media().temporaryFor(Duration.ofMillis(1));
-        String old = askFlex("GET", "/mcs" + media() + "/" + sid, BodyPublishers.noBody(), "").json()
-                .at("/links/content_direct_temporary").asText();
-        Rig.until("the URL has expired", () -> ask("GET", old, BodyPublishers.noBody(), Map.of()).status() == 403);
-        assertEquals(200, ask("GET", signed, BodyPublishers.noBody(), Map.of()).status());
+        String old = signed(sid);
+        Rig.until("the URL has expired", () -> visit(old).status() == 403);
+        assertEquals(200, visit(signed).status());
         assertEquals(4, flex.violations().size(), "an URL may expire on anybody");
     }
 
     @Test
     void whatTwilioCannotTakeIsRefused() {
         assertEquals(400, askFlex("POST", "/mcs" + media(), BodyPublishers.noBody(), "image/jpeg").status());
-        assertEquals(400, askFlex("POST", "/mcs" + media(), BodyPublishers.ofByteArray(photo), "picture").status());
-        assertEquals(400, askFlex("POST", "/mcs" + media() + "?Name=a", BodyPublishers.ofByteArray(photo), "image/jpeg").status());
-        assertEquals(400, askFlex("POST", "/mcs" + media() + "?Filename=..%2Fa", BodyPublishers.ofByteArray(photo), "image/jpeg").status());
-        assertEquals(400, askFlex("POST", "/mcs" + media() + "?Filename=" + "a".repeat(256), BodyPublishers.ofByteArray(photo),
+        assertEquals(400, store("", "picture").status());
+        assertEquals(400, store("?Name=a", "image/jpeg").status());
+        assertEquals(400, store("?Filename=..%2Fa", "image/jpeg").status());
+        assertEquals(400, store("?Filename=" + "a".repeat(256), "image/jpeg").status());
+        assertEquals(404, askFlex("POST", "/mcs" + media().replace("IS0", "IS1"), BodyPublishers.ofByteArray(photo),
                 "image/jpeg").status());
-        assertEquals(404, askFlex("POST", "/mcs" + media().replace("IS0", "IS1"), BodyPublishers.ofByteArray(photo), "image/jpeg").status());
-        assertEquals(404, askFlex("GET", "/mcs" + media() + "/ME0", BodyPublishers.noBody(), "").status());
-        assertEquals(401, ask("POST", flex.url() + "/mcs" + media(), BodyPublishers.ofByteArray(photo), Map.of()).status());
-        Answer large = askFlex("POST", "/mcs" + media(), streamed(MediaFile.generated("", "video/mp4", 150L * MEBIBYTE + 1)), "video/mp4");
+        assertEquals(404, getFlex("/mcs" + media() + "/ME0").status());
+        assertEquals(401, ask("POST", flex.url() + "/mcs" + media(), BodyPublishers.ofByteArray(photo), Map.of())
+                .status());
+        Answer large = askFlex("POST", "/mcs" + media(), streamed(MediaFile.generated("", "video/mp4", 150L * MEBIBYTE
+                + 1)), "video/mp4");
         assertEquals("413 50512", large.status() + " " + large.json().path("code").asText());
         assertEquals(List.of(), flex.media().uploaded());
         assertEquals(7, flex.violations().size(), "404 may meet anybody");
@@ -604,40 +684,48 @@ class MediaSandboxTest {
     @Test
     void fiftyMegabytesAreCountedAndHashedAsTheyCome() {
         MediaFile video = MediaFile.generated("x-1.mp4", "video/mp4", 50L * MEBIBYTE);
-        assertEquals(201, askFlex("POST", "/mcs" + media() + "?Filename=x-1.mp4", streamed(video), "video/mp4").status());
+        assertEquals(201, askFlex("POST", "/mcs" + media() + "?Filename=x-1.mp4", streamed(video), "video/mp4")
+                .status());
         String boundary = "media-boundary";
         byte[] head = ("--" + boundary + "\r\nContent-Disposition: form-data; name=\"Media\"; filename=\"x-1.mp4\"\r\n"
-                + "Content-Type: video/mp4\r\n\r\n").getBytes(StandardCharsets.UTF_8);
-        byte[] end = ("\r\n--" + boundary + "--\r\n").getBytes(StandardCharsets.UTF_8);
+                + "Content-Type: video/mp4\r\n\r\n").getBytes(UTF_8);
+        byte[] end = ("\r\n--" + boundary + "--\r\n").getBytes(UTF_8);
         assertEquals(201, askFlex("POST", "/mcs" + media(), BodyPublishers.fromPublisher(BodyPublishers.ofInputStream(
-                () -> new SequenceInputStream(new ByteArrayInputStream(head), new SequenceInputStream(video.content().open(),
+                () -> new SequenceInputStream(new ByteArrayInputStream(head), new SequenceInputStream(video.content()
+                .open(),
                         new ByteArrayInputStream(end)))), head.length + video.length() + end.length),
                 "multipart/form-data; boundary=" + boundary).status());
         assertEquals(List.of(video, video), flex.media().uploaded().stream().map(TwilioMedia.Stored::file).toList());
         assertEquals(List.of(), flex.violations());
-        assertTrue(flex.exchanges().stream().allMatch(exchange -> exchange.requestBody().length() < 1_000), "records hold no files");
+        assertTrue(flex.exchanges().stream().allMatch(exchange -> exchange.requestBody().length() < 1_000),
+                "records hold no files");
     }
 
     @Test
     void aFileIsInOneMessageOfAConversation() {
         String chat = conversation();
-        String messages = "/conversations/v1/Services/" + account.chatService() + "/Conversations/" + chat + "/Messages";
-        String sid = askFlex("POST", "/mcs" + media() + "?Filename=x-1.jpg", BodyPublishers.ofByteArray(photo), "image/jpeg").json().path("sid").asText();
+        String messages = "/conversations/v1/Services/" + account.chatService() + "/Conversations/" + chat
+                + "/Messages";
+        String sid = store("?Filename=x-1.jpg", "image/jpeg").json().path("sid").asText();
         Answer posted = form(messages, "Author=twitter-1&MediaSid=" + sid);
         assertEquals(201, posted.status(), posted.text());
         assertTrue(posted.json().path("body").isNull());
-        assertEquals(Json.parse("[{\"sid\":\"" + sid + "\",\"size\":70001,\"content_type\":\"image/jpeg\",\"filename\":\"x-1.jpg\"}]"),
+        assertEquals(Json.parse("[{\"sid\":\"" + sid
+                + "\",\"size\":70001,\"content_type\":\"image/jpeg\",\"filename\":\"x-1.jpg\"}]"),
                 posted.json().path("media"));
-        assertEquals(posted.json().path("media"), askFlex("GET", messages, BodyPublishers.noBody(), "").json().at("/messages/0/media"));
-        JsonNode shown = askFlex("GET", "/mcs" + media() + "/" + sid, BodyPublishers.noBody(), "").json();
-        assertEquals(chat + " " + posted.json().path("sid").asText(), shown.path("channel_sid").asText() + " " + shown.path("message_sid").asText());
-        assertEquals(List.of(MediaFile.of("x-1.jpg", "image/jpeg", photo)), flex.chats().get(0).files("twitter-1"));
+        assertEquals(posted.json().path("media"), getFlex(messages).json().at("/messages/0/media"));
+        JsonNode shown = getFlex(file(sid)).json();
+        assertEquals(chat + " " + posted.json().path("sid").asText(), shown.path("channel_sid").asText() + " "
+                + shown.path("message_sid").asText());
+        assertEquals(List.of(MediaFile.of("x-1.jpg", "image/jpeg", photo)), flex.files("twitter-1"));
         assertEquals(List.of(), flex.violations());
-        assertEquals(50512, form(messages, "Author=twitter-1&MediaSid=" + sid).json().path("code").asInt(), "in a message already");
-        assertEquals(50512, form(messages, "Author=twitter-1&MediaSid=ME0123456789abcdef0123456789abcdef").json().path("code").asInt());
+        assertEquals(50512, form(messages, "Author=twitter-1&MediaSid=" + sid).json().path("code").asInt(),
+                "in a message already");
+        assertEquals(50512, form(messages, "Author=twitter-1&MediaSid=ME0123456789abcdef0123456789abcdef").json()
+                .path("code").asInt());
         assertEquals(20001, form(messages, "Author=twitter-1&MediaSid=ME0").json().path("code").asInt());
         assertEquals(3, flex.violations().size());
-        String other = askFlex("POST", "/mcs" + media(), BodyPublishers.ofByteArray(photo), "image/jpeg").json().path("sid").asText();
+        String other = store("", "image/jpeg").json().path("sid").asText();
         assertEquals(201, form(messages, "Author=twitter-1&Body=a&MediaSid=" + other).status());
         assertTrue(flex.violations().get(3).contains("text and a file in one message"), flex.violations().get(3));
     }
@@ -646,10 +734,10 @@ class MediaSandboxTest {
     void aFileIsAMessageOfItsOwnInProgrammableChat() {
         String chat = channel();
         String messages = "/chat/v2/Services/" + account.chatService() + "/Channels/" + chat + "/Messages";
-        String sid = askFlex("POST", "/mcs" + media() + "?Filename=x-1.jpg", BodyPublishers.ofByteArray(photo), "image/jpeg").json().path("sid").asText();
+        String sid = store("?Filename=x-1.jpg", "image/jpeg").json().path("sid").asText();
         JsonNode posted = form(messages, "From=twitter-1&MediaSid=" + sid).json();
-        assertEquals("media " + sid + " x-1.jpg", posted.path("type").asText() + " " + posted.at("/media/sid").asText() + " "
-                + posted.at("/media/filename").asText());
+        assertEquals("media " + sid + " x-1.jpg", posted.path("type").asText() + " " + posted.at("/media/sid").asText()
+                + " " + posted.at("/media/filename").asText());
         assertEquals("text", form(messages, "From=twitter-1&Body=a").json().path("type").asText());
         assertEquals(List.of(), flex.violations());
     }
@@ -670,11 +758,13 @@ class MediaSandboxTest {
         assertFalse(first.has("Body"));
         assertEquals("SDK " + SimulatedFlex.AGENT, first.first("Source") + " " + first.first("Author"));
         JsonNode file = Json.parse(first.first("Media")).path(0);
-        assertEquals("a.jpg image/jpeg 70001", file.path("Filename").asText() + " " + file.path("ContentType").asText() + " " + file.path("Size").asText());
+        assertEquals("a.jpg image/jpeg 70001", file.path("Filename").asText() + " " + file.path("ContentType").asText()
+                + " " + file.path("Size").asText());
         assertArrayEquals(photo, fetched(file.path("Sid").asText()).body());
         Form second = Form.parse(hooks.get(1));
         assertEquals("Both 2", second.first("Body") + " " + Json.parse(second.first("Media")).size());
-        HttpRequest get = HttpRequest.newBuilder(URI.create(signed(Json.parse(second.first("Media")).at("/1/Sid").asText()))).build();
+        HttpRequest get = HttpRequest.newBuilder(URI.create(signed(Json.parse(second.first("Media")).at("/1/Sid")
+                .asText()))).build();
         long length = client.sendAsync(get, HttpResponse.BodyHandlers.ofInputStream()).thenApply(answer -> {
             try (InputStream in = answer.body()) {
                 return in.transferTo(OutputStream.nullOutputStream());
@@ -691,18 +781,23 @@ class MediaSandboxTest {
     void inProgrammableChatEachFileIsAnEventOfItsOwn() {
         String sid = channel();
         String part = "/chat/v2/Services/" + account.chatService() + "/Channels/" + sid;
-        form(part + "/Webhooks", "Type=webhook&Configuration.Filters=onMessageSent&Configuration.Filters=onMediaMessageSent"
-                + "&Configuration.Url=" + Form.encode(bridgeUrl()));
-        ask("POST", flex.url() + part + "/Messages", BodyPublishers.ofString("From=twitter-1&Body=Hi"), Map.of("Authorization", basic(),
+        form(part + "/Webhooks", "Type=webhook&Configuration.Filters=onMessageSent"
+                + "&Configuration.Filters=onMediaMessageSent&Configuration.Url=" + Form.encode(bridgeUrl()));
+        ask("POST", flex.url() + part + "/Messages", BodyPublishers.ofString("From=twitter-1&Body=Hi"),
+                Map.of("Authorization", basic(),
                 "Content-Type", "application/x-www-form-urlencoded", "X-Twilio-Webhook-Enabled", "true"));
         Chat chat = flex.chats().get(0);
-        String last = flex.agentAttaches(chat, "Both", MediaFile.of("a.jpg", "image/jpeg", photo), MediaFile.of("b.pdf", "application/pdf", photo));
+        String last = flex.agentAttaches(chat, "Both", MediaFile.of("a.jpg", "image/jpeg", photo),
+                MediaFile.of("b.pdf", "application/pdf", photo));
         flex.awaitDelivered(Duration.ofSeconds(10));
         List<Form> forms = hooks.stream().skip(1).map(Form::parse).toList();
-        assertEquals(List.of("onMessageSent Both ", "onMediaMessageSent  a.jpg", "onMediaMessageSent  b.pdf"), forms.stream()
-                .map(form -> form.first("EventType") + " " + form.first("Body") + " " + form.first("MediaFilename")).toList());
+        assertEquals(List.of("onMessageSent Both ", "onMediaMessageSent  a.jpg", "onMediaMessageSent  b.pdf"),
+                forms.stream()
+                .map(form -> form.first("EventType") + " " + form.first("Body") + " " + form.first("MediaFilename"))
+                .toList());
         Form file = forms.get(2);
-        assertEquals(last + " 70001 application/pdf", file.first("MessageSid") + " " + file.first("MediaSize") + " " + file.first("MediaContentType"));
+        assertEquals(last + " 70001 application/pdf", file.first("MessageSid") + " " + file.first("MediaSize") + " "
+                + file.first("MediaContentType"));
         assertArrayEquals(photo, fetched(file.first("MediaSid")).body());
         assertEquals(List.of(), flex.violations());
     }
@@ -714,17 +809,18 @@ class MediaSandboxTest {
         flex.agentAttaches(flex.chats().get(0), "", MediaFile.of("a.jpg", "image/jpeg", photo));
         String sid = flex.chats().get(0).messages().get(0).media().get(0).sid();
         flex.faults().next(TwilioMedia.METADATA, Fault.status(404), Fault.changed(one -> "[]"));
-        assertEquals(404, askFlex("GET", "/mcs" + media() + "/" + sid, BodyPublishers.noBody(), "").status());
-        assertEquals("[]", askFlex("GET", "/mcs" + media() + "/" + sid, BodyPublishers.noBody(), "").text());
-        flex.faults().next(TwilioMedia.TEMPORARY, Fault.notJson(200), Fault.status(503), Fault.contentLength(photo.length + 1L), Fault.dropAfter());
+        assertEquals(404, getFlex(file(sid)).status());
+        assertEquals("[]", getFlex(file(sid)).text());
+        flex.faults().next(TwilioMedia.TEMPORARY, Fault.notJson(200), Fault.status(503),
+                Fault.contentLength(photo.length + 1L), Fault.dropAfter());
         assertEquals("text/html", fetched(sid).header("content-type"));
         assertEquals(503, fetched(sid).status());
         assertThrows(UncheckedIOException.class, () -> fetched(sid));
         assertThrows(UncheckedIOException.class, () -> fetched(sid));
         assertArrayEquals(photo, fetched(sid).body());
         flex.faults().next(TwilioMedia.UPLOAD, Fault.dropAfter(), Fault.status(503));
-        assertThrows(UncheckedIOException.class, () -> askFlex("POST", "/mcs" + media(), BodyPublishers.ofByteArray(photo), "image/jpeg"));
-        assertEquals(503, askFlex("POST", "/mcs" + media(), BodyPublishers.ofByteArray(photo), "image/jpeg").status());
+        assertThrows(UncheckedIOException.class, () -> store("", "image/jpeg"));
+        assertEquals(503, store("", "image/jpeg").status());
         assertEquals(1, flex.media().uploaded().size(), "the first was carried out");
     }
 
@@ -770,7 +866,8 @@ class MediaSandboxTest {
     }
 
     private Answer append(String id, int index, byte[] segment) {
-        return multipart("POST", "/2/media/upload/" + id + "/append", Map.of("segment_index", String.valueOf(index)), segment);
+        return multipart("POST", "/2/media/upload/" + id + "/append", Map.of("segment_index", String.valueOf(index)),
+                segment);
     }
 
     private Answer finish(String id) {
@@ -778,7 +875,7 @@ class MediaSandboxTest {
     }
 
     private Answer status(String id) {
-        return askX("GET", "/2/media/upload?command=STATUS&media_id=" + id, BodyPublishers.noBody(), "");
+        return get("/2/media/upload?command=STATUS&media_id=" + id);
     }
 
     private static String id(Answer uploaded) {
@@ -795,18 +892,21 @@ class MediaSandboxTest {
     }
 
     private Answer send1(String mediaId, String text) {
-        return askX("POST", SEND_1, BodyPublishers.ofString(Json.object("event", Json.object("type", "message_create", "message_create",
-                Json.object("target", Json.object("recipient_id", "3001969357"), "message_data", Json.object("text", text, "attachment",
-                        Json.object("type", "media", "media", Json.object("id", mediaId)))))).toString()), "application/json");
+        return askX("POST", SEND_1, BodyPublishers.ofString(Json.object("event", Json.object("type", "message_create",
+                "message_create", Json.object("target", Json.object("recipient_id", "3001969357"), "message_data",
+                Json.object("text", text, "attachment",
+                        Json.object("type", "media", "media", Json.object("id", mediaId)))))).toString()),
+                        "application/json");
     }
 
     private Answer multipart(String method, String target, Map<String, String> fields, byte[] media) {
         List<byte[]> parts = new ArrayList<>();
-        fields.forEach((name, value) -> parts.add(("--b0undary\r\nContent-Disposition: form-data; name=\"" + name + "\"\r\n\r\n" + value + "\r\n")
-                .getBytes(StandardCharsets.UTF_8)));
-        parts.add("--b0undary\r\nContent-Disposition: form-data; name=\"media\"; filename=\"blob\"\r\n\r\n".getBytes(StandardCharsets.UTF_8));
+        String head = "--b0undary\r\nContent-Disposition: form-data; name=\"media\"; filename=\"blob\"\r\n\r\n";
+        fields.forEach((name, value) -> parts.add(("--b0undary\r\nContent-Disposition: form-data; name=\"" + name
+                + "\"\r\n\r\n" + value + "\r\n").getBytes(UTF_8)));
+        parts.add(head.getBytes(UTF_8));
         parts.add(media);
-        parts.add("\r\n--b0undary--\r\n".getBytes(StandardCharsets.UTF_8));
+        parts.add("\r\n--b0undary--\r\n".getBytes(UTF_8));
         return askX(method, target, BodyPublishers.ofByteArrays(parts), "multipart/form-data; boundary=b0undary");
     }
 
@@ -815,10 +915,13 @@ class MediaSandboxTest {
     }
 
     private String askApp() {
-        String known = Signatures.percentEncoded(keys.consumerKey()) + ":" + Signatures.percentEncoded(keys.consumerSecret());
-        return ask("POST", x.url() + "/oauth2/token", BodyPublishers.ofString("grant_type=client_credentials"), Map.of("Content-Type",
-                "application/x-www-form-urlencoded", "Authorization", "Basic " + Base64.getEncoder().encodeToString(known.getBytes(
-                        StandardCharsets.UTF_8)))).json().path("access_token").asText();
+        String known = Signatures.percentEncoded(keys.consumerKey()) + ":"
+                + Signatures.percentEncoded(keys.consumerSecret());
+        return ask("POST", x.url() + "/oauth2/token", BodyPublishers.ofString("grant_type=client_credentials"),
+                Map.of("Content-Type",
+                "application/x-www-form-urlencoded", "Authorization", "Basic " + Base64.getEncoder()
+                .encodeToString(known.getBytes(
+                        UTF_8)))).json().path("access_token").asText();
     }
 
     private Answer askX(String method, String target, BodyPublisher body, String type) {
@@ -839,16 +942,48 @@ class MediaSandboxTest {
 
     private String authorization(String method, String target, String form) {
         Map<String, String> parameters = new TreeMap<>(Map.of("oauth_consumer_key", keys.consumerKey(),
-                "oauth_token", keys.accessToken(), "oauth_nonce", UUID.randomUUID().toString(), "oauth_signature_method", "HMAC-SHA1",
+                "oauth_token", keys.accessToken(), "oauth_nonce", UUID.randomUUID().toString(),
+                "oauth_signature_method", "HMAC-SHA1",
                 "oauth_version", "1.0", "oauth_timestamp", String.valueOf(Instant.now().getEpochSecond())));
         List<Map.Entry<String, String>> signed = new ArrayList<>(parameters.entrySet());
         String[] parts = target.split("\\?", 2);
         signed.addAll(Form.parse(parts.length > 1 ? parts[1] : "").fields());
         signed.addAll(Form.parse(form).fields());
-        String signature = Signatures.oauth(method, x.url() + parts[0], signed, keys.consumerSecret(), keys.accessSecret());
+        String signature = Signatures.oauth(method, x.url() + parts[0], signed, keys.consumerSecret(),
+                keys.accessSecret());
         parameters.put("oauth_signature", signature);
-        return "OAuth " + parameters.entrySet().stream().map(one -> one.getKey() + "=\"" + Signatures.percentEncoded(one.getValue()) + "\"")
-                .collect(Collectors.joining(", "));
+        return "OAuth " + parameters.entrySet().stream().map(one -> one.getKey() + "=\""
+                + Signatures.percentEncoded(one.getValue()) + "\"").collect(Collectors.joining(", "));
+    }
+
+    private Answer get(String target) {
+        return askX("GET", target, BodyPublishers.noBody(), "");
+    }
+
+    private Answer getAs(String token, String target) {
+        return ask("GET", x.url() + target, BodyPublishers.noBody(), Map.of("Authorization", "Bearer " + token));
+    }
+
+    /** Without any credentials. */
+    private Answer visit(String url) {
+        return visit("GET", url);
+    }
+
+    private Answer visit(String method, String url) {
+        return ask(method, url, BodyPublishers.noBody(), Map.of());
+    }
+
+    private Answer getFlex(String target) {
+        return askFlex("GET", target, BodyPublishers.noBody(), "");
+    }
+
+    private String file(String sid) {
+        return "/mcs" + media() + "/" + sid;
+    }
+
+    /** Uploads the photo. */
+    private Answer store(String query, String type) {
+        return askFlex("POST", "/mcs" + media() + query, BodyPublishers.ofByteArray(photo), type);
     }
 
     private String media() {
@@ -856,11 +991,11 @@ class MediaSandboxTest {
     }
 
     private String signed(String sid) {
-        return askFlex("GET", "/mcs" + media() + "/" + sid, BodyPublishers.noBody(), "").json().at("/links/content_direct_temporary").asText();
+        return getFlex(file(sid)).json().at("/links/content_direct_temporary").asText();
     }
 
     private Answer fetched(String sid) {
-        return ask("GET", signed(sid), BodyPublishers.noBody(), Map.of());
+        return visit(signed(sid));
     }
 
     private String conversation() {
@@ -870,21 +1005,25 @@ class MediaSandboxTest {
     }
 
     private String channel() {
-        return form("/flex-api/v1/Channels", "FlexFlowSid=" + account.flexFlow() + "&Identity=twitter-1&ChatUserFriendlyName=a"
+        return form("/flex-api/v1/Channels", "FlexFlowSid=" + account.flexFlow()
+                + "&Identity=twitter-1&ChatUserFriendlyName=a"
                 + "&ChatFriendlyName=1&Target=a").json().path("sid").asText();
     }
 
     private String interaction(String conversation) {
         return "Channel=" + Form.encode(Json.object("type", "web", "initiated_by", "customer", "properties",
-                Json.object("media_channel_sid", conversation)).toString()) + "&Routing=" + Form.encode(Json.object("properties",
-                        Json.object("workspace_sid", account.workspace(), "workflow_sid", account.workflow(), "task_channel_unique_name", "chat",
+                Json.object("media_channel_sid", conversation)).toString()) + "&Routing="
+                + Form.encode(Json.object("properties",
+                        Json.object("workspace_sid", account.workspace(), "workflow_sid", account.workflow(),
+                        "task_channel_unique_name", "chat",
                                 "attributes", Json.object("from", "@a"))).toString());
     }
 
     private Answer multipartFile(String target, String name, String type, byte[] file) {
-        return askFlex("POST", target, BodyPublishers.ofByteArrays(List.of(("--b0undary\r\nContent-Disposition: form-data; name=\"Media\"; filename=\""
-                + name + "\"\r\nContent-Type: " + type + "\r\n\r\n").getBytes(StandardCharsets.UTF_8), file,
-                "\r\n--b0undary--\r\n".getBytes(StandardCharsets.UTF_8))), "multipart/form-data; boundary=\"b0undary\"");
+        String head = "--b0undary\r\nContent-Disposition: form-data; name=\"Media\"; filename=\"" + name + "\"\r\n"
+                + "Content-Type: " + type + "\r\n\r\n";
+        return askFlex("POST", target, BodyPublishers.ofByteArrays(List.of(head.getBytes(UTF_8), file,
+                "\r\n--b0undary--\r\n".getBytes(UTF_8))), "multipart/form-data; boundary=\"b0undary\"");
     }
 
     private Answer form(String target, String form) {
@@ -897,7 +1036,8 @@ class MediaSandboxTest {
     }
 
     private String basic() {
-        return "Basic " + Base64.getEncoder().encodeToString((account.apiKey() + ":" + account.apiSecret()).getBytes(StandardCharsets.UTF_8));
+        return "Basic " + Base64.getEncoder().encodeToString((account.apiKey() + ":" + account.apiSecret())
+                .getBytes(UTF_8));
     }
 
     private static Map<String, String> with(Map<String, String> headers, String name, String value) {

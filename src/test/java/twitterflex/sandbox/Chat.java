@@ -11,8 +11,12 @@ import java.util.Optional;
 /** One chat in Flex, whichever API it was made with: a channel of Programmable Chat or a conversation. */
 public final class Chat {
 
-    /** A message in the chat; author as in From or Author, attributes a JSON text; the body of one with media may be empty. */
-    public record Posted(String sid, String author, String body, String attributes, Instant at, List<TwilioMedia.Stored> media) {
+    /**
+     * A message in the chat; author as in From or Author, attributes a JSON text; the body of one with media may be
+     * empty.
+     */
+    public record Posted(String sid, String author, String body, String attributes, Instant at,
+            List<TwilioMedia.Stored> media) {
 
         public Posted(String sid, String author, String body, String attributes, Instant at) {
             this(sid, author, body, attributes, at, List.of());
@@ -86,7 +90,8 @@ public final class Chat {
 
     /** The files of all messages by this author, in order. */
     public List<MediaFile> files(String author) {
-        return messages().stream().filter(message -> message.author().equals(author)).flatMap(message -> message.files().stream()).toList();
+        return messages().stream().filter(message -> message.author().equals(author))
+                .flatMap(message -> message.files().stream()).toList();
     }
 
     public List<String> webhookUrls() {

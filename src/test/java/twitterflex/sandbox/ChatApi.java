@@ -77,11 +77,12 @@ abstract sealed class ChatApi permits ProgrammableChat, Conversations {
         require(!form.has("ContentSid"), 20001, "The sandbox takes no content templates.");
         require(!body.isEmpty() || form.has("MediaSid"), 20001, "A message needs a Body or a MediaSid.");
         if (!body.isEmpty() && form.has("MediaSid")) {
-            flex.violation("Flex cannot show text and a file in one message (page Flex Conversations limits), though the API takes both.");
+            // The page "Flex Conversations limits"; the API itself takes both.
+            flex.violation("Flex cannot show text and a file in one message.");
         }
         require(body.getBytes(StandardCharsets.UTF_8).length <= LONGEST_BODY, 50504, "Message body too long");
         String attributes = attributes(form.first("Attributes", "{}"), LONGEST_MESSAGE_ATTRIBUTES);
-        List<TwilioMedia.Stored> files = form.has("MediaSid") ? List.of(flex.media().named(form.first("MediaSid"))) : List.of();
+        List<TwilioMedia.Stored> files = form.all("MediaSid").stream().map(flex.media()::named).toList();
         return flex.say(chat, author, body, attributes, files, false, webhooksEnabled(request));
     }
 

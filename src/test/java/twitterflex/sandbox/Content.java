@@ -14,7 +14,10 @@ import java.util.Random;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.function.Supplier;
 
-/** The bytes of a file, to be read as often as wanted. Large ones are made as they are read, or were counted and hashed as they came. */
+/**
+ * The bytes of a file, to be read as often as wanted. Large ones are made as they are read, or were counted and hashed
+ * as they came.
+ */
 public final class Content {
 
     /** Of a larger file that was uploaded only the length and the hash are known. */

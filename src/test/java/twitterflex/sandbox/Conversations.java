@@ -200,7 +200,8 @@ final class Conversations extends ChatApi {
                 "ConversationSid", chat.sid()));
         chat.participant(message.author()).ifPresent(participant -> details.put("ParticipantSid", participant.sid()));
         if (!message.media().isEmpty()) {
-            details.put("Media", Json.array(message.media().stream().map(TwilioMedia.Stored::told).toList()).toString());
+            List<ObjectNode> told = message.media().stream().map(TwilioMedia.Stored::told).toList();
+            details.put("Media", Json.array(told).toString());
         }
         if (message.media().isEmpty() || !message.body().isEmpty()) {
             details.put("Body", message.body());
@@ -254,7 +255,8 @@ final class Conversations extends ChatApi {
     ObjectNode shown(Chat chat, int index) {
         Chat.Posted message = chat.posted.get(index);
         return Json.object("sid", message.sid(), "account_sid", flex.account.accountSid(), "conversation_sid", chat.sid(),
-                "body", message.body().isEmpty() ? null : message.body(), "media", media(message), "author", message.author(),
+                "body", message.body().isEmpty() ? null : message.body(), "media", media(message),
+                "author", message.author(),
                 "participant_sid", chat.participant(message.author()).map(Chat.Participant::sid).orElse(null),
                 "attributes", message.attributes(), "date_created", time(message.at()), "date_updated", time(message.at()),
                 "index", index, "delivery", null, "content_sid", null, "url", url(chat) + "/Messages/" + message.sid(),

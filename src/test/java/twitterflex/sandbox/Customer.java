@@ -106,6 +106,11 @@ public final class Customer {
         }
     }
 
+    /** The pictures and videos that reached the customer, in order. */
+    public List<MediaFile> files() {
+        return inbox().stream().flatMap(message -> message.media().stream()).toList();
+    }
+
     void receive(Received message) {
         inbox.add(message);
     }

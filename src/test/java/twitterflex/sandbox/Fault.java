@@ -91,8 +91,8 @@ public sealed interface Fault {
     }
 
     /**
-     * The work is done, and the header Content-Length says this, whatever is true: of a longer body only so much goes out, and after a
-     * shorter one the connection is closed.
+     * The work is done, and the header Content-Length says this, whatever is true: of a longer body only so much goes
+     * out, and after a shorter one the connection is closed.
      */
     static Fault contentLength(long said) {
         return new ContentLength(said);

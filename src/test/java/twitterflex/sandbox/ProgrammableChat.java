@@ -123,8 +123,9 @@ final class ProgrammableChat extends ChatApi {
                 "Attributes", message.attributes(), "DateCreated", milliseconds(message.at()),
                 "Index", String.valueOf(chat.posted.size() - 1), "From", message.author(),
                 "MessageSid", message.sid(), "ChannelSid", chat.sid(), "Body", message.body()));
-        message.media().forEach(one -> details.putAll(Map.of("MediaSid", one.sid(), "MediaSize", String.valueOf(one.file().length()),
-                "MediaContentType", one.file().type(), "MediaFilename", one.file().name())));
+        message.media().forEach(one -> details.putAll(Map.of("MediaSid", one.sid(),
+                "MediaSize", String.valueOf(one.file().length()), "MediaContentType", one.file().type(),
+                "MediaFilename", one.file().name())));
         flex.fire(chat, message.media().isEmpty() ? "onMessageSent" : "onMediaMessageSent", details, sdk);
     }
 

@@ -290,13 +290,19 @@ public final class Registrations {
         if (old(request)) {
             throw DirectMessageRules.refused(request, 403, 220, "Your credentials do not allow access to this resource.");
         }
+        List<Caller> supported = CALLERS.get(request.operation()).stream()
+                .filter(one -> !refusedByChoice || one != Caller.USER_1).toList();
+        throw unsupported(caller, supported, !refusedByChoice);
+    }
+
+    /** The problem of API 2 for a caller who is known but not of a kind that may. */
+    static Refused unsupported(Caller caller, List<Caller> supported, boolean violation) {
         Map<Caller, String> names = Map.of(Caller.APP, "OAuth 2.0 Application-Only", Caller.USER_1, "OAuth 1.0a User Context",
                 Caller.USER_2, "OAuth 2.0 User Context");
-        List<String> supported = CALLERS.get(request.operation()).stream().filter(one -> !refusedByChoice || one != Caller.USER_1)
-                .map(names::get).toList();
-        throw problem(403, "Unsupported Authentication", "https://api.twitter.com/2/problems/unsupported-authentication",
+        return problem(403, "Unsupported Authentication",
+                "https://api.twitter.com/2/problems/unsupported-authentication",
                 "Authenticating with " + names.get(caller) + " is forbidden for this endpoint.  Supported authentication types are "
-                        + supported + ".", !refusedByChoice);
+                        + supported.stream().map(names::get).toList() + ".", violation);
     }
 
     Caller caller(Request request) {

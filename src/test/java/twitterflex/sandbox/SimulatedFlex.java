@@ -134,6 +134,11 @@ public final class SimulatedFlex extends SimulatedService {
         return List.copyOf(byIdentity.getOrDefault(identity, List.of()));
     }
 
+    /** The files that this participant has posted, in all its chats, in order. */
+    public synchronized List<MediaFile> files(String identity) {
+        return chats(identity).stream().flatMap(chat -> chat.files(identity).stream()).toList();
+    }
+
     public synchronized Optional<Chat> openChat(String identity) {
         return chats(identity).stream().filter(Chat::open).reduce((first, last) -> last);
     }
@@ -170,9 +175,9 @@ public final class SimulatedFlex extends SimulatedService {
     }
 
     /**
-     * An agent sends files, and a text, which may be empty: one message in a conversation; in Programmable Chat, where a message has one
-     * file or a text, several. Returns the last one's SID at once. (Flex's own page lets agents send one file a message, without a text,
-     * unless it is configured otherwise; other clients are free.)
+     * An agent sends files, and a text, which may be empty: one message in a conversation; in Programmable Chat, where
+     * a message has one file or a text, several. Returns the last one's SID at once. (Flex's own page lets agents send
+     * one file a message, without a text, unless it is configured otherwise; other clients are free.)
      */
     public synchronized String agentAttaches(Chat chat, String text, MediaFile... files) {
         agentJoins(chat);
@@ -183,7 +188,8 @@ public final class SimulatedFlex extends SimulatedService {
         if (!text.isEmpty()) {
             say(chat, AGENT, text, "{}", List.of(), true, true);
         }
-        return stored.stream().map(one -> say(chat, AGENT, "", "{}", List.of(one), true, true).sid()).reduce("", (before, last) -> last);
+        return stored.stream().map(one -> say(chat, AGENT, "", "{}", List.of(one), true, true).sid())
+                .reduce("", (before, last) -> last);
     }
 
     /** The agent completes the task, which ends the chat (as a timer would if there is no task yet). */
@@ -232,8 +238,8 @@ public final class SimulatedFlex extends SimulatedService {
     }
 
     /** Adds a message; {@code sdk}: by an agent's Flex, else by REST, where webhooks fire only if they are enabled. */
-    Chat.Posted say(Chat chat, String author, String body, String attributes, List<TwilioMedia.Stored> files, boolean sdk,
-            boolean webhooksEnabled) {
+    Chat.Posted say(Chat chat, String author, String body, String attributes, List<TwilioMedia.Stored> files,
+            boolean sdk, boolean webhooksEnabled) {
         Chat.Posted message = new Chat.Posted(sid("IM"), author, body, attributes, Instant.now(), files);
         files.forEach(file -> media.isIn(file, chat.sid(), message.sid()));
         chat.posted.add(message);

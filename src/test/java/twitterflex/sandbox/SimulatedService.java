@@ -138,7 +138,10 @@ public abstract class SimulatedService implements AutoCloseable {
     /** What the real service would say; runs on many threads at once. */
     abstract Reply answer(Request request);
 
-    /** Reads the body of a request that uploads a file, before it is judged and outside of all locks; empty for any other request. */
+    /**
+     * Reads the body of a request that uploads a file, before it is judged and outside of all locks; empty for any
+     * other request.
+     */
     Optional<Upload> upload(Request head, InputStream body) throws IOException {
         return Optional.empty();
     }
@@ -214,8 +217,8 @@ public abstract class SimulatedService implements AutoCloseable {
             wrongClock = new WrongClock(port, threads, () -> now().plus(datesAhead), (method, target, headers, body) -> {
                 Instant at = Instant.now();
                 URI uri = URI.create(target);
-                Request request = request(method, uri.getRawPath(), Optional.ofNullable(uri.getRawQuery()).orElse(""), headers,
-                        new ByteArrayInputStream(body));
+                Request request = request(method, uri.getRawPath(), Optional.ofNullable(uri.getRawQuery()).orElse(""),
+                        headers, new ByteArrayInputStream(body));
                 return carriedOut(at, request, struckBy(request));
             });
         }
@@ -279,7 +282,8 @@ public abstract class SimulatedService implements AutoCloseable {
     private Reply carriedOut(Instant at, Request request, Fault fault) throws InterruptedException {
         Reply reply = suffer(fault, request);
         record(new Exchange(at, request.method(), request.target(), request.operation(), request.headers(), request.text(),
-                reply.status(), reply.headers(), reply.content().map(content -> "(" + content.length() + " bytes)").orElse(reply.body()),
+                reply.status(), reply.headers(), reply.content().map(content -> "(" + content.length() + " bytes)")
+                        .orElse(reply.body()),
                 Duration.between(at, Instant.now()).toMillis()));
         return reply;
     }
@@ -293,18 +297,22 @@ public abstract class SimulatedService implements AutoCloseable {
         return request(method, path, query, headers, http.getRequestBody());
     }
 
-    private Request request(String method, String path, String query, Map<String, String> headers, InputStream in) throws IOException {
+    private Request request(String method, String path, String query, Map<String, String> headers, InputStream in)
+            throws IOException {
         Request head = head(method, path, query, headers);
         Optional<Upload> upload = upload(head, in);
-        byte[] body = upload.isPresent() ? upload.get().toString().getBytes(StandardCharsets.UTF_8) : in.readNBytes(LARGEST_BODY + 1);
-        return new Request(method, path, query, headers, body, head.operation(), head.variables(), upload.orElse(Upload.NONE));
+        byte[] body = upload.isPresent() ? upload.get().toString().getBytes(StandardCharsets.UTF_8)
+                : in.readNBytes(LARGEST_BODY + 1);
+        return new Request(method, path, query, headers, body, head.operation(), head.variables(),
+                upload.orElse(Upload.NONE));
     }
 
     private Request head(String method, String path, String query, Map<String, String> headers) {
         for (Operation operation : operations) {
             Optional<Map<String, String>> variables = operation.match(method, path);
             if (variables.isPresent()) {
-                return new Request(method, path, query, headers, new byte[0], operation.name(), variables.get(), Upload.NONE);
+                return new Request(method, path, query, headers, new byte[0], operation.name(), variables.get(),
+                        Upload.NONE);
             }
         }
         return new Request(method, path, query, headers, new byte[0], method + " " + path, Map.of(), Upload.NONE);
@@ -325,7 +333,8 @@ public abstract class SimulatedService implements AutoCloseable {
         Map<String, String> headers = new TreeMap<>(standingHeaders(request));
         headers.putAll(reply.headers());
         if (fault instanceof Fault.Changes changes) {
-            reply = new Reply(reply.status(), headers, String.valueOf(changes.change().apply(Json.parse(reply.body()))));
+            Object changed = changes.change().apply(Json.parse(reply.body()));
+            reply = new Reply(reply.status(), headers, String.valueOf(changed));
         }
         return instead != null ? instead : reply.with(headers);
     }

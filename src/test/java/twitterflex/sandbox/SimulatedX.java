@@ -98,8 +98,9 @@ public final class SimulatedX extends SimulatedService {
     private long links;
 
     public SimulatedX(int port, Keys keys) {
-        super(port, Stream.of(List.of(SEND_1, LIST_1, SEND_2, LIST_2, EVENT_2, ME_2), Registrations.operations(), XMedia.operations(),
-                XUploads.operations()).flatMap(List::stream).map(name -> Operation.of(name, "", MissingNode.getInstance())).toList());
+        super(port, Stream.of(List.of(SEND_1, LIST_1, SEND_2, LIST_2, EVENT_2, ME_2), Registrations.operations(),
+                XMedia.operations(), XUploads.operations()).flatMap(List::stream)
+                .map(name -> Operation.of(name, "", MissingNode.getInstance())).toList());
         this.keys = keys;
         oauth = new OAuthCheck(keys, url(), this::now);
         registrations = new Registrations(this, keys, oauth);
@@ -169,7 +170,10 @@ public final class SimulatedX extends SimulatedService {
         this.sends = new RateLimit(sends, window);
     }
 
-    /** So many reads of Direct Messages per window; without it {@code list.json} and single events have X's 15 per 15 minutes, lists none. */
+    /**
+     * So many reads of Direct Messages per window; without it {@code list.json} and single events have X's 15 per 15
+     * minutes, lists none.
+     */
     public synchronized void limitReads(int reads, Duration window) {
         events2 = new RateLimit(reads, window);
         lists1 = new RateLimit(reads, window);
@@ -215,7 +219,8 @@ public final class SimulatedX extends SimulatedService {
         return enveloped(fromCustomer(newId(), customer, text, null, null), customer, envelope, "dm-inbound");
     }
 
-    private DirectMessage fromCustomer(String id, Customer customer, String text, ObjectNode given, ObjectNode quickReplyResponse) {
+    private DirectMessage fromCustomer(String id, Customer customer, String text, ObjectNode given,
+            ObjectNode quickReplyResponse) {
         ObjectNode attachment = given == null ? null : given.deepCopy();
         JsonNode attached = attachment == null ? MissingNode.getInstance() : attachment.path("media");
         ObjectNode data = attached.isObject() ? withMedia(text, id, attachment) : messageData(text, List.of());
@@ -232,7 +237,8 @@ public final class SimulatedX extends SimulatedService {
         ObjectNode attached = (ObjectNode) attachment.path("media");
         String link = attached.path("url").asText(shortLink());
         String page = attached.path("expanded_url").asText("https://twitter.com/messages/media/" + id);
-        attached.put("url", link).put("expanded_url", page).put("display_url", "pic.twitter.com/" + link.substring(link.lastIndexOf('/') + 1));
+        attached.put("url", link).put("expanded_url", page).put("display_url", "pic.twitter.com/"
+                + link.substring(link.lastIndexOf('/') + 1));
         return messageData(text + " " + link, List.of(Map.entry(link, page)));
     }
 
@@ -562,8 +568,10 @@ public final class SimulatedX extends SimulatedService {
         String text = text(request, body, "text", body.has("text") ? 1 : 0, LONGEST_TEXT);
         Optional<XUploads.Attached> attached = Optional.empty();
         if (body.has("attachments")) {
-            require(request, body.path("attachments").size() == 1 && body.path("attachments").isArray(), 214, "attachments must be exactly one.");
-            attached = Optional.of(uploads.usable(request, mediaId(request, body.path("attachments").path(0), "media_id")));
+            require(request, body.path("attachments").size() == 1 && body.path("attachments").isArray(), 214,
+                    "attachments must be exactly one.");
+            String id = mediaId(request, body.path("attachments").path(0), "media_id");
+            attached = Optional.of(uploads.usable(request, id));
         }
         Customer customer = customers.get(recipient);
         if (customer == null) {
@@ -580,14 +588,18 @@ public final class SimulatedX extends SimulatedService {
 
     private static String mediaId(Request request, JsonNode attached, String name) {
         JsonNode id = fields(request, attached, Set.of(name), Set.of()).path(name);
-        require(request, id.isTextual() && id.asText().matches("\\d{1,19}"), 214, name + " must be a string of up to 19 digits.");
+        require(request, id.isTextual() && id.asText().matches("\\d{1,19}"), 214, name
+                + " must be a string of up to 19 digits.");
         return id.asText();
     }
 
     /** What has a medium is never the same: X compares texts. */
-    private void refuseRepetition(Request request, Customer customer, String text, Optional<XUploads.Attached> attached) {
+    private void refuseRepetition(Request request, Customer customer, String text,
+            Optional<XUploads.Attached> attached) {
         Instant since = Instant.now().minus(repetition);
-        if (attached.isEmpty() && customer.inbox().stream().anyMatch(message -> message.at().isAfter(since) && message.text().equals(text))) {
+        boolean said = customer.inbox().stream()
+                .anyMatch(message -> message.at().isAfter(since) && message.text().equals(text));
+        if (attached.isEmpty() && said) {
             throw refused(request, 403, 151, "There was an error sending your message: Whoops! You already said that.");
         }
     }
@@ -600,8 +612,10 @@ public final class SimulatedX extends SimulatedService {
     private DirectMessage arrive(Customer customer, String text, List<Customer.QuickReplyOption> options, List<Customer.Button> buttons,
             JsonNode sent, Optional<XUploads.Attached> attached) {
         String id = newId();
-        ObjectNode attachment = attached.map(one -> media.attachment(id, one.id(), one.kind(), List.of(one.file()))).orElseGet(Json::object);
-        ObjectNode data = attached.isPresent() ? withMedia(text.strip(), id, attachment) : messageData(text.strip(), List.of());
+        ObjectNode attachment = attached.map(one -> media.attachment(id, one.id(), one.kind(), List.of(one.file())))
+                .orElseGet(Json::object);
+        ObjectNode data = attached.isPresent() ? withMedia(text.strip(), id, attachment)
+                : messageData(text.strip(), List.of());
         attached.ifPresent(one -> {
             data.set("attachment", attachment);
             uploads.used(one.id());
@@ -644,7 +658,8 @@ public final class SimulatedX extends SimulatedService {
         boolean messages = types.isEmpty() || types.contains("MessageCreate");
         Predicate<DirectMessage> asked = message -> messages && message.other().equals(customer);
         List<DirectMessage> page = newest(asked, query.first("pagination_token"), count + 1);
-        List<ObjectNode> data = page.stream().limit(count).map(message -> event2(message).retain(shown.fields())).toList();
+        List<ObjectNode> data = page.stream().limit(count).map(message -> event2(message).retain(shown.fields()))
+                .toList();
         ObjectNode meta = Json.object("result_count", data.size());
         if (page.size() > count) {
             meta.put("next_token", page.get(count - 1).id());
@@ -658,13 +673,14 @@ public final class SimulatedX extends SimulatedService {
     private record Shown(Set<String> fields, Set<String> expansions, Set<String> media) { }
 
     private static Shown shown(Request request, Form query) {
-        // The OpenAPI document leaves sender_id out of the fields and has it among the expansions only; other pages show it as a field.
+        // The OpenAPI document leaves sender_id out of the fields and has it among the expansions only; other pages
+        // show it as a field.
         Set<String> fields = new HashSet<>(listed(request, query, "dm_event.fields", Set.of("attachments", "created_at",
                 "dm_conversation_id", "entities", "event_type", "id", "text", "sender_id", "participant_ids")));
-        Set<String> expansions = listed(request, query, "expansions", Set.of("attachments.media_keys", "participant_ids",
-                "referenced_posts", "sender_id"));
-        Set<String> media = new HashSet<>(listed(request, query, "media.fields", Set.of("alt_text", "duration_ms", "height", "media_key",
-                "preview_image_url", "public_metrics", "type", "url", "variants", "width")));
+        Set<String> expansions = listed(request, query, "expansions", Set.of("attachments.media_keys",
+                "participant_ids", "referenced_posts", "sender_id"));
+        Set<String> media = new HashSet<>(listed(request, query, "media.fields", Set.of("alt_text", "duration_ms",
+                "height", "media_key", "preview_image_url", "public_metrics", "type", "url", "variants", "width")));
         media.addAll(Set.of("media_key", "type"));
         fields.addAll(Set.of("id", "event_type", "text"));
         expansions.forEach(expansion -> fields.add(expansion.split("\\.")[0]));
@@ -681,14 +697,18 @@ public final class SimulatedX extends SimulatedService {
 
     /** One event by its id; of one that is not there X says so in {@code errors}, with status 200. */
     private Reply event2(Request request) {
-        Shown shown = shown(request, query(request, Set.of("dm_event.fields", "expansions", "user.fields", "post.fields", "media.fields")));
+        Shown shown = shown(request, query(request, Set.of("dm_event.fields", "expansions", "user.fields",
+                "post.fields", "media.fields")));
         String id = request.variables().get("event_id");
         require(request, id.matches("\\d{1,19}"), 214, "event_id must be up to 19 digits.");
         List<DirectMessage> found = history.stream().filter(message -> message.id().equals(id)).toList();
-        ObjectNode answer = found.isEmpty() ? Json.object("errors", List.of(Json.object("value", id, "detail",
-                "Could not find event with event_id: [" + id + "].", "title", "Not Found Error", "resource_type", "dm_event",
-                "parameter", "event_id", "resource_id", id, "type", "https://api.twitter.com/2/problems/resource-not-found")))
-                : Json.object("data", event2(found.get(0)).retain(shown.fields()));
+        ObjectNode answer = Json.object("errors", List.of(Json.object("value", id, "title", "Not Found Error",
+                "detail", "Could not find event with event_id: [" + id + "].", "resource_type", "dm_event",
+                "parameter", "event_id", "resource_id", id,
+                "type", "https://api.twitter.com/2/problems/resource-not-found")));
+        if (!found.isEmpty()) {
+            answer = Json.object("data", event2(found.get(0)).retain(shown.fields()));
+        }
         include(answer, shown, found);
         return new Reply(200, Map.of(), answer.toString());
     }
@@ -698,8 +718,8 @@ public final class SimulatedX extends SimulatedService {
         message.data().path("entities").path("urls").forEach(url -> urls.add(Json.object("start", url.path("indices").path(0),
                 "end", url.path("indices").path(1), "url", url.path("url"), "expanded_url", url.path("expanded_url"),
                 "display_url", url.path("display_url"))));
-        ObjectNode event = Json.object("id", message.id(), "event_type", "MessageCreate", "text", message.data().path("text"),
-                "sender_id", message.sender(), "created_at", message.at().toString(), "dm_conversation_id", conversation(message.other()),
+        ObjectNode event = Json.object("id", message.id(), "event_type", "MessageCreate",
+                "text", message.data().path("text"), "sender_id", message.sender(), "created_at", message.at().toString(), "dm_conversation_id", conversation(message.other()),
                 "participant_ids", List.of(keys.ownId(), message.other()), "entities", Json.object("urls", Json.array(urls)));
         XMedia.media2(message.data()).ifPresent(one -> event.set("attachments",
                 Json.object("media_keys", List.of(one.path("media_key").asText()))));

@@ -20,12 +20,14 @@ import twitterflex.sandbox.SimulatedService.Reply;
 import twitterflex.sandbox.SimulatedService.Request;
 
 /**
- * Twilio's Media Content Service: product {@code mcs} (host mcs.us1.twilio.com), and what it signs for a while at media.us1.twilio.com.
+ * Twilio's Media Content Service: product {@code mcs} (host mcs.us1.twilio.com), and what it signs for a while at
+ * media.us1.twilio.com.
  *
- * <p>It is in none of Twilio's OpenAPI documents. Shapes, the two ways to upload and 201 are those of the page "Media resource" of
- * Conversations (classic) and of a program in production (weni-ai/mailroom), 150 MB those of the page "Conversations limits". How long a
- * signed URL lives, how long a file name may be and how a signed URL refuses credentials is not documented: five minutes, 255 characters,
- * and 403 as CloudFront refuses, the strictest there is. A file can be in one message.
+ * <p>It is in none of Twilio's OpenAPI documents. Shapes, the two ways to upload and 201 are those of the page "Media
+ * resource" of Conversations (classic) and of a program in production (weni-ai/mailroom), 150 MB those of the page
+ * "Conversations limits". How long a signed URL lives, how long a file name may be and how a signed URL refuses
+ * credentials is not documented: five minutes, 255 characters, and 403 as CloudFront refuses, the strictest there is. A
+ * file can be in one message.
  */
 public final class TwilioMedia {
 
@@ -67,7 +69,8 @@ public final class TwilioMedia {
     }
 
     static List<Operation> operations() {
-        return List.of(mcs(UPLOAD), mcs(METADATA), mcs(CONTENT), Operation.of(TEMPORARY, "/media[.]us1", Json.object()));
+        Operation temporary = Operation.of(TEMPORARY, "/media[.]us1", Json.object());
+        return List.of(mcs(UPLOAD), mcs(METADATA), mcs(CONTENT), temporary);
     }
 
     private static Operation mcs(String name) {
@@ -97,7 +100,7 @@ public final class TwilioMedia {
         if (!head.operation().equals(UPLOAD)) {
             return Optional.empty();
         }
-        return Optional.of(Upload.isMultipart(type) ? Upload.multipart(type, body) : Upload.raw("", type, body));
+        return Optional.of(Upload.isMultipart(type) ? Upload.multipart(type, "", body) : Upload.raw("", type, body));
     }
 
     boolean takes(Request request) {
@@ -109,7 +112,8 @@ public final class TwilioMedia {
         if (request.operation().equals(UPLOAD)) {
             return upload(request);
         }
-        require(request.query().isEmpty() && request.body().length == 0, 20001, "Neither a query nor a body is known here.");
+        require(request.query().isEmpty() && request.body().length == 0, 20001,
+                "Neither a query nor a body is known here.");
         Kept one = kept.get(request.variables().get("Sid"));
         if (one == null) {
             throw missing(request.path());
@@ -123,17 +127,22 @@ public final class TwilioMedia {
     private Reply upload(Request request) {
         Upload upload = request.upload();
         Form query = Form.parse(request.query());
-        require(query.fields().stream().allMatch(field -> field.getKey().equals("Filename")), 20001, "Unknown parameter in " + request.query());
+        require(query.fields().stream().allMatch(field -> field.getKey().equals("Filename")), 20001,
+                "Unknown parameter in " + request.query());
         require(upload.complaint().isEmpty(), 20001, upload.complaint());
-        require(upload.files().size() == 1 && upload.fields().fields().isEmpty(), 20001, "There must be one file and nothing else.");
+        require(upload.files().size() == 1 && upload.fields().fields().isEmpty(), 20001,
+                "There must be one file and nothing else.");
         MediaFile given = upload.files().get(0);
-        MediaFile file = new MediaFile(given.name().isEmpty() ? query.first("Filename") : given.name(), given.type(), given.content());
+        MediaFile file = new MediaFile(given.name().isEmpty() ? query.first("Filename") : given.name(), given.type(),
+                given.content());
         require(file.length() > 0, 20001, "The media is empty.");
         if (file.length() > LARGEST) {
             throw refused(413, 50512, "Media is too large: " + file.length() + " bytes");
         }
-        require(file.type().matches("[\\w!#$&^.+-]+/[\\w!#$&^.+-]+(\\s*;.*)?"), 20001, "Content-Type is no media type: " + file.type());
-        require(file.name().length() <= LONGEST_NAME && !file.name().matches("(?s).*[/\\\\\\p{Cntrl}].*"), 20001, "Invalid Filename");
+        require(file.type().matches("[\\w!#$&^.+-]+/[\\w!#$&^.+-]+(\\s*;.*)?"), 20001,
+                "Content-Type is no media type: " + file.type());
+        require(file.name().length() <= LONGEST_NAME && !file.name().matches("(?s).*[/\\\\\\p{Cntrl}].*"), 20001,
+                "Invalid Filename");
         return reply(201, shown(keep(file, "system")));
     }
 
@@ -148,17 +157,19 @@ public final class TwilioMedia {
         Instant until = flex.now().plus(temporary);
         String signature = UUID.randomUUID().toString();
         signatures.put(one.stored().sid() + " " + signature, until);
-        return flex.url() + "/media.us1/" + one.stored().sid() + "?Expires=" + until.getEpochSecond() + "&Signature=" + signature
-                + "&Key-Pair-Id=APKAJWF6YVTMIIYOF3AA";
+        return flex.url() + "/media.us1/" + one.stored().sid() + "?Expires=" + until.getEpochSecond() + "&Signature="
+                + signature + "&Key-Pair-Id=APKAJWF6YVTMIIYOF3AA";
     }
 
     /** The content's link is relative, as seen; that of the signed URL is absolute. */
     private ObjectNode shown(Kept one) {
         String url = "/v1/Services/" + flex.account.chatService() + "/Media/" + one.stored().sid();
         ObjectNode shown = one.stored().shown();
-        return shown.setAll(Json.object("account_sid", flex.account.accountSid(), "service_sid", flex.account.chatService(),
+        return shown.setAll(Json.object("account_sid", flex.account.accountSid(),
+                "service_sid", flex.account.chatService(),
                 "date_created", one.created().toString(), "date_updated", one.created().toString(),
-                "channel_sid", one.chat().isEmpty() ? null : one.chat(), "message_sid", one.message().isEmpty() ? null : one.message(),
+                "channel_sid", one.chat().isEmpty() ? null : one.chat(),
+                "message_sid", one.message().isEmpty() ? null : one.message(),
                 "author", one.author(), "category", "media", "is_multipart_upstream", false, "url", url,
                 "links", Json.object("content", url + "/Content", "content_direct_temporary", signed(one))));
     }
@@ -170,7 +181,8 @@ public final class TwilioMedia {
         String sid = request.variables().get("MediaSid");
         Form query = Form.parse(request.query());
         Instant until = signatures.get(sid + " " + query.first("Signature"));
-        boolean ours = until != null && query.first("Expires").equals(String.valueOf(until.getEpochSecond())) && query.has("Key-Pair-Id");
+        boolean ours = until != null && query.first("Expires").equals(String.valueOf(until.getEpochSecond()))
+                && query.has("Key-Pair-Id");
         if (!ours || !flex.now().isBefore(until)) {
             throw new Refused(denied(), "the URL is not signed or too old", !ours);
         }
@@ -187,7 +199,8 @@ public final class TwilioMedia {
 
     /** The file that a message posted through REST names. */
     Stored named(String sid) {
-        require(kept.containsKey(sid) && kept.get(sid).message().isEmpty(), 50512, "Media is invalid, or in a message already: " + sid);
+        require(kept.containsKey(sid) && kept.get(sid).message().isEmpty(), 50512,
+                "Media is invalid, or in a message already: " + sid);
         return kept.get(sid).stored();
     }
 

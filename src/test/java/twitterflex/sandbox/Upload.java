@@ -13,12 +13,17 @@ import java.util.Map;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
-/** A body with a file in it, read as a stream: the fields, the files, of which only small ones are kept, and what is wrong with it. */
+/**
+ * A body with a file in it, read as a stream: the fields, the files, of which only small ones are kept, and what is
+ * wrong with it.
+ */
 record Upload(Form fields, List<MediaFile> files, String complaint) {
 
     static final Upload NONE = new Upload(new Form(List.of()), List.of(), "");
-    private static final Pattern BOUNDARY = Pattern.compile("(?i)multipart/form-data\\s*;\\s*boundary=(\"[^\"]{1,70}\"|[^\\s;\"]{1,70})");
-    private static final Pattern NAME = Pattern.compile("(?i)Content-Disposition:\\s*form-data\\s*;\\s*name=\"([^\"]*)\".*");
+    private static final Pattern BOUNDARY =
+            Pattern.compile("(?i)multipart/form-data\\s*;\\s*boundary=(\"[^\"]{1,70}\"|[^\\s;\"]{1,70})");
+    private static final Pattern NAME =
+            Pattern.compile("(?i)Content-Disposition:\\s*form-data\\s*;\\s*name=\"([^\"]*)\".*");
     private static final Pattern FILE_NAME = Pattern.compile(".*;\\s*filename=\"([^\"]*)\".*");
     private static final int LARGEST_FIELD = 64 * 1024;
     private static final int LARGEST_JSON = 16 << 20;
@@ -40,7 +45,8 @@ record Upload(Form fields, List<MediaFile> files, String complaint) {
         List<Map.Entry<String, String>> fields = new ArrayList<>();
         List<MediaFile> files = new ArrayList<>();
         try {
-            for (Map.Entry<String, JsonNode> field : Json.parse(new String(body, StandardCharsets.UTF_8)).properties()) {
+            JsonNode object = Json.parse(new String(body, StandardCharsets.UTF_8));
+            for (Map.Entry<String, JsonNode> field : object.properties()) {
                 if (field.getKey().equals("media")) {
                     files.add(MediaFile.of("", "", Base64.getDecoder().decode(field.getValue().asText())));
                 } else {
@@ -57,8 +63,8 @@ record Upload(Form fields, List<MediaFile> files, String complaint) {
         return contentType.toLowerCase().startsWith("multipart/form-data");
     }
 
-    /** RFC 7578; a part is a file if it has a file name or is called {@code media}. */
-    static Upload multipart(String contentType, InputStream in) throws IOException {
+    /** RFC 7578; the file is the part of that name, or, if none is given, any part with a file name. */
+    static Upload multipart(String contentType, String file, InputStream in) throws IOException {
         Matcher boundary = BOUNDARY.matcher(contentType);
         if (!boundary.matches()) {
             in.transferTo(OutputStream.nullOutputStream());
@@ -76,20 +82,20 @@ record Upload(Form fields, List<MediaFile> files, String complaint) {
             }
             Matcher fileName = FILE_NAME.matcher(name.group());
             boolean named = fileName.matches();
-            if (named || name.group(1).equals("media")) {
-                Content.Sink sink = new Content.Sink();
-                parts.copy(sink);
+            Content.Sink sink = new Content.Sink();
+            parts.copy(sink);
+            Content content = sink.content();
+            if (file.isEmpty() ? named : name.group(1).equals(file)) {
                 String type = head.stream().filter(line -> line.toLowerCase().startsWith("content-type:"))
                         .map(line -> line.substring(line.indexOf(':') + 1).trim()).findFirst().orElse("");
-                files.add(new MediaFile(named ? fileName.group(1) : "", type, sink.content()));
+                files.add(new MediaFile(named ? fileName.group(1) : "", type, content));
             } else {
-                ByteArrayOutputStream value = new ByteArrayOutputStream();
-                parts.copy(value);
-                fields.add(Map.entry(name.group(1), value.toString(StandardCharsets.UTF_8)));
+                fields.add(Map.entry(name.group(1), new String(content.head(LARGEST_FIELD), StandardCharsets.UTF_8)));
             }
         }
         in.transferTo(OutputStream.nullOutputStream());
-        return parts.broken ? complaint("The last boundary is missing.") : new Upload(new Form(fields), List.copyOf(files), "");
+        return parts.broken ? complaint("The last boundary is missing.")
+                : new Upload(new Form(fields), List.copyOf(files), "");
     }
 
     private static Upload complaint(String complaint) {
@@ -158,7 +164,10 @@ record Upload(Form fields, List<MediaFile> files, String complaint) {
             return line.toString(StandardCharsets.UTF_8).replace("\r", "");
         }
 
-        /** Up to the next boundary; a carriage return is in it only at its beginning, so that no byte need be looked at twice. */
+        /**
+         * Up to the next boundary; a carriage return is in it only at its beginning, so that no byte need be looked at
+         * twice.
+         */
         void copy(OutputStream out) throws IOException {
             byte[] block = new byte[64 * 1024];
             int count = 0;

@@ -17,10 +17,11 @@ import twitterflex.sandbox.SimulatedService.Request;
 /**
  * What is attached to Direct Messages, and the hosts that serve it, at their own paths below the simulated X.
  *
- * <p>Photos are at ton.twitter.com, for a participant's OAuth 1.0a signature only: without one it redirects to a page of HTML, and a bearer
- * token is refused (seen with twitteroauth, issues 603 and 1080). For OAuth 2.0 the same photo is at
- * {@code /2/dm_conversations/media/…} (OpenAPI document 2.167). Videos, GIFs, which are MP4s, and previews are at video.twimg.com
- * and pbs.twimg.com, public: whoever sends credentials there shows them to a stranger, which is a violation.
+ * <p>Photos are at ton.twitter.com, for a participant's OAuth 1.0a signature only: without one it redirects to a page
+ * of HTML, and a bearer token is refused (as users of twitteroauth and tweetinvi report). For OAuth 2.0 the same photo
+ * is at {@code /2/dm_conversations/media/…} (OpenAPI document 2.167). Videos, GIFs (MP4s, all) and previews are at
+ * video.twimg.com and pbs.twimg.com, public: whoever sends credentials there shows them to a stranger, which is a
+ * violation.
  */
 public final class XMedia {
 
@@ -49,7 +50,9 @@ public final class XMedia {
     public static final String VIDEO = "GET /dm_video/{media_id}/vid/avc1/{size}/{file}";
     public static final String GIF = "GET /dm_gif/{media_id}/{file}";
     private static final String LOGIN = "GET /login";
-    private static final Set<String> TWIMG = Set.of(VIDEO, VIDEO.replace("GET", "HEAD"), GIF, GIF.replace("GET", "HEAD"),
+    public static final String VIDEO_HEAD = VIDEO.replace("GET", "HEAD");
+    public static final String GIF_HEAD = GIF.replace("GET", "HEAD");
+    private static final Set<String> TWIMG = Set.of(VIDEO, VIDEO_HEAD, GIF, GIF_HEAD,
             "GET /dm_video_preview/{media_id}/img/{file}", "GET /dm_gif_preview/{media_id}/{file}");
     private static final int[] BIT_RATES = {2_176_000, 832_000, 632_000};
     private static final String[] SIZES = {"1280x720", "640x360", "480x270"};
@@ -92,10 +95,12 @@ public final class XMedia {
     synchronized ObjectNode attachment(String eventId, String mediaId, Kind kind, List<MediaFile> variants) {
         String name = "AbC-d_" + Long.toString(Long.parseLong(mediaId), 36);
         ObjectNode media = Json.object("id", Long.parseLong(mediaId), "id_str", mediaId, "indices", List.of(0, 23));
-        String preview = "/dm_" + (kind == Kind.VIDEO ? "video_preview/" + mediaId + "/img/" : "gif_preview/" + mediaId + "/") + name + ".jpg";
-        String shown = kind != Kind.PHOTO ? keep(eventId, preview, THUMBNAIL)
-                : keep(eventId, "/1.1/ton/data/dm/" + eventId + "/" + mediaId + "/" + name + "."
-                        + MediaFile.extension(variants.get(0).type()), variants.get(0));
+        String shown = switch (kind) {
+            case PHOTO -> keep(eventId, "/1.1/ton/data/dm/" + eventId + "/" + mediaId + "/" + name + "."
+                    + MediaFile.extension(variants.get(0).type()), variants.get(0));
+            case ANIMATED_GIF -> keep(eventId, "/dm_gif_preview/" + mediaId + "/" + name + ".jpg", THUMBNAIL);
+            case VIDEO -> keep(eventId, "/dm_video_preview/" + mediaId + "/img/" + name + ".jpg", THUMBNAIL);
+        };
         media.put("media_url", shown).put("media_url_https", shown).put("type", kind.type).set("sizes", sizes());
         if (kind != Kind.PHOTO) {
             media.set("video_info", Json.object("aspect_ratio", List.of(16, 9), "variants",
@@ -104,15 +109,19 @@ public final class XMedia {
         return Json.object("type", "media", "media", media);
     }
 
-    private List<ObjectNode> variants(String eventId, String mediaId, Kind kind, List<MediaFile> variants, String name) {
-        List<ObjectNode> all = new ArrayList<>();
-        if (kind == Kind.VIDEO) {
-            all.add(Json.object("content_type", "application/x-mpegURL", "url", x.url() + "/dm_video/" + mediaId + "/pl/" + name + ".m3u8"));
+    private List<ObjectNode> variants(String eventId, String mediaId, Kind kind, List<MediaFile> variants,
+            String name) {
+        if (kind == Kind.ANIMATED_GIF) {
+            String url = keep(eventId, "/dm_gif/" + mediaId + "/" + name + ".mp4", variants.get(0));
+            return List.of(Json.object("bitrate", 0, "content_type", variants.get(0).type(), "url", url));
         }
+        String folder = "/dm_video/" + mediaId;
+        List<ObjectNode> all = new ArrayList<>();
+        String playlist = x.url() + folder + "/pl/" + name + ".m3u8";
+        all.add(Json.object("content_type", "application/x-mpegURL", "url", playlist));
         for (int i = variants.size() - 1; i >= 0; i--) {
-            String path = kind == Kind.VIDEO ? "/dm_video/" + mediaId + "/vid/avc1/" + SIZES[i] + "/" : "/dm_gif/" + mediaId + "/";
-            all.add(Json.object("bitrate", kind == Kind.VIDEO ? BIT_RATES[i] : 0, "content_type", variants.get(i).type(),
-                    "url", keep(eventId, path + name + ".mp4", variants.get(i))));
+            String url = keep(eventId, folder + "/vid/avc1/" + SIZES[i] + "/" + name + ".mp4", variants.get(i));
+            all.add(Json.object("bitrate", BIT_RATES[i], "content_type", variants.get(i).type(), "url", url));
         }
         return all;
     }
@@ -123,15 +132,20 @@ public final class XMedia {
     }
 
     private static ObjectNode sizes() {
-        return Json.object("thumb", Json.object("w", 150, "h", 150, "resize", "crop"), "small", Json.object("w", 680, "h", 510,
-                "resize", "fit"), "medium", Json.object("w", 1200, "h", 900, "resize", "fit"), "large", Json.object("w", 2048, "h", 1536,
-                "resize", "fit"));
+        return Json.object("thumb", Json.object("w", 150, "h", 150, "resize", "crop"),
+                "small", Json.object("w", 680, "h", 510, "resize", "fit"),
+                "medium", Json.object("w", 1200, "h", 900, "resize", "fit"),
+                "large", Json.object("w", 2048, "h", 1536, "resize", "fit"));
     }
 
-    /** The same as API 2 has it in {@code includes.media}, whose url for a photo is ton's (as seen by a business inbox); empty without. */
+    /**
+     * The same as API 2 has it in {@code includes.media}, whose url for a photo is ton's (as seen by a business inbox);
+     * empty without.
+     */
     static Optional<ObjectNode> media2(JsonNode messageData) {
         JsonNode media = messageData.path("attachment").path("media");
-        Kind kind = Stream.of(Kind.values()).filter(one -> one.type.equals(media.path("type").asText())).findFirst().orElse(null);
+        Kind kind = Stream.of(Kind.values()).filter(one -> one.type.equals(media.path("type").asText())).findFirst()
+                .orElse(null);
         if (kind == null || !media.has("id_str")) {
             return Optional.empty();
         }
@@ -167,8 +181,8 @@ public final class XMedia {
     private Reply ton(Request request) {
         String authorization = request.header("Authorization");
         if (authorization.isEmpty()) {
-            throw new Refused(new Reply(302, Map.of("Location", x.url() + "/login?redirect_after_login=" + Form.encode(request.path())), ""),
-                    "a photo must be asked for with an OAuth 1.0a signature", true);
+            String page = x.url() + "/login?redirect_after_login=" + Form.encode(request.path());
+            throw new Refused(new Reply(302, Map.of("Location", page), ""), "a photo must be asked for signed", true);
         }
         if (!authorization.startsWith("OAuth ")) {
             throw new Refused(new Reply(403, Map.of(), ""), "ton takes OAuth 1.0a signatures only", true);
@@ -187,13 +201,11 @@ public final class XMedia {
     private Reply binary(Request request) {
         Registrations.Caller caller = registrations.caller(request);
         if (caller != Registrations.Caller.USER_2) {
-            throw Registrations.problem(403, "Unsupported Authentication", "https://api.twitter.com/2/problems/unsupported-authentication",
-                    "Authenticating with " + caller + " is forbidden for this endpoint.  Supported authentication types are "
-                            + "[OAuth 2.0 User Context].", true);
+            throw Registrations.unsupported(caller, List.of(Registrations.Caller.USER_2), true);
         }
         Map<String, String> ids = request.variables();
-        return found(request, "/1.1/ton/data/dm/" + ids.get("dm_id") + "/" + ids.get("media_id") + "/" + ids.get("resource_id"),
-                "application/octet-stream");
+        return found(request, "/1.1/ton/data/dm/" + ids.get("dm_id") + "/" + ids.get("media_id") + "/"
+                + ids.get("resource_id"), "application/octet-stream");
     }
 
     private Reply twimg(Request request) {
@@ -204,13 +216,15 @@ public final class XMedia {
     }
 
     private synchronized Reply found(Request request, String path, String type) {
-        Stored one = stored.entrySet().stream().filter(entry -> entry.getKey().endsWith(" " + path)).map(Map.Entry::getValue).findFirst()
+        Stored one = stored.entrySet().stream().filter(entry -> entry.getKey().endsWith(" " + path))
+                .map(Map.Entry::getValue).findFirst()
                 .filter(kept -> kept.file().content().kept()).orElseThrow(() -> missing(request));
         return new Reply(200, Map.of("Content-Type", type.isEmpty() ? one.file().type() : type), "",
                 Optional.of(one.file().content().counted(one.taken())));
     }
 
     private static Refused missing(Request request) {
-        return new Refused(new Reply(404, Map.of("Content-Type", "text/plain"), ""), "there is no " + request.path(), true);
+        return new Refused(new Reply(404, Map.of("Content-Type", "text/plain"), ""), "there is no " + request.path(),
+                true);
     }
 }

@@ -19,17 +19,19 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
 import twitterflex.sandbox.SimulatedService.Refused;
 import twitterflex.sandbox.SimulatedService.Reply;
 import twitterflex.sandbox.SimulatedService.Request;
 
 /**
- * What the support account uploads to X in order to send it: over API 2 at once or in segments, and over API 1.1's {@code upload.json},
- * which at X is at upload.twitter.com.
+ * What the support account uploads to X in order to send it: over API 2 at once or in segments, and over API 1.1's
+ * {@code upload.json}, which at X is at upload.twitter.com.
  *
- * <p>Shapes and types are those of the OpenAPI document 2.167; sizes and their errors as clients have reported them ("File size exceeds
- * 5242880 bytes."); at most 4 MiB a segment, since 5 MB were refused with 413 (xurl) and 4 MiB work. Where sources disagree the strictest
- * holds: only images go at once. Segments must come in order; the last one may come again. Pixels, frames and codecs are not looked at.
+ * <p>Shapes and types are those of the OpenAPI document 2.167; sizes and their errors as clients have reported them
+ * ("File size exceeds 5242880 bytes."); at most 4 MiB a segment, since 5 MB were refused with 413 (xurl) and 4 MiB
+ * work. Where sources disagree the strictest holds: only images go at once. Segments must come in order; the last one
+ * may come again. Pixels, frames and codecs are not looked at.
  */
 public final class XUploads {
 
@@ -42,9 +44,11 @@ public final class XUploads {
     public static final String STATUS_1 = "GET /1.1/media/upload.json";
 
     private static final Map<String, Long> LARGEST = Map.of("image", 5L << 20, "gif", 15L << 20, "video", 512L << 20);
-    private static final Map<String, Set<String>> TYPES = Map.of("image", Set.of("image/jpeg", "image/png", "image/webp", "image/gif"),
+    private static final Map<String, Set<String>> TYPES = Map.of(
+            "image", Set.of("image/jpeg", "image/png", "image/webp", "image/gif"),
             "gif", Set.of("image/gif"), "video", Set.of("video/mp4", "video/quicktime"));
-    private static final Set<String> CATEGORIES = Set.of("tweet_image", "tweet_video", "tweet_gif", "dm_image", "dm_video", "dm_gif");
+    private static final Set<String> CATEGORIES = Set.of("tweet_image", "tweet_video", "tweet_gif", "dm_image",
+            "dm_video", "dm_gif");
     private static final long LARGEST_SEGMENT = 4L << 20;
     private static final int MOST_SEGMENTS = 1000;
     private static final Duration LIFE = Duration.ofSeconds(86_400);
@@ -65,7 +69,7 @@ public final class XUploads {
         private int lastIndex = -1;
         private String sniffed = "";
         private State state = State.OPEN;
-        private boolean processed; // or rather: in need of being processed
+        private boolean needsProcessing;
         private int checks;
         private Instant asked = Instant.EPOCH;
         private boolean used;
@@ -86,7 +90,8 @@ public final class XUploads {
         }
 
         private XMedia.Kind shownAs() {
-            return Map.of("image", XMedia.Kind.PHOTO, "gif", XMedia.Kind.ANIMATED_GIF, "video", XMedia.Kind.VIDEO).get(kind());
+            return Map.of("image", XMedia.Kind.PHOTO, "gif", XMedia.Kind.ANIMATED_GIF, "video", XMedia.Kind.VIDEO)
+                    .get(kind());
         }
     }
 
@@ -96,8 +101,9 @@ public final class XUploads {
     private final SimulatedX x;
     private final Registrations registrations;
     private final Map<String, Medium> media = new LinkedHashMap<>();
-    private final Map<String, RateLimit> limits = Map.of(ONE_SHOT, new RateLimit(500, WINDOW), INITIALIZE, new RateLimit(1_875, WINDOW),
-            APPEND, new RateLimit(1_875, WINDOW), FINALIZE, new RateLimit(1_875, WINDOW), STATUS, new RateLimit(1_000, WINDOW));
+    private final Map<String, RateLimit> limits = new ConcurrentHashMap<>(Map.of(ONE_SHOT, new RateLimit(500, WINDOW),
+            INITIALIZE, new RateLimit(1_875, WINDOW), APPEND, new RateLimit(1_875, WINDOW),
+            FINALIZE, new RateLimit(1_875, WINDOW), STATUS, new RateLimit(1_000, WINDOW)));
     private int checks = 2;
     private int checkAfter = 1;
     private int failing;
@@ -115,10 +121,21 @@ public final class XUploads {
 
     // What a test sets and sees.
 
-    /** How many looks at the status it takes until a GIF or video is ready, and the seconds X asks for between them; 2 and 1 at first. */
+    /**
+     * How many looks at the status it takes until a GIF or video is ready, and the seconds X asks for between them; 2
+     * and 1 at first.
+     */
     public synchronized void processing(int checks, int checkAfterSeconds) {
         this.checks = checks;
         checkAfter = checkAfterSeconds;
+    }
+
+    /**
+     * So many requests of that operation per window; at first what X's page on rate limits says per user and 15
+     * minutes.
+     */
+    public void limit(String operation, int requests, Duration window) {
+        limits.put(operation, new RateLimit(requests, window));
     }
 
     /** Of the next GIFs and videos so many turn out to be invalid. */
@@ -163,7 +180,7 @@ public final class XUploads {
             return Optional.empty();
         }
         if (Upload.isMultipart(type)) {
-            return Optional.of(Upload.multipart(type, body));
+            return Optional.of(Upload.multipart(type, "media", body));
         }
         boolean json = type.split(";")[0].trim().equals("application/json") && !head.operation().equals(UPLOAD_1);
         return json ? Optional.of(Upload.json(body)) : Optional.empty();
@@ -174,22 +191,25 @@ public final class XUploads {
     }
 
     List<RateLimit> limitsOf(Request request) {
-        return limits.containsKey(request.operation()) ? List.of(limits.get(request.operation())) : List.of();
+        return Optional.ofNullable(limits.get(request.operation())).stream().toList();
     }
 
     Reply answer(Request request) {
         Registrations.Caller caller = registrations.caller(request);
-        boolean old = old(request);
-        if (caller == Registrations.Caller.APP || old && caller != Registrations.Caller.USER_1) {
+        if (old(request) && caller != Registrations.Caller.USER_1) {
             throw refused(request, 403, 220, "Your credentials do not allow access to this resource.");
+        }
+        if (caller == Registrations.Caller.APP) {
+            throw Registrations.unsupported(caller, List.of(Registrations.Caller.USER_1, Registrations.Caller.USER_2),
+                    true);
         }
         return answer(request, caller == Registrations.Caller.USER_2);
     }
 
     private synchronized Reply answer(Request request, boolean scoped) {
         if (scoped && !mayWriteMedia) {
-            Refused refused = refused(request, 403, 220, "Forbidden");
-            throw new Refused(refused.reply(), "the scope media.write is missing", false);
+            throw Registrations.problem(403, "Forbidden", "about:blank", "Your token lacks the scope media.write.",
+                    false);
         }
         if (!limitsOf(request).stream().allMatch(RateLimit::spend)) {
             throw refused(request, 429, 88, "Too Many Requests");
@@ -211,8 +231,10 @@ public final class XUploads {
 
     /** A refusal in the form of the API that was asked; {@code ordinary}: also a correct client may meet it. */
     private static Refused unfit(Request request, String error, boolean ordinary) {
-        Reply reply = old(request) ? new Reply(400, Map.of(), Json.object("request", request.path(), "error", error).toString())
-                : refused(request, 400, 324, error).reply();
+        Reply reply = refused(request, 400, 324, error).reply();
+        if (old(request)) {
+            reply = new Reply(400, Map.of(), Json.object("request", request.path(), "error", error).toString());
+        }
         return new Refused(reply, "400: " + error, !ordinary);
     }
 
@@ -229,14 +251,16 @@ public final class XUploads {
         Form form = request.upload().fields();
         require(request, request.upload().files().size() == 1, 38, "media must be there once.");
         List<String> names = form.fields().stream().map(Map.Entry::getKey).toList();
-        require(request, known.containsAll(names) && new HashSet<>(names).size() == names.size(), 214, "Unknown or repeated in " + names);
+        require(request, known.containsAll(names) && new HashSet<>(names).size() == names.size(), 214,
+                "Unknown or repeated in " + names);
         return form;
     }
 
     private Reply oneShot(Request request) {
         Form form = only(request, Set.of("media_category", "additional_owners"));
         String category = form.first("media_category");
-        require(request, Set.of("dm_image", "tweet_image").contains(category), 214, "media_category must be an image's, not " + category + ".");
+        require(request, Set.of("dm_image", "tweet_image").contains(category), 214,
+                "media_category must be an image's, not " + category + ".");
         return shown(request, 200, atOnce(request, category, request.upload().files().get(0)));
     }
 
@@ -263,17 +287,19 @@ public final class XUploads {
     }
 
     private Reply initialize(Request request) {
-        JsonNode body = fields(request, body(request), Set.of("media_type", "total_bytes", "media_category"), Set.of("shared",
-                "additional_owners"));
+        JsonNode body = fields(request, body(request), Set.of("media_type", "total_bytes", "media_category"),
+                Set.of("shared", "additional_owners"));
         require(request, body.path("total_bytes").isIntegralNumber() && body.path("media_type").isTextual(), 214,
                 "total_bytes must be an integer and media_type a string.");
-        require(request, body.path("shared").isMissingNode() || body.path("shared").isBoolean(), 214, "shared must be a boolean.");
-        return shown(request, 200, begun(request, body.path("media_category").asText(), body.path("media_type").asText(),
-                body.path("total_bytes").asLong(), body.path("shared").asBoolean()));
+        require(request, body.path("shared").isMissingNode() || body.path("shared").isBoolean(), 214,
+                "shared must be a boolean.");
+        return shown(request, 200, begun(request, body.path("media_category").asText(),
+                body.path("media_type").asText(), body.path("total_bytes").asLong(), body.path("shared").asBoolean()));
     }
 
     private Medium begun(Request request, String category, String type, long total, boolean shared) {
-        require(request, CATEGORIES.contains(category), 214, "media_category must be of " + CATEGORIES + ", not " + category + ".");
+        require(request, CATEGORIES.contains(category), 214, "media_category must be of " + CATEGORIES + ", not "
+                + category + ".");
         String kind = category.substring(category.indexOf('_') + 1);
         must(request, TYPES.get(kind).contains(type), "media type unrecognized.");
         must(request, total > 0, "total_bytes must be greater than 0.");
@@ -285,22 +311,24 @@ public final class XUploads {
         Medium medium = known(request, id);
         Content segment = request.upload().files().get(0).content();
         if (segment.length() > LARGEST_SEGMENT) {
-            throw new Refused(new Reply(413, Map.of(), ""), "413 for a segment of " + segment.length() + " bytes", true);
+            throw new Refused(new Reply(413, Map.of(), ""), "413 for a segment of " + segment.length() + " bytes",
+                    true);
         }
         require(request, form.first("segment_index").matches("\\d{1,4}"), 214, "segment_index must be a number.");
         int index = Integer.parseInt(form.first("segment_index"));
         require(request, index < MOST_SEGMENTS, 214, "segment_index must be 0 to 999.");
         must(request, medium.state == State.OPEN, "The upload is finalized already.");
         must(request, segment.length() > 0, "media parameter is missing.");
-        must(request, index == medium.lastIndex || index == medium.lastIndex + 1, "The sandbox takes segments in order, and the last again.");
+        must(request, index == medium.lastIndex || index == medium.lastIndex + 1,
+                "The sandbox takes segments in order, and the last again.");
         if (index > medium.lastIndex) {
             write(medium.last, medium.before);
         }
         medium.sniffed = index == 0 ? MediaFile.sniffed(segment.head(16)) : medium.sniffed;
         medium.last = segment;
         medium.lastIndex = index;
-        return old(request) ? new Reply(204, Map.of(), "")
-                : new Reply(200, Map.of(), Json.object("data", Json.object("expires_at", medium.expires.getEpochSecond())).toString());
+        ObjectNode answer = Json.object("data", Json.object("expires_at", medium.expires.getEpochSecond()));
+        return old(request) ? new Reply(204, Map.of(), "") : new Reply(200, Map.of(), answer.toString());
     }
 
     private static void write(Content segment, Content.Sink sink) {
@@ -315,15 +343,16 @@ public final class XUploads {
         require(request, request.body().length == 0 || old(request), 214, "finalize has no body.");
         Medium medium = known(request, id);
         if (medium.state == State.OPEN) {
-            must(request, medium.before.length() + medium.last.length() == medium.total, "Segments do not add up to provided total file size.");
-            medium.processed = !medium.kind().equals("image");
-            if (!medium.processed && !TYPES.get("image").contains(medium.sniffed)) {
+            must(request, medium.before.length() + medium.last.length() == medium.total,
+                    "Segments do not add up to provided total file size.");
+            medium.needsProcessing = !medium.kind().equals("image");
+            if (!medium.needsProcessing && !TYPES.get("image").contains(medium.sniffed)) {
                 throw unfit(request, "media type unrecognized.", true);
             }
             write(medium.last, medium.before);
             medium.last = Content.of(new byte[0]);
             medium.file = new MediaFile("", medium.type, medium.before.content());
-            medium.state = medium.processed ? State.PENDING : State.SUCCEEDED;
+            medium.state = medium.needsProcessing ? State.PENDING : State.SUCCEEDED;
             medium.asked = Instant.now();
         }
         return shown(request, old(request) ? 201 : 200, medium);
@@ -338,7 +367,7 @@ public final class XUploads {
     /** A look that comes sooner than X asked for finds nothing new. */
     private Reply status(Request request, String id) {
         Medium medium = known(request, id);
-        must(request, medium.processed, "Not found");
+        must(request, medium.needsProcessing, "Not found");
         boolean ended = Set.of(State.SUCCEEDED, State.FAILED).contains(medium.state);
         if (!ended && !Instant.now().isBefore(medium.asked.plusSeconds(checkAfter))) {
             medium.asked = Instant.now();
@@ -365,19 +394,21 @@ public final class XUploads {
     }
 
     private Reply shown(Request request, int status, Medium medium) {
-        ObjectNode data = old(request) ? Json.object("media_id", Long.parseLong(medium.id), "media_id_string", medium.id)
-                : Json.object("id", medium.id);
+        ObjectNode data = Json.object("id", medium.id);
+        if (old(request)) {
+            data = Json.object("media_id", Long.parseLong(medium.id), "media_id_string", medium.id);
+        }
         data.put("media_key", medium.shownAs().key() + "_" + medium.id);
         data.put("expires_after_secs", Duration.between(x.now().plus(age), medium.expires).toSeconds());
         if (medium.state != State.OPEN) {
             data.put("size", medium.file.length());
         }
         if (medium.state == State.SUCCEEDED) {
-            boolean image = medium.kind().equals("image");
-            data.set(image ? "image" : "video", image ? Json.object("image_type", medium.type, "w", 640, "h", 480)
-                    : Json.object("video_type", medium.type));
+            ObjectNode image = Json.object("image_type", medium.type, "w", 640, "h", 480);
+            boolean still = medium.kind().equals("image");
+            data.set(still ? "image" : "video", still ? image : Json.object("video_type", medium.type));
         }
-        if (medium.processed) {
+        if (medium.needsProcessing) {
             data.set("processing_info", processing(medium));
         }
         return new Reply(status, Map.of(), (old(request) ? data : Json.object("data", data)).toString());
@@ -387,7 +418,8 @@ public final class XUploads {
         ObjectNode info = Json.object("state", medium.state.name().toLowerCase());
         return switch (medium.state) {
             case PENDING -> info.put("check_after_secs", checkAfter);
-            case IN_PROGRESS -> info.put("check_after_secs", checkAfter).put("progress_percent", 100 * medium.checks / checks);
+            case IN_PROGRESS -> info.put("check_after_secs", checkAfter).put("progress_percent",
+                    100 * medium.checks / checks);
             case FAILED -> info.put("progress_percent", 99).set("error",
                     Json.object("code", 1, "name", "InvalidMedia", "message", "file is invalid"));
             default -> info.put("progress_percent", 100);
@@ -412,10 +444,11 @@ public final class XUploads {
                 "STATUS", Set.of("command", "media_id"));
         String command = form.first("command");
         List<String> names = form.fields().stream().map(Map.Entry::getKey).toList();
-        must(request, known.containsKey(command) && command.equals("STATUS") == request.operation().equals(STATUS_1), "Unknown command.");
+        must(request, known.containsKey(command) && command.equals("STATUS") == request.operation().equals(STATUS_1),
+                "Unknown command.");
         must(request, known.get(command).containsAll(names), "Unknown parameter in " + names + ".");
         boolean file = Set.of("", "APPEND").contains(command);
-        must(request, request.upload().files().size() == (file ? 1 : 0), "media parameter is " + (file ? "missing." : "unexpected."));
+        must(request, request.upload().files().size() == (file ? 1 : 0), "media parameter is missing or unexpected.");
         String id = form.first("media_id");
         switch (command) {
             case "INIT":
@@ -437,7 +470,10 @@ public final class XUploads {
 
     // Use.
 
-    /** What this id stands for, if it may be sent: uploaded by us for Direct Messages, ready, not too old, and not sent before. */
+    /**
+     * What this id stands for, if it may be sent: uploaded by us for Direct Messages, ready, not too old, and not sent
+     * before.
+     */
     synchronized Attached usable(Request request, String id) {
         Medium medium = media.get(id);
         if (medium == null) {
