@@ -11,8 +11,21 @@ import java.util.Optional;
 /** One chat in Flex, whichever API it was made with: a channel of Programmable Chat or a conversation. */
 public final class Chat {
 
-    /** A message in the chat; author as in From or Author, attributes a JSON text. */
-    public record Posted(String sid, String author, String body, String attributes, Instant at) { }
+    /**
+     * A message in the chat; author as in From or Author, attributes a JSON text; the body of one with media may be
+     * empty.
+     */
+    public record Posted(String sid, String author, String body, String attributes, Instant at,
+            List<TwilioMedia.Stored> media) {
+
+        public Posted(String sid, String author, String body, String attributes, Instant at) {
+            this(sid, author, body, attributes, at, List.of());
+        }
+
+        public List<MediaFile> files() {
+            return media.stream().map(TwilioMedia.Stored::file).toList();
+        }
+    }
 
     record Webhook(String sid, String url, String method, List<String> filters, int retryCount, Instant created) { }
 
@@ -73,6 +86,12 @@ public final class Chat {
         synchronized (lock) {
             return List.copyOf(posted);
         }
+    }
+
+    /** The files of all messages by this author, in order. */
+    public List<MediaFile> files(String author) {
+        return messages().stream().filter(message -> message.author().equals(author))
+                .flatMap(message -> message.files().stream()).toList();
     }
 
     public List<String> webhookUrls() {

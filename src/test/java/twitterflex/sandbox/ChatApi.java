@@ -12,7 +12,6 @@ import java.time.Instant;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Optional;
 import java.util.Set;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
@@ -37,7 +36,7 @@ abstract sealed class ChatApi permits ProgrammableChat, Conversations {
     abstract Reply answer(Request request, Form form);
 
     /** Fires the webhook of a message. */
-    abstract void tell(Chat chat, Chat.Posted message, Optional<SimulatedFlex.Media> media, boolean sdk);
+    abstract void tell(Chat chat, Chat.Posted message, boolean sdk);
 
     /** Ends the chat as Flex does when the agent completes the task. */
     abstract void end(Chat chat);
@@ -76,11 +75,16 @@ abstract sealed class ChatApi permits ProgrammableChat, Conversations {
     /** The message a request posts, by {@code author}; header X-Twilio-Webhook-Enabled decides whether webhooks tell of it. */
     Chat.Posted post(Request request, Chat chat, Form form, String author) {
         String body = form.first("Body");
-        require(!form.has("MediaSid") && !form.has("ContentSid"), 20001, "The sandbox takes no media and no content templates.");
-        require(!body.isEmpty(), 20001, "A message needs a Body.");
+        require(!form.has("ContentSid"), 20001, "The sandbox takes no content templates.");
+        require(!body.isEmpty() || form.has("MediaSid"), 20001, "A message needs a Body or a MediaSid.");
+        if (!body.isEmpty() && form.has("MediaSid")) {
+            // The page "Flex Conversations limits"; the API itself takes both.
+            flex.violation("Flex cannot show text and a file in one message.");
+        }
         require(body.getBytes(StandardCharsets.UTF_8).length <= LONGEST_BODY, 50504, "Message body too long");
         String attributes = attributes(form.first("Attributes", "{}"), LONGEST_MESSAGE_ATTRIBUTES);
-        return flex.say(chat, author, body, attributes, Optional.empty(), false, webhooksEnabled(request));
+        List<TwilioMedia.Stored> files = form.all("MediaSid").stream().map(flex.media()::named).toList();
+        return flex.say(chat, author, body, attributes, files, false, webhooksEnabled(request));
     }
 
     static boolean webhooksEnabled(Request request) {

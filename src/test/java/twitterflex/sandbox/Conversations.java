@@ -8,6 +8,8 @@ import static twitterflex.sandbox.SimulatedFlex.reply;
 import static twitterflex.sandbox.SimulatedFlex.require;
 import static twitterflex.sandbox.SimulatedFlex.time;
 
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.NullNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.time.Duration;
 import java.time.Instant;
@@ -15,7 +17,6 @@ import java.time.format.DateTimeParseException;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Optional;
 import java.util.Set;
 import twitterflex.sandbox.SimulatedService.Reply;
 import twitterflex.sandbox.SimulatedService.Request;
@@ -192,15 +193,20 @@ final class Conversations extends ChatApi {
     }
 
     @Override
-    void tell(Chat chat, Chat.Posted message, Optional<SimulatedFlex.Media> media, boolean sdk) {
+    void tell(Chat chat, Chat.Posted message, boolean sdk) {
         Map<String, String> details = new LinkedHashMap<>(Map.of("MessagingServiceSid", MESSAGING_SERVICE,
                 "Attributes", message.attributes(), "DateCreated", milliseconds(message.at()),
                 "Index", String.valueOf(chat.posted.size() - 1), "ChatServiceSid", flex.account.chatService(),
                 "MessageSid", message.sid(), "Author", message.author(),
                 "ConversationSid", chat.sid()));
         chat.participant(message.author()).ifPresent(participant -> details.put("ParticipantSid", participant.sid()));
-        media.ifPresentOrElse(file -> details.put("Media", Json.array(List.of(Json.object("Sid", file.sid(), "Filename", file.filename(),
-                "ContentType", file.contentType(), "Size", file.size()))).toString()), () -> details.put("Body", message.body()));
+        if (!message.media().isEmpty()) {
+            List<ObjectNode> told = message.media().stream().map(TwilioMedia.Stored::told).toList();
+            details.put("Media", Json.array(told).toString());
+        }
+        if (message.media().isEmpty() || !message.body().isEmpty()) {
+            details.put("Body", message.body());
+        }
         flex.fire(chat, "onMessageAdded", details, sdk);
     }
 
@@ -250,10 +256,16 @@ final class Conversations extends ChatApi {
     ObjectNode shown(Chat chat, int index) {
         Chat.Posted message = chat.posted.get(index);
         return Json.object("sid", message.sid(), "account_sid", flex.account.accountSid(), "conversation_sid", chat.sid(),
-                "body", message.body(), "media", null, "author", message.author(),
+                "body", message.body().isEmpty() ? null : message.body(), "media", media(message),
+                "author", message.author(),
                 "participant_sid", chat.participant(message.author()).map(Chat.Participant::sid).orElse(null),
                 "attributes", message.attributes(), "date_created", time(message.at()), "date_updated", time(message.at()),
                 "index", index, "delivery", null, "content_sid", null, "url", url(chat) + "/Messages/" + message.sid(),
                 "links", Json.object("delivery_receipts", url(chat) + "/Messages/" + message.sid() + "/Receipts"));
+    }
+
+    private static JsonNode media(Chat.Posted message) {
+        List<ObjectNode> files = message.media().stream().map(TwilioMedia.Stored::shown).toList();
+        return files.isEmpty() ? NullNode.getInstance() : Json.array(files);
     }
 }

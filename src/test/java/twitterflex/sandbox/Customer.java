@@ -4,12 +4,19 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 
 /** Somebody on X who writes to the support account and reads its answers. */
 public final class Customer {
 
     /** A Direct Message as the customer sees it; without options or buttons the lists are empty. */
-    public record Received(String id, String text, List<QuickReplyOption> options, List<Button> buttons, Instant at) { }
+    public record Received(String id, String text, List<QuickReplyOption> options, List<Button> buttons, Instant at,
+            Optional<MediaFile> media) {
+
+        public Received(String id, String text, List<QuickReplyOption> options, List<Button> buttons, Instant at) {
+            this(id, text, options, buttons, at, Optional.empty());
+        }
+    }
 
     /** What a quick reply offers; description and metadata are empty when absent. */
     public record QuickReplyOption(String label, String description, String metadata) { }
@@ -53,6 +60,25 @@ public final class Customer {
         return x.write(this, text, attachment, null);
     }
 
+    /** Sends a photo, with a caption, which may be empty; returns the event's id at once, as {@link #writes} does. */
+    public String sendsPhoto(byte[] bytes, String type, String caption) {
+        return sendsPhoto(MediaFile.of("", type, bytes), caption);
+    }
+
+    public String sendsPhoto(MediaFile photo, String caption) {
+        return x.send(this, caption, XMedia.Kind.PHOTO, List.of(photo));
+    }
+
+    /** Sends what X calls an animated GIF: a video, of type video/mp4. */
+    public String sendsGif(MediaFile video, String caption) {
+        return x.send(this, caption, XMedia.Kind.ANIMATED_GIF, List.of(video));
+    }
+
+    /** Sends a video, of which X offers up to three variants, the best first. */
+    public String sendsVideo(String caption, MediaFile... variants) {
+        return x.send(this, caption, XMedia.Kind.VIDEO, List.of(variants));
+    }
+
     /** Taps an option of a quick reply. */
     public String answers(QuickReplyOption option) {
         ObjectNode response = Json.object("type", "options");
@@ -78,6 +104,11 @@ public final class Customer {
         synchronized (x) {
             return List.copyOf(inbox);
         }
+    }
+
+    /** The pictures and videos that reached the customer, in order. */
+    public List<MediaFile> files() {
+        return inbox().stream().flatMap(message -> message.media().stream()).toList();
     }
 
     void receive(Received message) {

@@ -23,6 +23,10 @@ public sealed interface Fault {
 
     record Hold(CountDownLatch until) implements Fault { }
 
+    record ContentLength(long said) implements Fault { }
+
+    record Drip(int bytes, Duration every) implements Fault { }
+
     String WEB_PAGE = "<!DOCTYPE html><html><body><h1>Something is between you and the service</h1></body></html>";
 
     /** Nothing is done; the answer is this status with a small JSON body. */
@@ -84,5 +88,18 @@ public sealed interface Fault {
     /** The request waits until the latch is open; then the work is done as usual. */
     static Fault hold(CountDownLatch until) {
         return new Hold(until);
+    }
+
+    /**
+     * The work is done, and the header Content-Length says this, whatever is true: of a longer body only so much goes
+     * out, and after a shorter one the connection is closed.
+     */
+    static Fault contentLength(long said) {
+        return new ContentLength(said);
+    }
+
+    /** The work is done; the body goes out in portions of so many bytes, with this pause between them. */
+    static Fault drip(int bytes, Duration every) {
+        return new Drip(bytes, every);
     }
 }

@@ -12,7 +12,6 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.time.Instant;
 import java.util.LinkedHashMap;
 import java.util.Map;
-import java.util.Optional;
 import java.util.Set;
 import twitterflex.sandbox.SimulatedService.Reply;
 import twitterflex.sandbox.SimulatedService.Request;
@@ -120,14 +119,15 @@ final class ProgrammableChat extends ChatApi {
     }
 
     @Override
-    void tell(Chat chat, Chat.Posted message, Optional<SimulatedFlex.Media> media, boolean sdk) {
+    void tell(Chat chat, Chat.Posted message, boolean sdk) {
         Map<String, String> details = new LinkedHashMap<>(Map.of("InstanceSid", flex.account.chatService(),
                 "Attributes", message.attributes(), "DateCreated", milliseconds(message.at()),
                 "Index", String.valueOf(chat.posted.size() - 1), "From", message.author(),
                 "MessageSid", message.sid(), "ChannelSid", chat.sid(), "Body", message.body()));
-        media.ifPresent(file -> details.putAll(Map.of("MediaSid", file.sid(), "MediaSize", String.valueOf(file.size()),
-                "MediaContentType", file.contentType(), "MediaFilename", file.filename())));
-        flex.fire(chat, media.isPresent() ? "onMediaMessageSent" : "onMessageSent", details, sdk);
+        message.media().forEach(one -> details.putAll(Map.of("MediaSid", one.sid(),
+                "MediaSize", String.valueOf(one.file().length()), "MediaContentType", one.file().type(),
+                "MediaFilename", one.file().name())));
+        flex.fire(chat, message.media().isEmpty() ? "onMessageSent" : "onMediaMessageSent", details, sdk);
     }
 
     @Override
@@ -178,7 +178,8 @@ final class ProgrammableChat extends ChatApi {
         return Json.object("sid", message.sid(), "account_sid", flex.account.accountSid(), "service_sid", flex.account.chatService(),
                 "to", chat.sid(), "channel_sid", chat.sid(), "attributes", message.attributes(), "date_created", time(message.at()),
                 "date_updated", time(message.at()), "last_updated_by", null, "was_edited", false, "from", message.author(),
-                "body", message.body(), "index", index, "type", message.body().isEmpty() ? "media" : "text", "media", null,
+                "body", message.body(), "index", index, "type", message.media().isEmpty() ? "text" : "media",
+                "media", message.media().stream().map(TwilioMedia.Stored::shown).findFirst().orElse(null),
                 "url", url(chat) + "/Messages/" + message.sid());
     }
 }

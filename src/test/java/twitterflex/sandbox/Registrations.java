@@ -42,7 +42,7 @@ public final class Registrations {
     /** Where an event goes and in what shape. */
     record Target(String url, SimulatedX.Envelope envelope, String tag) { }
 
-    private enum Caller { APP, USER_1, USER_2 }
+    enum Caller { APP, USER_1, USER_2 }
 
     private static final String TOKEN = "POST /oauth2/token";
     private static final String WEBHOOKS = " /2/webhooks";
@@ -290,16 +290,22 @@ public final class Registrations {
         if (old(request)) {
             throw DirectMessageRules.refused(request, 403, 220, "Your credentials do not allow access to this resource.");
         }
-        Map<Caller, String> names = Map.of(Caller.APP, "OAuth 2.0 Application-Only", Caller.USER_1, "OAuth 1.0a User Context",
-                Caller.USER_2, "OAuth 2.0 User Context");
-        List<String> supported = CALLERS.get(request.operation()).stream().filter(one -> !refusedByChoice || one != Caller.USER_1)
-                .map(names::get).toList();
-        throw problem(403, "Unsupported Authentication", "https://api.twitter.com/2/problems/unsupported-authentication",
-                "Authenticating with " + names.get(caller) + " is forbidden for this endpoint.  Supported authentication types are "
-                        + supported + ".", !refusedByChoice);
+        List<Caller> supported = CALLERS.get(request.operation()).stream()
+                .filter(one -> !refusedByChoice || one != Caller.USER_1).toList();
+        throw unsupported(caller, supported, !refusedByChoice);
     }
 
-    private Caller caller(Request request) {
+    /** The problem of API 2 for a caller who is known but not of a kind that may. */
+    static Refused unsupported(Caller caller, List<Caller> supported, boolean violation) {
+        Map<Caller, String> names = Map.of(Caller.APP, "OAuth 2.0 Application-Only", Caller.USER_1, "OAuth 1.0a User Context",
+                Caller.USER_2, "OAuth 2.0 User Context");
+        return problem(403, "Unsupported Authentication",
+                "https://api.twitter.com/2/problems/unsupported-authentication",
+                "Authenticating with " + names.get(caller) + " is forbidden for this endpoint.  Supported authentication types are "
+                        + supported.stream().map(names::get).toList() + ".", violation);
+    }
+
+    Caller caller(Request request) {
         String header = request.header("Authorization");
         if (!header.startsWith("Bearer ")) {
             oauth.check(request);

@@ -1,6 +1,8 @@
 package twitterflex.sandbox;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.io.IOException;
+import java.io.InputStream;
 import java.net.http.HttpRequest;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
@@ -18,6 +20,7 @@ import java.util.TreeMap;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.function.Function;
 import java.util.stream.IntStream;
+import java.util.stream.Stream;
 
 /** Twilio Flex as the bridge sees it: both generations of its REST APIs, and the webhooks of what agents and bots do. */
 public final class SimulatedFlex extends SimulatedService {
@@ -53,6 +56,7 @@ public final class SimulatedFlex extends SimulatedService {
     private final ProgrammableChat programmableChat = new ProgrammableChat(this);
     private final Conversations conversations = new Conversations(this);
     private final Interactions interactions = new Interactions(this);
+    private final TwilioMedia media = new TwilioMedia(this);
     private final Provisioning provisioning;
     private final List<String> lostWebhooks = new CopyOnWriteArrayList<>();
     private final List<WebhookDelivery> deliveries = new ArrayList<>();
@@ -65,7 +69,7 @@ public final class SimulatedFlex extends SimulatedService {
     private long lastSid = System.currentTimeMillis() * 1_000_000; // SIDs of an earlier run never come again
 
     public SimulatedFlex(int port, Account account) {
-        super(port, DOCUMENTS.all());
+        super(port, Stream.concat(DOCUMENTS.all().stream(), TwilioMedia.operations().stream()).toList());
         this.account = account;
         provisioning = new Provisioning(this);
         start();
@@ -79,6 +83,11 @@ public final class SimulatedFlex extends SimulatedService {
     /** What the account is set up with. */
     public Provisioning provisioning() {
         return provisioning;
+    }
+
+    /** The files in the chats. */
+    public TwilioMedia media() {
+        return media;
     }
 
     // Knobs.
@@ -125,6 +134,11 @@ public final class SimulatedFlex extends SimulatedService {
         return List.copyOf(byIdentity.getOrDefault(identity, List.of()));
     }
 
+    /** The files that this participant has posted, in all its chats, in order. */
+    public synchronized List<MediaFile> files(String identity) {
+        return chats(identity).stream().flatMap(chat -> chat.files(identity).stream()).toList();
+    }
+
     public synchronized Optional<Chat> openChat(String identity) {
         return chats(identity).stream().filter(Chat::open).reduce((first, last) -> last);
     }
@@ -147,17 +161,35 @@ public final class SimulatedFlex extends SimulatedService {
     /** An agent, who sees a chat once it is a task, answers; returns the message's SID at once, the webhook follows in the background. */
     public synchronized String agentWrites(Chat chat, String text) {
         agentJoins(chat);
-        return say(chat, AGENT, text, "{}", Optional.empty(), true, true).sid();
+        return say(chat, AGENT, text, "{}", List.of(), true, true).sid();
     }
 
     /** A bot answers through the REST API, with webhooks enabled. */
     public synchronized String botWrites(Chat chat, String author, String text) {
-        return say(chat, author, text, "{}", Optional.empty(), false, true).sid();
+        return say(chat, author, text, "{}", List.of(), false, true).sid();
     }
 
-    public synchronized String agentSendsMedia(Chat chat, String filename, String contentType) {
+    /** An agent attaches a file of 153,575 bytes. */
+    public String agentSendsMedia(Chat chat, String filename, String contentType) {
+        return agentAttaches(chat, "", MediaFile.generated(filename, contentType, 153_575));
+    }
+
+    /**
+     * An agent sends files, and a text, which may be empty: one message in a conversation; in Programmable Chat, where
+     * a message has one file or a text, several. Returns the last one's SID at once. (Flex's own page lets agents send
+     * one file a message, without a text, unless it is configured otherwise; other clients are free.)
+     */
+    public synchronized String agentAttaches(Chat chat, String text, MediaFile... files) {
         agentJoins(chat);
-        return say(chat, AGENT, "", "{}", Optional.of(new Media(sid("ME"), filename, contentType, 153_575)), true, true).sid();
+        List<TwilioMedia.Stored> stored = Stream.of(files).map(media::attachedByAgent).toList();
+        if (chat.conversation) {
+            return say(chat, AGENT, text, "{}", stored, true, true).sid();
+        }
+        if (!text.isEmpty()) {
+            say(chat, AGENT, text, "{}", List.of(), true, true);
+        }
+        return stored.stream().map(one -> say(chat, AGENT, "", "{}", List.of(one), true, true).sid())
+                .reduce("", (before, last) -> last);
     }
 
     /** The agent completes the task, which ends the chat (as a timer would if there is no task yet). */
@@ -205,14 +237,14 @@ public final class SimulatedFlex extends SimulatedService {
         tasks.computeIfPresent(chat.task, (sid, task) -> new Task(sid, task.chatSid(), task.attributes(), status));
     }
 
-    record Media(String sid, String filename, String contentType, int size) { }
-
     /** Adds a message; {@code sdk}: by an agent's Flex, else by REST, where webhooks fire only if they are enabled. */
-    Chat.Posted say(Chat chat, String author, String body, String attributes, Optional<Media> media, boolean sdk, boolean webhooksEnabled) {
-        Chat.Posted message = new Chat.Posted(sid("IM"), author, body, attributes, Instant.now());
+    Chat.Posted say(Chat chat, String author, String body, String attributes, List<TwilioMedia.Stored> files,
+            boolean sdk, boolean webhooksEnabled) {
+        Chat.Posted message = new Chat.Posted(sid("IM"), author, body, attributes, Instant.now(), files);
+        files.forEach(file -> media.isIn(file, chat.sid(), message.sid()));
         chat.posted.add(message);
         if (webhooksEnabled) {
-            api(chat).tell(chat, message, media, sdk);
+            api(chat).tell(chat, message, sdk);
         }
         return message;
     }
@@ -294,15 +326,24 @@ public final class SimulatedFlex extends SimulatedService {
     // The REST APIs: what the bridge asks for, judged and carried out.
 
     @Override
+    Optional<Upload> upload(Request head, InputStream body) throws IOException {
+        return TwilioMedia.read(head, body);
+    }
+
+    @Override
     synchronized Reply answer(Request request) {
+        if (request.operation().equals(TwilioMedia.TEMPORARY)) {
+            return media.temporary(request);
+        }
         authenticate(request);
         if (!limit.spend()) {
             throw refused(429, 20429, "Too Many Requests");
         }
-        if (!DOCUMENTS.knows(request.operation())) {
+        if (!DOCUMENTS.knows(request.operation()) && !media.takes(request)) {
             throw new Refused(missing(request.path()).reply(), "there is no such operation", true);
         }
-        DOCUMENTS.complaint(request).ifPresent(complaint -> {
+        Optional<String> wrong = media.takes(request) ? Optional.empty() : DOCUMENTS.complaint(request);
+        wrong.ifPresent(complaint -> {
             throw refused(400, 20001, complaint);
         });
         Map<String, String> owned = Map.of("ServiceSid", account.chatService(), "ChatServiceSid", account.chatService(),
@@ -312,6 +353,9 @@ public final class SimulatedFlex extends SimulatedService {
                 throw missing(request.path());
             }
         });
+        if (media.takes(request)) {
+            return media.answer(request);
+        }
         Form form = Form.parse(request.text());
         if (provisioning.takes(request)) {
             return provisioning.answer(request, form);

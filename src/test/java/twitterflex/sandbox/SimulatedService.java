@@ -2,7 +2,9 @@ package twitterflex.sandbox;
 
 import com.sun.net.httpserver.HttpExchange;
 import com.sun.net.httpserver.HttpServer;
+import java.io.ByteArrayInputStream;
 import java.io.IOException;
+import java.io.InputStream;
 import java.io.OutputStream;
 import java.io.UncheckedIOException;
 import java.net.InetAddress;
@@ -48,8 +50,9 @@ public abstract class SimulatedService implements AutoCloseable {
     /** What a request of the sandbox's own brought back; status 0: no answer, and the body says why. */
     public record Posted(int status, String body) { }
 
+    /** A body with a file in it is an upload; then {@code body} only says so. */
     record Request(String method, String path, String query, Map<String, String> headers, byte[] body, String operation,
-            Map<String, String> variables) {
+            Map<String, String> variables, Upload upload) {
 
         String header(String name) {
             return headers.getOrDefault(name, "");
@@ -64,8 +67,21 @@ public abstract class SimulatedService implements AutoCloseable {
         }
     }
 
-    /** Status 0: no answer, the connection is closed. */
-    record Reply(int status, Map<String, String> headers, String body) { }
+    /** Status 0: no answer, the connection is closed. A content goes out instead of the body. */
+    record Reply(int status, Map<String, String> headers, String body, Optional<Content> content) {
+
+        Reply(int status, Map<String, String> headers, String body) {
+            this(status, headers, body, Optional.empty());
+        }
+
+        Reply with(Map<String, String> headers) {
+            return new Reply(status, headers, body, content);
+        }
+
+        Content sent() {
+            return content.orElseGet(() -> Content.of(body.getBytes(StandardCharsets.UTF_8)));
+        }
+    }
 
     /** Ends a request the real service would not carry out; a violation is one that no correct client makes. */
     static final class Refused extends RuntimeException {
@@ -121,6 +137,14 @@ public abstract class SimulatedService implements AutoCloseable {
 
     /** What the real service would say; runs on many threads at once. */
     abstract Reply answer(Request request);
+
+    /**
+     * Reads the body of a request that uploads a file, before it is judged and outside of all locks; empty for any
+     * other request.
+     */
+    Optional<Upload> upload(Request head, InputStream body) throws IOException {
+        return Optional.empty();
+    }
 
     /** Headers that stand on every answer, refusals included. */
     Map<String, String> standingHeaders(Request request) {
@@ -193,7 +217,8 @@ public abstract class SimulatedService implements AutoCloseable {
             wrongClock = new WrongClock(port, threads, () -> now().plus(datesAhead), (method, target, headers, body) -> {
                 Instant at = Instant.now();
                 URI uri = URI.create(target);
-                Request request = request(method, uri.getRawPath(), Optional.ofNullable(uri.getRawQuery()).orElse(""), headers, body);
+                Request request = request(method, uri.getRawPath(), Optional.ofNullable(uri.getRawQuery()).orElse(""),
+                        headers, new ByteArrayInputStream(body));
                 return carriedOut(at, request, struckBy(request));
             });
         }
@@ -241,7 +266,7 @@ public abstract class SimulatedService implements AutoCloseable {
             if (fault instanceof Fault.Large large) {
                 flood(http, large);
             } else if (reply.status() > 0) { // an exchange closed unanswered closes its connection
-                send(http, reply, fault instanceof Fault.StallBody stall ? stall.time() : Duration.ZERO);
+                send(http, reply, fault);
             }
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
@@ -257,7 +282,9 @@ public abstract class SimulatedService implements AutoCloseable {
     private Reply carriedOut(Instant at, Request request, Fault fault) throws InterruptedException {
         Reply reply = suffer(fault, request);
         record(new Exchange(at, request.method(), request.target(), request.operation(), request.headers(), request.text(),
-                reply.status(), reply.headers(), reply.body(), Duration.between(at, Instant.now()).toMillis()));
+                reply.status(), reply.headers(), reply.content().map(content -> "(" + content.length() + " bytes)")
+                        .orElse(reply.body()),
+                Duration.between(at, Instant.now()).toMillis()));
         return reply;
     }
 
@@ -267,17 +294,28 @@ public abstract class SimulatedService implements AutoCloseable {
         String method = http.getRequestMethod();
         String path = http.getRequestURI().getRawPath();
         String query = Optional.ofNullable(http.getRequestURI().getRawQuery()).orElse("");
-        return request(method, path, query, headers, http.getRequestBody().readNBytes(LARGEST_BODY + 1));
+        return request(method, path, query, headers, http.getRequestBody());
     }
 
-    private Request request(String method, String path, String query, Map<String, String> headers, byte[] body) {
+    private Request request(String method, String path, String query, Map<String, String> headers, InputStream in)
+            throws IOException {
+        Request head = head(method, path, query, headers);
+        Optional<Upload> upload = upload(head, in);
+        byte[] body = upload.isPresent() ? upload.get().toString().getBytes(StandardCharsets.UTF_8)
+                : in.readNBytes(LARGEST_BODY + 1);
+        return new Request(method, path, query, headers, body, head.operation(), head.variables(),
+                upload.orElse(Upload.NONE));
+    }
+
+    private Request head(String method, String path, String query, Map<String, String> headers) {
         for (Operation operation : operations) {
             Optional<Map<String, String>> variables = operation.match(method, path);
             if (variables.isPresent()) {
-                return new Request(method, path, query, headers, body, operation.name(), variables.get());
+                return new Request(method, path, query, headers, new byte[0], operation.name(), variables.get(),
+                        Upload.NONE);
             }
         }
-        return new Request(method, path, query, headers, body, method + " " + path, Map.of());
+        return new Request(method, path, query, headers, new byte[0], method + " " + path, Map.of(), Upload.NONE);
     }
 
     private Reply suffer(Fault fault, Request request) throws InterruptedException {
@@ -294,9 +332,11 @@ public abstract class SimulatedService implements AutoCloseable {
         Reply reply = judged(request);
         Map<String, String> headers = new TreeMap<>(standingHeaders(request));
         headers.putAll(reply.headers());
-        String body = fault instanceof Fault.Changes changes
-                ? String.valueOf(changes.change().apply(Json.parse(reply.body()))) : reply.body();
-        return instead != null ? instead : new Reply(reply.status(), headers, body);
+        if (fault instanceof Fault.Changes changes) {
+            Object changed = changes.change().apply(Json.parse(reply.body()));
+            reply = new Reply(reply.status(), headers, String.valueOf(changed));
+        }
+        return instead != null ? instead : reply.with(headers);
     }
 
     private Reply judged(Request request) {
@@ -337,20 +377,42 @@ public abstract class SimulatedService implements AutoCloseable {
         http.getResponseBody().write("0]".getBytes(StandardCharsets.UTF_8));
     }
 
-    private void send(HttpExchange http, Reply reply, Duration stall) throws IOException, InterruptedException {
-        byte[] body = reply.body().getBytes(StandardCharsets.UTF_8);
+    /** Fewer bytes than said close the connection, as the JDK's server does it. */
+    private static void send(HttpExchange http, Reply reply, Fault fault) throws IOException, InterruptedException {
+        Content content = reply.sent();
+        long said = fault instanceof Fault.ContentLength length ? length.said() : content.length();
         http.getResponseHeaders().set("Content-Type", "application/json; charset=utf-8");
         reply.headers().forEach(http.getResponseHeaders()::set);
-        http.sendResponseHeaders(reply.status(), body.length == 0 ? -1 : body.length);
-        if (body.length > 0) {
-            OutputStream out = http.getResponseBody();
-            int half = stall.isZero() ? body.length : body.length / 2;
-            out.write(body, 0, half);
-            if (half < body.length) {
-                out.flush();
-                Thread.sleep(stall.toMillis());
-                out.write(body, half, body.length - half);
+        if (http.getRequestMethod().equals("HEAD")) {
+            http.getResponseHeaders().set("Content-Length", String.valueOf(said));
+            http.sendResponseHeaders(reply.status(), -1);
+            return;
+        }
+        http.sendResponseHeaders(reply.status(), said == 0 ? -1 : said);
+        long portion = said;
+        Duration pause = Duration.ZERO;
+        if (fault instanceof Fault.StallBody stall) {
+            portion = (said + 1) / 2;
+            pause = stall.time();
+        } else if (fault instanceof Fault.Drip drip) {
+            portion = drip.bytes();
+            pause = drip.every();
+        }
+        try (InputStream in = content.open()) {
+            for (long left = Math.min(said, content.length()); left > 0; left -= portion) {
+                copy(in, http.getResponseBody(), Math.min(left, portion));
+                Thread.sleep(left > portion ? pause.toMillis() : 0);
             }
         }
+    }
+
+    private static void copy(InputStream in, OutputStream out, long bytes) throws IOException {
+        byte[] block = new byte[16 * 1024];
+        for (long left = bytes; left > 0;) {
+            int count = in.read(block, 0, (int) Math.min(block.length, left));
+            out.write(block, 0, count);
+            left -= count;
+        }
+        out.flush();
     }
 }

@@ -14,6 +14,8 @@ import static twitterflex.sandbox.DirectMessageRules.text;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.MissingNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.io.IOException;
+import java.io.InputStream;
 import java.net.URI;
 import java.net.http.HttpRequest;
 import java.nio.charset.StandardCharsets;
@@ -29,6 +31,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.UUID;
+import java.util.concurrent.atomic.AtomicLong;
 import java.util.function.Predicate;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
@@ -61,6 +64,7 @@ public final class SimulatedX extends SimulatedService {
     private static final String SEND_2 = "POST /2/dm_conversations/with/{participant_id}/messages";
     private static final String LIST_2 = "GET /2/dm_conversations/with/{participant_id}/dm_events";
     private static final String ALL_2 = "GET /2/dm_events";
+    private static final String EVENT_2 = "GET /2/dm_events/{event_id}";
     private static final String ME_2 = "GET /2/users/me";
     static final Pattern LINK = Pattern.compile("https?://\\S*[^\\s.,;:!?)]");
     private static final Pattern WRITTEN_LINK = Pattern.compile("(?:https?://|\\bwww\\.)\\S*[^\\s.,;:!?)]");
@@ -73,12 +77,15 @@ public final class SimulatedX extends SimulatedService {
     private final List<DirectMessage> history = new ArrayList<>();
     private final OAuthCheck oauth;
     private final Registrations registrations;
+    private final XMedia media;
+    private final XUploads uploads;
     private final Set<String> delivered = new HashSet<>();
     private final RateLimit unlimited = new RateLimit(Integer.MAX_VALUE, Duration.ofMinutes(15));
     private RateLimit sends = unlimited;
     private RateLimit sendsOfADay = unlimited;
     private RateLimit lists1 = new RateLimit(15, Duration.ofMinutes(15));
     private RateLimit lists2 = unlimited;
+    private RateLimit events2 = new RateLimit(15, Duration.ofMinutes(15));
     private Envelope envelope = Envelope.ACCOUNT_ACTIVITY;
     private boolean echoes = true;
     private String webhook = "";
@@ -89,15 +96,18 @@ public final class SimulatedX extends SimulatedService {
     private int lists;
     private int eventsRead;
     private int lag;
-    private long lastId;
+    private final AtomicLong lastId = new AtomicLong();
     private long links;
 
     public SimulatedX(int port, Keys keys) {
-        super(port, Stream.concat(Stream.of(SEND_1, LIST_1, SEND_2, LIST_2, ALL_2, ME_2), Registrations.operations().stream())
+        super(port, Stream.of(List.of(SEND_1, LIST_1, SEND_2, LIST_2, ALL_2, EVENT_2, ME_2), Registrations.operations(),
+                XMedia.operations(), XUploads.operations()).flatMap(List::stream)
                 .map(name -> Operation.of(name, "", MissingNode.getInstance())).toList());
         this.keys = keys;
         oauth = new OAuthCheck(keys, url(), this::now);
         registrations = new Registrations(this, keys, oauth);
+        media = new XMedia(this, registrations, oauth);
+        uploads = new XUploads(this, registrations);
         start();
     }
 
@@ -109,6 +119,16 @@ public final class SimulatedX extends SimulatedService {
     /** What the app has registered: webhooks and subscriptions. */
     public Registrations registrations() {
         return registrations;
+    }
+
+    /** What customers attach, and where it is fetched. */
+    public XMedia media() {
+        return media;
+    }
+
+    /** What the support account uploads. */
+    public XUploads uploads() {
+        return uploads;
     }
 
     // Knobs.
@@ -152,8 +172,12 @@ public final class SimulatedX extends SimulatedService {
         this.sends = new RateLimit(sends, window);
     }
 
-    /** So many reads of Direct Messages per window; without it {@code list.json} has its 15 per 15 minutes, {@code dm_events} no limit. */
+    /**
+     * So many reads of Direct Messages per window; without it {@code list.json} and single events have X's 15 per 15
+     * minutes, lists none.
+     */
     public synchronized void limitReads(int reads, Duration window) {
+        events2 = new RateLimit(reads, window);
         lists1 = new RateLimit(reads, window);
         lists2 = new RateLimit(reads, window);
     }
@@ -181,7 +205,7 @@ public final class SimulatedX extends SimulatedService {
     }
 
     synchronized String write(Customer customer, String text, ObjectNode attachment, ObjectNode quickReplyResponse) {
-        DirectMessage message = fromCustomer(customer, text, attachment, quickReplyResponse);
+        DirectMessage message = fromCustomer(newId(), customer, text, attachment, quickReplyResponse);
         deliver(message, customer);
         return message.id();
     }
@@ -201,16 +225,22 @@ public final class SimulatedX extends SimulatedService {
         return eventsRead;
     }
 
-    /** The body that {@link Customer#writes} would post for this text, with a new id, so that a test can send it itself. */
-    public synchronized String event(Customer customer, String text) {
-        return enveloped(fromCustomer(customer, text, null, null), customer, envelope, "dm-inbound");
+    synchronized String send(Customer customer, String caption, XMedia.Kind kind, List<MediaFile> variants) {
+        String id = newId();
+        deliver(fromCustomer(id, customer, caption, media.attachment(id, newId(), kind, variants), null), customer);
+        return id;
     }
 
-    private DirectMessage fromCustomer(Customer customer, String text, ObjectNode given, ObjectNode quickReplyResponse) {
-        String id = newId();
+    /** The body that {@link Customer#writes} would post for this text, with a new id, so that a test can send it itself. */
+    public synchronized String event(Customer customer, String text) {
+        return enveloped(fromCustomer(newId(), customer, text, null, null), customer, envelope, "dm-inbound");
+    }
+
+    private DirectMessage fromCustomer(String id, Customer customer, String text, ObjectNode given,
+            ObjectNode quickReplyResponse) {
         ObjectNode attachment = given == null ? null : given.deepCopy();
-        JsonNode media = attachment == null ? MissingNode.getInstance() : attachment.path("media");
-        ObjectNode data = media.isObject() ? withMedia(text, id, attachment) : messageData(text, List.of());
+        JsonNode attached = attachment == null ? MissingNode.getInstance() : attachment.path("media");
+        ObjectNode data = attached.isObject() ? withMedia(text, id, attachment) : messageData(text, List.of());
         if (attachment != null) {
             data.set("attachment", attachment);
         }
@@ -221,10 +251,11 @@ public final class SimulatedX extends SimulatedService {
     }
 
     private ObjectNode withMedia(String text, String id, ObjectNode attachment) {
-        ObjectNode media = (ObjectNode) attachment.path("media");
-        String link = media.path("url").asText(shortLink());
-        String page = media.path("expanded_url").asText("https://twitter.com/messages/media/" + id);
-        media.put("url", link).put("expanded_url", page).put("display_url", "pic.twitter.com/" + link.substring(link.lastIndexOf('/') + 1));
+        ObjectNode attached = (ObjectNode) attachment.path("media");
+        String link = attached.path("url").asText(shortLink());
+        String page = attached.path("expanded_url").asText("https://twitter.com/messages/media/" + id);
+        attached.put("url", link).put("expanded_url", page).put("display_url", "pic.twitter.com/"
+                + link.substring(link.lastIndexOf('/') + 1));
         return messageData(text + " " + link, List.of(Map.entry(link, page)));
     }
 
@@ -273,15 +304,19 @@ public final class SimulatedX extends SimulatedService {
     }
 
     /** A snowflake: milliseconds since X's epoch and a counter, never twice and never smaller than the one before. */
-    private String newId() {
-        lastId = Math.max(lastId + 1, (System.currentTimeMillis() - 1288834974657L) << 22);
-        return String.valueOf(lastId);
+    String newId() {
+        long now = (System.currentTimeMillis() - 1288834974657L) << 22;
+        return String.valueOf(lastId.updateAndGet(last -> Math.max(last + 1, now)));
     }
 
     private String enveloped(DirectMessage message, Customer customer, Envelope envelope, String tag) {
         boolean sent = message.sender().equals(keys.ownId());
+        ObjectNode event = message.event().deepCopy();
+        if (media.webhooksLackAttachments()) {
+            ((ObjectNode) event.path("message_create").path("message_data")).remove("attachment");
+        }
         if (envelope == Envelope.ACCOUNT_ACTIVITY) {
-            ObjectNode body = Json.object("for_user_id", keys.ownId(), "direct_message_events", List.of(message.event()));
+            ObjectNode body = Json.object("for_user_id", keys.ownId(), "direct_message_events", List.of(event));
             if (sent) {
                 body.set("apps", Json.object(APP_ID, Json.object("id", APP_ID, "name", "Flex Bridge", "url", "https://example.com")));
             }
@@ -289,7 +324,6 @@ public final class SimulatedX extends SimulatedService {
                     customer.id(), user(customer.id(), customer.handle(), customer.name())));
             return body.toString();
         }
-        ObjectNode event = message.event().deepCopy();
         ((ObjectNode) event.path("message_create")).remove("source_app_id");
         ObjectNode users = Json.object(keys.ownId(), activityUser(keys.ownId(), "support_co", "Support"),
                 customer.id(), activityUser(customer.id(), customer.handle(), customer.name()));
@@ -442,18 +476,31 @@ public final class SimulatedX extends SimulatedService {
             case SEND_1, SEND_2 -> List.of(sends, sendsOfADay);
             case LIST_1 -> List.of(lists1);
             case LIST_2, ALL_2 -> List.of(lists2);
-            default -> List.of();
+            case EVENT_2 -> List.of(events2);
+            default -> uploads.limitsOf(request);
         };
     }
 
     @Override
+    Optional<Upload> upload(Request head, InputStream body) throws IOException {
+        return XUploads.read(head, body);
+    }
+
+    @Override
     Reply answer(Request request) {
-        Reply reply = registrations.takes(request) ? registrations.answer(request) : answerOfMessages(request);
+        if (media.takes(request)) {
+            return media.answer(request);
+        }
+        Reply reply = registrations.takes(request) ? registrations.answer(request) : answerOfUsers(request);
         Map<String, String> headers = new LinkedHashMap<>(reply.headers());
         if (request.header("Authorization").startsWith("OAuth ")) {
             headers.put("x-access-level", accessLevel());
         }
-        return new Reply(reply.status(), headers, reply.body());
+        return reply.with(headers);
+    }
+
+    private Reply answerOfUsers(Request request) {
+        return uploads.takes(request) ? uploads.answer(request) : answerOfMessages(request);
     }
 
     private synchronized String accessLevel() {
@@ -476,7 +523,8 @@ public final class SimulatedX extends SimulatedService {
 
     private synchronized Reply answerOfMessages(Request request) {
         boolean me = request.operation().equals(ME_2);
-        if (!me || !registrations.isUser(request.header("Authorization"))) {
+        boolean eitherUser = me || request.operation().equals(EVENT_2);
+        if (!eitherUser || !registrations.isUser(request.header("Authorization"))) {
             oauth.check(request);
         }
         if (!me) {
@@ -490,6 +538,7 @@ public final class SimulatedX extends SimulatedService {
             case LIST_1 -> list1(request);
             case SEND_2 -> send2(request);
             case LIST_2, ALL_2 -> list2(request);
+            case EVENT_2 -> event2(request);
             case ME_2 -> me2(request);
             default -> throw refused(request, 404, 34, "Sorry, that page does not exist.");
         };
@@ -507,8 +556,13 @@ public final class SimulatedX extends SimulatedService {
         if (text.codePointCount(0, text.length()) > LONGEST_TEXT) {
             throw refused(request, 403, 354, "The text of your Direct Message is over the max character limit.");
         }
-        require(request, !data.has("attachment"), 325, "A media id was not found: the sandbox takes no uploads.");
-        require(request, !text.isEmpty(), 38, "text parameter is missing.");
+        Optional<XUploads.Attached> attached = Optional.empty();
+        if (data.has("attachment")) {
+            JsonNode attachment = fields(request, data.path("attachment"), Set.of("type", "media"), Set.of());
+            require(request, attachment.path("type").asText().equals("media"), 214, "attachment.type must be media.");
+            attached = Optional.of(uploads.usable(request, mediaId(request, attachment.path("media"), "id")));
+        }
+        require(request, !text.isEmpty() || attached.isPresent(), 38, "text parameter is missing.");
         List<Customer.QuickReplyOption> options = data.has("quick_reply") ? options(request, data.path("quick_reply")) : List.of();
         List<Customer.Button> buttons = data.has("ctas") ? buttons(request, data.path("ctas")) : List.of();
         Customer customer = customers.get(recipient);
@@ -518,17 +572,24 @@ public final class SimulatedX extends SimulatedService {
         if (customer.blocks()) {
             throw refused(request, 403, 349, "You cannot send messages to this user.");
         }
-        refuseRepetition(request, customer, text);
-        DirectMessage message = arrive(customer, text, options, buttons, data);
+        refuseRepetition(request, customer, text, attached);
+        DirectMessage message = arrive(customer, text, options, buttons, data, attached);
         return new Reply(200, Map.of(), Json.object("event", message.event()).toString());
     }
 
     private Reply send2(Request request) {
         String recipient = request.variables().get("participant_id");
         require(request, recipient.matches("\\d{1,19}"), 214, "participant_id must be up to 19 digits.");
-        JsonNode body = fields(request, body(request), Set.of("text"), Set.of("attachments"));
-        String text = text(request, body, "text", 1, LONGEST_TEXT);
-        require(request, !body.has("attachments"), 325, "A media id was not found: the sandbox takes no uploads.");
+        JsonNode body = fields(request, body(request), Set.of(), Set.of("text", "attachments"));
+        require(request, !body.isEmpty(), 214, "There must be text or attachments.");
+        String text = text(request, body, "text", body.has("text") ? 1 : 0, LONGEST_TEXT);
+        Optional<XUploads.Attached> attached = Optional.empty();
+        if (body.has("attachments")) {
+            require(request, body.path("attachments").size() == 1 && body.path("attachments").isArray(), 214,
+                    "attachments must be exactly one.");
+            String id = mediaId(request, body.path("attachments").path(0), "media_id");
+            attached = Optional.of(uploads.usable(request, id));
+        }
         Customer customer = customers.get(recipient);
         if (customer == null) {
             throw refused(request, 400, 50, "participant_id: there is no such user.");
@@ -536,15 +597,26 @@ public final class SimulatedX extends SimulatedService {
         if (customer.blocks()) {
             throw refused(request, 403, 349, "You do not have permission to DM one or more participants.");
         }
-        refuseRepetition(request, customer, text);
-        DirectMessage message = arrive(customer, text, List.of(), List.of(), Json.object());
+        refuseRepetition(request, customer, text, attached);
+        DirectMessage message = arrive(customer, text, List.of(), List.of(), Json.object(), attached);
         return new Reply(201, Map.of(), Json.object("data", Json.object("dm_conversation_id", conversation(customer.id()),
                 "dm_event_id", message.id())).toString());
     }
 
-    private void refuseRepetition(Request request, Customer customer, String text) {
+    private static String mediaId(Request request, JsonNode attached, String name) {
+        JsonNode id = fields(request, attached, Set.of(name), Set.of()).path(name);
+        require(request, id.isTextual() && id.asText().matches("\\d{1,19}"), 214, name
+                + " must be a string of up to 19 digits.");
+        return id.asText();
+    }
+
+    /** What has a medium is never the same: X compares texts. */
+    private void refuseRepetition(Request request, Customer customer, String text,
+            Optional<XUploads.Attached> attached) {
         Instant since = Instant.now().minus(repetition);
-        if (customer.inbox().stream().anyMatch(message -> message.at().isAfter(since) && message.text().equals(text))) {
+        boolean said = customer.inbox().stream()
+                .anyMatch(message -> message.at().isAfter(since) && message.text().equals(text));
+        if (attached.isEmpty() && said) {
             throw refused(request, 403, 151, "There was an error sending your message: Whoops! You already said that.");
         }
     }
@@ -555,8 +627,16 @@ public final class SimulatedX extends SimulatedService {
     }
 
     private DirectMessage arrive(Customer customer, String text, List<Customer.QuickReplyOption> options, List<Customer.Button> buttons,
-            JsonNode sent) {
-        ObjectNode data = messageData(text.strip(), List.of());
+            JsonNode sent, Optional<XUploads.Attached> attached) {
+        String id = newId();
+        ObjectNode attachment = attached.map(one -> media.attachment(id, one.id(), one.kind(), List.of(one.file())))
+                .orElseGet(Json::object);
+        ObjectNode data = attached.isPresent() ? withMedia(text.strip(), id, attachment)
+                : messageData(text.strip(), List.of());
+        attached.ifPresent(one -> {
+            data.set("attachment", attachment);
+            uploads.used(one.id());
+        });
         if (sent.has("quick_reply")) {
             data.set("quick_reply", sent.path("quick_reply"));
         }
@@ -564,8 +644,9 @@ public final class SimulatedX extends SimulatedService {
             sent.path("ctas").forEach(button -> ((ObjectNode) button).put("tco_url", shortLink()));
             data.set("ctas", sent.path("ctas"));
         }
-        DirectMessage message = remembered(newId(), keys.ownId(), customer.id(), customer.id(), data);
-        customer.receive(new Customer.Received(message.id(), text, List.copyOf(options), List.copyOf(buttons), message.at()));
+        DirectMessage message = remembered(id, keys.ownId(), customer.id(), customer.id(), data);
+        customer.receive(new Customer.Received(id, text, List.copyOf(options), List.copyOf(buttons), message.at(),
+                attached.map(XUploads.Attached::file)));
         if (echoes) {
             deliver(message, customer);
         }
@@ -589,29 +670,69 @@ public final class SimulatedX extends SimulatedService {
                 "user.fields", "post.fields", "media.fields"));
         int count = number(request, query, "max_results", 100, 100);
         Set<String> types = listed(request, query, "event_types", Set.of("MessageCreate", "ParticipantsJoin", "ParticipantsLeave"));
-        // The OpenAPI document leaves sender_id out of the fields and has it among the expansions only; other pages show it as a field.
-        Set<String> fields = new HashSet<>(listed(request, query, "dm_event.fields", Set.of("attachments", "created_at",
-                "dm_conversation_id", "entities", "event_type", "id", "text", "sender_id", "participant_ids")));
-        Set<String> expansions = listed(request, query, "expansions", Set.of("attachments.media_keys", "participant_ids",
-                "referenced_posts", "sender_id"));
-        fields.addAll(Set.of("id", "event_type", "text"));
-        fields.addAll(expansions);
+        Shown shown = shown(request, query);
         String customer = request.variables().getOrDefault("participant_id", "");
         boolean messages = types.isEmpty() || types.contains("MessageCreate");
         Predicate<DirectMessage> asked = message -> messages && (customer.isEmpty() || message.other().equals(customer));
         List<DirectMessage> page = newest(asked, query.first("pagination_token"), count + 1);
-        List<ObjectNode> data = page.stream().limit(count).map(message -> event2(message).retain(fields)).toList();
+        List<ObjectNode> data = page.stream().limit(count).map(message -> event2(message).retain(shown.fields()))
+                .toList();
         ObjectNode meta = Json.object("result_count", data.size());
         if (page.size() > count) {
             meta.put("next_token", page.get(count - 1).id());
         }
         ObjectNode answer = data.isEmpty() ? Json.object("meta", meta) : Json.object("data", Json.array(data), "meta", meta);
-        if (expansions.contains("sender_id") && !data.isEmpty()) {
-            List<ObjectNode> users = page.stream().limit(count).map(DirectMessage::sender).distinct().filter(customers::containsKey)
-                    .map(id -> Json.object("id", id, "name", customers.get(id).name(), "username", customers.get(id).handle())).toList();
+        include(answer, shown, page.stream().limit(count).toList());
+        eventsRead += data.size();
+        return new Reply(200, Map.of(), answer.toString());
+    }
+
+    /** What of an event, and of its media, is asked for. */
+    private record Shown(Set<String> fields, Set<String> expansions, Set<String> media) { }
+
+    private static Shown shown(Request request, Form query) {
+        // The OpenAPI document leaves sender_id out of the fields and has it among the expansions only; other pages
+        // show it as a field.
+        Set<String> fields = new HashSet<>(listed(request, query, "dm_event.fields", Set.of("attachments", "created_at",
+                "dm_conversation_id", "entities", "event_type", "id", "text", "sender_id", "participant_ids")));
+        Set<String> expansions = listed(request, query, "expansions", Set.of("attachments.media_keys",
+                "participant_ids", "referenced_posts", "sender_id"));
+        Set<String> media = new HashSet<>(listed(request, query, "media.fields", Set.of("alt_text", "duration_ms",
+                "height", "media_key", "preview_image_url", "public_metrics", "type", "url", "variants", "width")));
+        media.addAll(Set.of("media_key", "type"));
+        fields.addAll(Set.of("id", "event_type", "text"));
+        expansions.forEach(expansion -> fields.add(expansion.split("\\.")[0]));
+        return new Shown(fields, expansions, media);
+    }
+
+    private void include(ObjectNode answer, Shown shown, List<DirectMessage> messages) {
+        List<ObjectNode> users = messages.stream().map(DirectMessage::sender).distinct().filter(customers::containsKey)
+                .map(id -> Json.object("id", id, "name", customers.get(id).name(), "username", customers.get(id).handle())).toList();
+        if (shown.expansions().contains("sender_id") && !users.isEmpty()) {
             answer.set("includes", Json.object("users", Json.array(users)));
         }
-        eventsRead += data.size();
+        List<ObjectNode> found = messages.stream().flatMap(message -> XMedia.media2(message.data()).stream())
+                .map(one -> one.retain(shown.media())).toList();
+        if (shown.expansions().contains("attachments.media_keys") && !found.isEmpty()) {
+            answer.withObject("/includes").set("media", Json.array(found));
+        }
+    }
+
+    /** One event by its id; of one that is not there X says so in {@code errors}, with status 200. */
+    private Reply event2(Request request) {
+        Shown shown = shown(request, query(request, Set.of("dm_event.fields", "expansions", "user.fields",
+                "post.fields", "media.fields")));
+        String id = request.variables().get("event_id");
+        require(request, id.matches("\\d{1,19}"), 214, "event_id must be up to 19 digits.");
+        List<DirectMessage> found = history.stream().filter(message -> message.id().equals(id)).toList();
+        ObjectNode answer = Json.object("errors", List.of(Json.object("value", id, "title", "Not Found Error",
+                "detail", "Could not find event with event_id: [" + id + "].", "resource_type", "dm_event",
+                "parameter", "event_id", "resource_id", id,
+                "type", "https://api.twitter.com/2/problems/resource-not-found")));
+        if (!found.isEmpty()) {
+            answer = Json.object("data", event2(found.get(0)).retain(shown.fields()));
+        }
+        include(answer, shown, found);
         return new Reply(200, Map.of(), answer.toString());
     }
 
@@ -620,9 +741,12 @@ public final class SimulatedX extends SimulatedService {
         message.data().path("entities").path("urls").forEach(url -> urls.add(Json.object("start", url.path("indices").path(0),
                 "end", url.path("indices").path(1), "url", url.path("url"), "expanded_url", url.path("expanded_url"),
                 "display_url", url.path("display_url"))));
-        return Json.object("id", message.id(), "event_type", "MessageCreate", "text", message.data().path("text"),
-                "sender_id", message.sender(), "created_at", message.at().toString(), "dm_conversation_id", conversation(message.other()),
+        ObjectNode event = Json.object("id", message.id(), "event_type", "MessageCreate",
+                "text", message.data().path("text"), "sender_id", message.sender(), "created_at", message.at().toString(), "dm_conversation_id", conversation(message.other()),
                 "participant_ids", List.of(keys.ownId(), message.other()), "entities", Json.object("urls", Json.array(urls)));
+        XMedia.media2(message.data()).ifPresent(one -> event.set("attachments",
+                Json.object("media_keys", List.of(one.path("media_key").asText()))));
+        return event;
     }
 
     /** Newest first, at most 30 days old, only those before the cursor's, and none that is not shown yet. */

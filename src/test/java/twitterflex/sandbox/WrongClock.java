@@ -71,7 +71,10 @@ final class WrongClock implements AutoCloseable {
             byte[] body = in.readNBytes(Integer.parseInt(headers.getOrDefault("Content-Length", "0")));
             Reply reply = handler.answer(request[0], request[1], headers, body);
             if (reply.status() > 0) {
-                connection.getOutputStream().write(written(reply));
+                connection.getOutputStream().write(head(reply));
+                try (InputStream content = reply.sent().open()) {
+                    content.transferTo(connection.getOutputStream());
+                }
             }
         } catch (IOException | RuntimeException e) {
             // No request after all: the connection is closed.
@@ -88,22 +91,18 @@ final class WrongClock implements AutoCloseable {
         return line.toString(StandardCharsets.ISO_8859_1).replace("\r", "");
     }
 
-    private byte[] written(Reply reply) {
-        byte[] body = reply.body().getBytes(StandardCharsets.UTF_8);
+    private byte[] head(Reply reply) {
         Map<String, String> headers = new TreeMap<>(String.CASE_INSENSITIVE_ORDER);
         headers.put("Content-Type", "application/json; charset=utf-8");
         headers.putAll(reply.headers());
         headers.put("Date", DATE.format(clock.get()));
         headers.put("Connection", "close");
         if (reply.status() != 204) {
-            headers.put("Content-Length", String.valueOf(body.length));
+            headers.put("Content-Length", String.valueOf(reply.sent().length()));
         }
         StringBuilder head = new StringBuilder("HTTP/1.1 " + reply.status() + " Said\r\n");
         headers.forEach((name, value) -> head.append(name).append(": ").append(value).append("\r\n"));
-        ByteArrayOutputStream all = new ByteArrayOutputStream();
-        all.writeBytes(head.append("\r\n").toString().getBytes(StandardCharsets.ISO_8859_1));
-        all.writeBytes(body);
-        return all.toByteArray();
+        return head.append("\r\n").toString().getBytes(StandardCharsets.ISO_8859_1);
     }
 
     @Override
