@@ -134,6 +134,14 @@ final class Rig implements AutoCloseable {
                 () -> flex.openChat("twitter-" + customer.id()).filter(open -> !open.messages().isEmpty()).orElse(null));
     }
 
+    /** The open chat of a customer and an agent who have spoken once. */
+    Chat talk(String id) {
+        customer(id).writes("hi");
+        Chat chat = chat(customer(id));
+        quiet();
+        return chat;
+    }
+
     /** What the customer himself wrote, as it stands in all his chats, in order. */
     List<String> written(Customer customer) {
         return flex.chats("twitter-" + customer.id()).stream().flatMap(chat -> chat.messages().stream())
