@@ -102,4 +102,28 @@ class ClocksTest {
             Files.delete(behind);
         }
     }
+
+    /** Nobody's clock decides whether a message is delivered, X's neither. */
+    @Test
+    void anEventFromAnImpossibleTimeIsDelivered() throws Exception {
+        try (Rig rig = new Rig(Rig.Generation.CURRENT)) {
+            Customer ann = rig.customer("7");
+            List<String> times = List.of("9223372036854775807", "-9223372036854775808", "0", "soon");
+            for (String time : times) {
+                String event = rig.x.event(ann, "at " + time).replaceFirst("\"created_timestamp\":\"[0-9]+\"", "\"created_timestamp\":\"" + time + "\"");
+                assertEquals(200, rig.x.post(event).status());
+                until(time, () -> rig.written(ann).contains("at " + time));
+                rig.get("/metrics");
+            }
+            rig.flex.faults().next(AnswersTest.POST.get(Rig.Generation.CURRENT), Fault.dropAfter(), Fault.dropAfter());
+            rig.x.post(rig.x.event(ann, "late").replaceFirst("\"created_timestamp\":\"[0-9]+\"", "\"created_timestamp\":\"9223372036854775807\""));
+            rig.x.post(rig.x.event(ann, "early").replaceFirst("\"created_timestamp\":\"[0-9]+\"", "\"created_timestamp\":\"-9223372036854775808\""));
+            until("both", () -> rig.written(ann).contains("early"));
+            rig.quiet();
+            rig.bridge.stop();
+            rig.start();
+            rig.quiet();
+            assertEquals(List.of("late", "early"), rig.written(ann).subList(4, rig.written(ann).size()));
+        }
+    }
 }

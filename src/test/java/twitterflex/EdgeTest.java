@@ -17,6 +17,7 @@ import java.net.http.HttpResponse;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
@@ -282,6 +283,41 @@ class EdgeTest {
                 until("it reaches an agent", () -> FLEX.chats(identity).stream()
                         .anyMatch(chat -> chat.messages().stream().anyMatch(posted -> posted.body().equals("kept"))));
             }
+        }
+    }
+
+    /** Bodies that nobody has signed: the heap is small, the senders are many, and none of them ever ends. */
+    @Test
+    void unsignedBodiesThatStallDoNotExhaustTheMemory() throws Exception {
+        Path folder = Files.createTempDirectory("bridge-test");
+        List<Socket> sockets = new ArrayList<>();
+        try (Rig rig = new Rig(Rig.Generation.CURRENT)) {
+            int port = Ports.free();
+            Map<String, String> environment = Rig.environment(Rig.Generation.CURRENT, rig.x, rig.flex, port, folder.resolve("data"));
+            environment.put("JDK_JAVA_OPTIONS", "-Xmx128m");
+            try (BridgeProcess bridge = new BridgeProcess(environment, folder)) {
+                bridge.start();
+                byte[] body = new byte[(1 << 20) - 1];
+                for (int i = 0; i < 300; i++) {
+                    Socket socket = new Socket("127.0.0.1", port);
+                    sockets.add(socket);
+                    try {
+                        socket.getOutputStream().write("POST /fromTwitter HTTP/1.1\r\nHost: h\r\nContent-Length: 1048576\r\n\r\n".getBytes());
+                        socket.getOutputStream().write(body);
+                    } catch (IOException refused) {
+                        continue;
+                    }
+                }
+                rig.x.webhook("http://127.0.0.1:" + port + "/fromTwitter");
+                assertEquals(200, rig.x.post(rig.x.event(rig.customer("9"), "meanwhile")).status());
+                until("it", () -> rig.written(rig.customer("9")).equals(List.of("meanwhile")));
+                assertFalse(bridge.log().contains("OutOfMemoryError"), bridge.log());
+            }
+        } finally {
+            for (Socket socket : sockets) {
+                socket.close();
+            }
+            Rig.delete(folder);
         }
     }
 }

@@ -2,6 +2,7 @@ package twitterflex;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static twitterflex.Rig.received;
 import static twitterflex.Rig.until;
 
 import java.io.IOException;
@@ -11,6 +12,7 @@ import java.time.Duration;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.locks.LockSupport;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.parallel.Execution;
@@ -39,7 +41,7 @@ class NothingIsLostTest {
             Thread load = world.load(7);
             int kills = generation == Rig.Generation.CURRENT ? 12 : 8;
             for (int round = 0; round < kills; round++) {
-                LockSupport.parkNanos(Duration.ofMillis(100 + random.nextInt(900)).toNanos());
+                LockSupport.parkNanos(Duration.ofMillis(50 + random.nextInt(450)).toNanos());
                 world.bridge.kill();
                 world.bridge.start();
             }
@@ -85,7 +87,7 @@ class NothingIsLostTest {
     @Test
     void sigtermWhileAServiceHangsStillEndsWithinTenSeconds() throws Exception {
         try (World world = new World(Rig.Generation.CURRENT, Map.of())) {
-            java.util.concurrent.CountDownLatch latch = new java.util.concurrent.CountDownLatch(1);
+            CountDownLatch latch = new CountDownLatch(1);
             world.flex.faults().always("*", Fault.hold(latch));
             world.customer(0).writes("hello");
             until("it hangs", () -> world.flex.calls() == 1);
@@ -176,7 +178,7 @@ class NothingIsLostTest {
             assertTrue(retried.output().startsWith("1 message put back, by the journal in " + journal + ": delivered after what was sent since"),
                     retried::toString);
             assertEquals(0, retried.status());
-            until("delivered", () -> Rig.received(ann).equals(List.of("a secret answer")));
+            until("delivered", () -> received(ann).equals(List.of("a secret answer")));
             until("none left", () -> command(world, "failed").output().isEmpty());
             assertEquals(new Ended(0, "", "0 messages refused, by the journal in " + journal + "\n"), command(world, "failed"));
             assertEquals(new Ended(1, "", "no message was refused, by the journal in data\n"), command(world, "retry"));
@@ -210,6 +212,25 @@ class NothingIsLostTest {
             return new Ended(status, command.output(), command.errors());
         } catch (IOException | InterruptedException failed) {
             throw new AssertionError(failed);
+        }
+    }
+
+    @Test
+    void aLatchLetsADeliveryEndWhileTheBridgeStops() throws Exception {
+        try (Rig rig = new Rig(Rig.Generation.CURRENT)) {
+            Chat chat = rig.talk("40");
+            CountDownLatch latch = new CountDownLatch(1);
+            rig.x.faults().next(AnswersTest.SEND.get(Rig.Generation.CURRENT), Fault.hold(latch));
+            rig.flex.agentWrites(chat, "in hand");
+            until("it is in hand", () -> rig.x.calls(AnswersTest.SEND.get(Rig.Generation.CURRENT)) == 1);
+            Thread stop = new Thread(rig.bridge::stop);
+            stop.start();
+            latch.countDown();
+            stop.join();
+            rig.start();
+            rig.quiet();
+            assertEquals(List.of("in hand"), received(rig.customer("40")));
+            assertEquals(0, rig.x.calls(AnswersTest.LOOK.get(Rig.Generation.CURRENT)), "it was settled before the stop, so nothing had to be looked up");
         }
     }
 }

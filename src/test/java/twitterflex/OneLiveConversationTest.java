@@ -16,6 +16,7 @@ import java.nio.file.StandardCopyOption;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
+import java.util.Base64;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
@@ -479,6 +480,66 @@ class OneLiveConversationTest {
             Customer ann = rig.customer("65");
             ann.writes("hello?");
             until("it is before an agent", () -> before(rig, ann, "hello?"));
+        }
+    }
+
+    private static void delete(Rig rig, Chat chat) throws Exception {
+        SimulatedFlex.Account account = SimulatedFlex.Account.sample();
+        HttpRequest delete = HttpRequest.newBuilder(URI.create(rig.flex.url() + "/conversations/v1/Services/" + account.chatService() + "/Conversations/"
+                + chat.sid())).header("Authorization", "Basic " + Base64.getEncoder().encodeToString((account.accountSid() + ":" + account.authToken())
+                        .getBytes())).DELETE().build();
+        assertEquals(204, Rig.HTTP.send(delete, HttpResponse.BodyHandlers.discarding()).statusCode());
+    }
+
+    @Test
+    void conversationsDeletedAtTwilioDoNotConfuseTheNames() throws Exception {
+        try (Rig rig = new Rig(Rig.Generation.CURRENT)) {
+            Customer ann = rig.customer("11");
+            for (int i = 0; i < 60; i++) {
+                int n = i + 1;
+                ann.writes("m" + i);
+                until("m" + i, () -> rig.written(ann).size() == n);
+                rig.quiet();
+                rig.flex.agentCompletes(rig.chat(ann));
+                rig.flex.awaitDelivered(Duration.ofSeconds(5));
+            }
+            for (Chat chat : rig.flex.chats("twitter-11").subList(1, 26)) {
+                delete(rig, chat);
+            }
+            ann.writes("hello?");
+            until("it", () -> rig.written(ann).contains("hello?"));
+            rig.quiet();
+            delete(rig, rig.flex.chats("twitter-11").get(0));
+            rig.bridge.stop();
+            rig.start();
+            ann.writes("still there?");
+            until("it", () -> rig.written(ann).contains("still there?"));
+            assertEquals(1, rig.flex.chats("twitter-11").stream().filter(Chat::open).count(), "live conversations");
+        }
+    }
+
+    @Test
+    void aSlowOwnerDoesNotAskForASecondTask() throws Exception {
+        Path data = Files.createTempDirectory("bridge-test");
+        Bridge.Timing timing = new Bridge.Timing(Duration.ofMillis(5), Duration.ofMillis(50), Duration.ofMillis(1500), Duration.ofSeconds(60), Duration.ofSeconds(45), Duration.ofHours(1), Duration.ofHours(1));
+        try (Rig rig = new Rig(Rig.Generation.CURRENT, Map.of(), timing)) {
+            Bridge second = rig.another(Map.of("PORT", "0", "DATA_DIR", data.toString()));
+            Customer ann = rig.customer("18");
+            for (String operation : List.of("POST " + CONVERSATIONS, "POST " + CONVERSATIONS + "/{ConversationSid}/Participants",
+                    "POST " + CONVERSATIONS + "/{ConversationSid}/Webhooks", "POST /v1/Interactions")) {
+                rig.flex.faults().next(operation, Fault.delay(Duration.ofMillis(1200)));
+            }
+            rig.x.post(rig.x.event(ann, "first"));
+            until("it is being opened", () -> rig.flex.calls("POST " + CONVERSATIONS + "/{ConversationSid}/Participants") > 0);
+            rig.x.webhook(second.address() + "/fromTwitter");
+            rig.x.post(rig.x.event(ann, "second"));
+            until("both", () -> rig.written(ann).size() >= 2);
+            rig.quiet();
+            second.stop();
+            assertEquals(1, rig.flex.tasks().size());
+            assertEquals(1, rig.chat(ann).webhookUrls().size());
+        } finally {
+            Rig.delete(data);
         }
     }
 }
