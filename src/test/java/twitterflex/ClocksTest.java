@@ -15,7 +15,10 @@ import java.util.Map;
 import java.util.Random;
 import java.util.concurrent.locks.LockSupport;
 import java.util.stream.IntStream;
+import org.junit.jupiter.api.Order;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.parallel.Execution;
+import org.junit.jupiter.api.parallel.ExecutionMode;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 import twitterflex.sandbox.Customer;
@@ -23,6 +26,8 @@ import twitterflex.sandbox.Fault;
 import twitterflex.sandbox.Ports;
 
 /** A bridge whose clock is wrong, or jumps, keeps its promises: libfaketime (Debian package faketime) gives it such a clock. */
+@Order(1)
+@Execution(ExecutionMode.CONCURRENT)
 class ClocksTest {
     private static final List<Path> LIBRARIES = List.of(Path.of("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"),
             Path.of("/usr/lib/aarch64-linux-gnu/faketime/libfaketime.so.1"));

@@ -20,11 +20,14 @@ import java.util.jar.Manifest;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.api.parallel.Execution;
+import org.junit.jupiter.api.parallel.ExecutionMode;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 import twitterflex.sandbox.Child;
 
 /** The demo is the first thing a newcomer sees, so it must work, and must not say that it works when it does not. */
+@Execution(ExecutionMode.CONCURRENT)
 class DemoTest {
 
     @TempDir

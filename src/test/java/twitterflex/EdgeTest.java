@@ -31,6 +31,7 @@ import java.util.concurrent.TimeUnit;
 import java.util.stream.Collectors;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Order;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -40,6 +41,7 @@ import twitterflex.sandbox.SimulatedFlex;
 import twitterflex.sandbox.SimulatedX;
 
 /** What strangers can take is bounded, and whatever they do, those who have a signature are answered: in a small heap. */
+@Order(1)
 class EdgeTest {
     private static final String FORM = "application/x-www-form-urlencoded";
     /** What the bridge itself needs, and what strangers can take of the heap. */

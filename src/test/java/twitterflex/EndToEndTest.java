@@ -15,6 +15,8 @@ import java.util.Map;
 import java.util.concurrent.CountDownLatch;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.parallel.Execution;
+import org.junit.jupiter.api.parallel.ExecutionMode;
 import org.junit.jupiter.params.ParameterizedClass;
 import org.junit.jupiter.params.provider.EnumSource;
 import twitterflex.sandbox.Chat;
@@ -24,6 +26,7 @@ import twitterflex.sandbox.Refusals;
 import twitterflex.sandbox.SimulatedFlex;
 
 /** What a customer and an agent see of each other, over real HTTP, with both generations of the APIs. */
+@Execution(ExecutionMode.CONCURRENT)
 @ParameterizedClass
 @EnumSource
 class EndToEndTest {

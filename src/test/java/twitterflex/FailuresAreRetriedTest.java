@@ -15,6 +15,8 @@ import java.util.Random;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.parallel.Execution;
+import org.junit.jupiter.api.parallel.ExecutionMode;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 import twitterflex.sandbox.Chat;
@@ -23,6 +25,7 @@ import twitterflex.sandbox.Fault;
 import twitterflex.sandbox.Refusals;
 
 /** Promise 3 and 5 while the services misbehave: every message once, in order, whatever they answer. */
+@Execution(ExecutionMode.CONCURRENT)
 class FailuresAreRetriedTest {
     private static final Rig.Generation CURRENT = Rig.Generation.CURRENT;
     private static final String SEND = AnswersTest.SEND.get(CURRENT);

@@ -28,6 +28,7 @@ import java.util.function.Function;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
+import org.junit.jupiter.api.Order;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 import twitterflex.sandbox.Chat;
@@ -40,6 +41,7 @@ import twitterflex.sandbox.Faults;
  * nonsense, one after the other: all messages arrive all the same, once, in order, in one conversation with one task and
  * one webhook.
  */
+@Order(1)
 class MutatedAnswersTest {
 
     private static final Duration PATIENCE = Duration.ofSeconds(8);

@@ -16,6 +16,8 @@ import java.util.Map;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.function.Consumer;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.parallel.Execution;
+import org.junit.jupiter.api.parallel.ExecutionMode;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 import twitterflex.sandbox.Bystander;
@@ -28,6 +30,7 @@ import twitterflex.sandbox.SimulatedFlex;
 import twitterflex.sandbox.SimulatedX;
 
 /** Promise 5 at length: what goes wrong for minutes, hours or weeks, at both services and between us and them. */
+@Execution(ExecutionMode.CONCURRENT)
 class OutagesTest {
 
     private static final String ACCOUNTS_WORKFLOW = SimulatedFlex.Account.sample().workflow();
