@@ -179,8 +179,7 @@ class ChoicesTest {
             ann.writes("2");
             until("a number", () -> rig.written(ann).equals(List.of("hi", "let me see", "Green", "hm", "2")));
             rig.quiet();
-            rig.bridge.stop();
-            rig.start();
+            rig.restart();
             ann.writes("2)");
             until("still a number", () -> rig.written(ann).equals(List.of("hi", "let me see", "Green", "hm", "2", "2)")));
         }

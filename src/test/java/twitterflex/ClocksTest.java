@@ -125,8 +125,7 @@ class ClocksTest {
             rig.x.post(rig.x.event(ann, "early").replaceFirst("\"created_timestamp\":\"[0-9]+\"", "\"created_timestamp\":\"-9223372036854775808\""));
             until("both", () -> rig.written(ann).contains("early"));
             rig.quiet();
-            rig.bridge.stop();
-            rig.start();
+            rig.restart();
             rig.quiet();
             assertEquals(List.of("late", "early"), rig.written(ann).subList(4, rig.written(ann).size()));
         }

@@ -270,8 +270,7 @@ class JournalTest {
             rig.flex.agentWrites(chat, "two");
             until("both", () -> received(rig.customer("6")).equals(List.of("one", "two")));
             rig.quiet();
-            rig.bridge.stop();
-            rig.start();
+            rig.restart();
             rig.quiet();
             assertEquals(List.of("one", "two"), received(rig.customer("6")));
         }

@@ -22,10 +22,7 @@ import org.junit.jupiter.params.provider.EnumSource;
 import twitterflex.sandbox.Chat;
 import twitterflex.sandbox.Customer;
 import twitterflex.sandbox.Fault;
-import twitterflex.sandbox.Ports;
-import twitterflex.sandbox.SimulatedFlex;
 import twitterflex.sandbox.SimulatedService.Posted;
-import twitterflex.sandbox.SimulatedX;
 
 /** Promises 2 and 3 with the real jar: it is killed while both services misbehave, and in the end the books balance. */
 @Execution(ExecutionMode.CONCURRENT)
@@ -120,42 +117,35 @@ class NothingIsLostTest {
 
     @Test
     void aFullDiskRefusesNewMessagesKeepsDeliveringAndHeals() throws Exception {
-        try (SimulatedX x = new SimulatedX(0, SimulatedX.sampleKeys()); SimulatedFlex flex = new SimulatedFlex(0, SimulatedFlex.Account.sample())) {
-            Path folder = Files.createTempDirectory("bridge-test");
-            int port = Ports.free();
-            Map<String, String> environment = Rig.environment(Rig.Generation.CURRENT, x, flex, port, folder.resolve("data"));
-            ProcessBuilder builder = new ProcessBuilder("bash", "-c", "ulimit -S -f 64; exec \"$0\" -Xmx128m -jar \"$1\"",
-                    Path.of(System.getProperty("java.home"), "bin", "java").toString(), BridgeProcess.JAR.toString());
-            builder.directory(folder.toFile());
-            builder.environment().putAll(environment);
-            Process process = builder.redirectOutput(ProcessBuilder.Redirect.DISCARD).redirectError(ProcessBuilder.Redirect.DISCARD).start();
-            try {
-                x.webhook("http://127.0.0.1:" + port + "/fromTwitter");
-                until("it answers", () -> x.challenge("foo").status() == 200);
-                flex.faults().always("*", Fault.status(503));
-                int accepted = 0;
-                int refused = 0;
-                while (refused < 5 && accepted < 200) {
-                    String body = x.event(x.customer("9" + accepted, "h", "n"), "x".repeat(2_000));
-                    int status = x.post(body).status();
-                    accepted += status == 200 ? 1 : 0;
-                    refused += status == 503 ? 1 : 0;
-                }
-                assertEquals(5, refused);
-                String health = "http://127.0.0.1:" + port + "/healthz";
-                assertEquals(503, World.get(health).status());
-                flex.faults().clear();
-                int expected = accepted;
-                until("what was accepted is delivered all the same", () -> flex.chats().stream().mapToInt(chat -> chat.messages().size()).sum() == expected);
-                assertEquals(0, new ProcessBuilder("prlimit", "--pid", String.valueOf(process.pid()), "--fsize=unlimited").start().waitFor());
-                until("it heals", () -> World.get(health).status() == 200);
-                assertEquals(200, x.post(x.event(x.customer("1", "h", "n"), "room again")).status());
-                until("that too", () -> flex.chats().stream().mapToInt(chat -> chat.messages().size()).sum() == expected + 1);
-            } finally {
-                process.destroyForcibly().waitFor();
-                Rig.delete(folder);
+        try (World world = new World(Rig.Generation.CURRENT, Map.of("LOG_LEVEL", "ERROR"), "ulimit -S -f 64", "-Xmx128m")) {
+            world.flex.faults().always("*", Fault.status(503));
+            int accepted = 0;
+            int refused = 0;
+            while (refused < 5 && accepted < 200) {
+                int status = post(world, "9" + accepted, "x".repeat(2_000));
+                accepted += status == 200 ? 1 : 0;
+                refused += status == 503 ? 1 : 0;
             }
+            assertEquals(5, refused);
+            String health = "http://127.0.0.1:" + world.port + "/healthz";
+            assertEquals(503, World.get(health).status());
+            world.flex.faults().clear();
+            int expected = accepted;
+            until("what was accepted is delivered all the same", () -> delivered(world) == expected);
+            String bridge = String.valueOf(world.bridge.pid());
+            assertEquals(0, new ProcessBuilder("prlimit", "--pid", bridge, "--fsize=unlimited").start().waitFor());
+            until("it heals", () -> World.get(health).status() == 200);
+            assertEquals(200, post(world, "1", "room again"));
+            until("that too", () -> delivered(world) == expected + 1);
         }
+    }
+
+    private static int post(World world, String customer, String text) {
+        return world.x.post(world.x.event(world.x.customer(customer, "h", "n"), text)).status();
+    }
+
+    private static int delivered(World world) {
+        return world.flex.chats().stream().mapToInt(chat -> chat.messages().size()).sum();
     }
 
     @Test

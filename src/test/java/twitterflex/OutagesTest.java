@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import static twitterflex.Rig.received;
 import static twitterflex.Rig.until;
 
+import java.io.File;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -162,40 +163,16 @@ class OutagesTest {
     /** A thread of the JDK's client dies (it did after an OutOfMemoryError), and the client is of no more use. */
     @Test
     void aClientWhoseThreadHasDiedIsReplaced() throws Exception {
-        Path folder = Files.createTempDirectory("bridge-test");
-        int port = Ports.free();
-        try (SimulatedX x = new SimulatedX(0, SimulatedX.sampleKeys());
-                SimulatedFlex flex = new SimulatedFlex(0, SimulatedFlex.Account.sample())) {
-            x.webhook("http://127.0.0.1:" + port + "/fromTwitter");
-            ProcessBuilder builder = new ProcessBuilder(Path.of(System.getProperty("java.home"), "bin", "java").toString(),
-                    "-XX:TieredStopAtLevel=1", "-cp", BridgeProcess.JAR + ":" + Path.of("target/test-classes").toAbsolutePath(),
-                    Saboteur.class.getName());
-            builder.directory(folder.toFile()).environment().putAll(Rig.environment(Rig.Generation.CLASSIC, x, flex, port, folder.resolve("data")));
-            builder.redirectErrorStream(true).redirectOutput(folder.resolve("log").toFile());
-            Process process = builder.start();
-            try {
-                until("it answers", () -> x.challenge("foo").status() == 200);
-                Customer ann = x.customer("1", "ann", "Ann");
-                ann.writes("before");
-                until("it", () -> flex.chats().stream().anyMatch(chat -> !chat.messages().isEmpty()));
-                process.getOutputStream().write('\n');
-                process.getOutputStream().flush();
-                until("the thread is dead", () -> log(folder).contains(Saboteur.DONE));
-                ann.writes("after");
-                Rig.eventually(() -> "the next message: " + log(folder), Duration.ofSeconds(20),
-                        () -> flex.chats().get(0).messages().size() == 2 ? true : null);
-            } finally {
-                process.destroyForcibly().waitFor();
-                Rig.delete(folder);
-            }
-        }
-    }
-
-    private static String log(Path folder) {
-        try {
-            return Files.readString(folder.resolve("log"));
-        } catch (IOException unreadable) {
-            throw new AssertionError(unreadable);
+        String classPath = BridgeProcess.JAR + File.pathSeparator + Path.of("target/test-classes").toAbsolutePath();
+        try (World world = new World(Rig.Generation.CLASSIC, Map.of(), "-cp", classPath, Saboteur.class.getName())) {
+            Customer ann = world.customer(0);
+            ann.writes("before");
+            until("it", () -> world.flex.chats().stream().anyMatch(chat -> !chat.messages().isEmpty()));
+            world.bridge.types("now");
+            until("the thread is dead", () -> world.bridge.log().contains(Saboteur.DONE));
+            ann.writes("after");
+            Rig.eventually(() -> "the next message: " + world.bridge.log(), Duration.ofSeconds(20),
+                    () -> world.flex.chats().get(0).messages().size() == 2 ? true : null);
         }
     }
 
