@@ -215,7 +215,7 @@ final class Rig implements AutoCloseable {
             if (Instant.now().isAfter(end)) {
                 throw new AssertionError("not within " + patience.toSeconds() + " s: " + what.get());
             }
-            LockSupport.parkNanos(1_000_000L * Math.min(looks, 10));
+            LockSupport.parkNanos(1_000_000L * Math.min(looks, 25));
         }
     }
 
