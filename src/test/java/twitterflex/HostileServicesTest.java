@@ -213,9 +213,7 @@ class HostileServicesTest {
     void inSixtyFourMegabytesAnAnswerOf250CostsOnlyThatTry() throws Exception {
         try (World world = new World(Rig.Generation.CLASSIC, Map.of("JDK_JAVA_OPTIONS", "-Xmx64m"))) {
             Customer ann = world.customer(0);
-            ann.writes("hi");
-            until("it", () -> world.flex.chats().stream().anyMatch(chat -> !chat.messages().isEmpty()));
-            Chat chat = world.flex.chats().get(0);
+            Chat chat = world.talk(ann);
             Fault large = Fault.large(250_000_000, new AtomicLong());
             String send = AnswersTest.SEND.get(Rig.Generation.CLASSIC);
             world.x.faults().next(send, large, large, large);

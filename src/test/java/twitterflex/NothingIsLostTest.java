@@ -152,8 +152,7 @@ class NothingIsLostTest {
     void refusedMessagesAreListedAndPutBackByCommands() throws Exception {
         try (World world = new World(Rig.Generation.CURRENT, Map.of())) {
             Customer ann = world.customer(0);
-            ann.writes("hi");
-            Chat chat = Rig.eventually("a chat", () -> world.flex.openChat("twitter-" + ann.id()).filter(open -> !open.messages().isEmpty()).orElse(null));
+            Chat chat = world.talk(ann);
             ann.blocks(true);
             String sid = world.flex.agentWrites(chat, "a secret answer");
             until("refused", () -> command(world, "failed").output().contains(sid));

@@ -57,6 +57,13 @@ final class World implements AutoCloseable {
         return x.customer(String.valueOf(1000 + i), "handle" + i, "Customer " + i);
     }
 
+    /** The open chat of a customer who has said hi. */
+    Chat talk(Customer customer) {
+        customer.writes("hi");
+        return Rig.eventually("a chat", () -> flex.openChat("twitter-" + customer.id())
+                .filter(open -> !open.messages().isEmpty()).orElse(null));
+    }
+
     /** Customers and agents write, in turns, until told to stop. */
     Thread load(int seed) {
         Thread thread = new Thread(() -> {
