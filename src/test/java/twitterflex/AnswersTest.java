@@ -278,8 +278,7 @@ class AnswersTest {
             assertTrue(talk.rig().trouble().matches("(?s)a message was refused: .*" + Pattern.quote(row.answer().says()) + ".*"),
                     talk.rig()::trouble);
             // What Flex refuses is ours to mend, and shows for ten minutes.
-            talk.rig().bridge.stop();
-            talk.rig().start();
+            talk.rig().restart();
         }
         wellAgain(talk.rig());
         TALKS.put(row.generation(), talk);

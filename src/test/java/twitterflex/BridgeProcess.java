@@ -4,6 +4,7 @@ import java.io.IOException;
 import java.net.URI;
 import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -81,6 +82,15 @@ final class BridgeProcess implements AutoCloseable {
             throw new AssertionError("still running");
         }
         return process.exitValue();
+    }
+
+    void types(String line) throws IOException {
+        process.getOutputStream().write((line + "\n").getBytes(StandardCharsets.UTF_8));
+        process.getOutputStream().flush();
+    }
+
+    long pid() {
+        return process.pid();
     }
 
     /** MiB, as Linux tells them by this name, such as VmRSS; 0 where there is no such thing. */

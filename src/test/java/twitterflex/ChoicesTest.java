@@ -3,6 +3,8 @@ package twitterflex;
 import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static twitterflex.Rig.received;
+import static twitterflex.Rig.until;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import java.lang.management.ManagementFactory;
@@ -16,10 +18,14 @@ import twitterflex.Bridge.NumberedLists;
 import twitterflex.Bridge.Direction;
 import twitterflex.Bridge.Message;
 import twitterflex.Bridge.Rich;
+import twitterflex.sandbox.Chat;
+import twitterflex.sandbox.Customer;
+import twitterflex.sandbox.Fault;
 
 /** What a customer answers to a numbered list, and how long such a list is one: the last rule of CONTRACT.md. */
 class ChoicesTest {
     private static final String ANN = "3001969357";
+    private static final String POST = AnswersTest.POST.get(Rig.Generation.CURRENT);
     private static final String COLOURS = "Pick: Options Red, Green, Blue";
 
     private final NumberedLists choices = new NumberedLists(true);
@@ -128,6 +134,55 @@ class ChoicesTest {
     void theConversationTellsTheSameAfterARestart(String what, String newest, String read) {
         choices.learn(ANN, json(newest));
         assertEquals(read, choices.read(message("2")).text());
+    }
+
+    // From one service to the other.
+
+    @Test
+    void aLabelOrNumberIsReadThoughTheFirstTryFails() throws Exception {
+        try (Rig rig = new Rig(Rig.Generation.CURRENT)) {
+            Chat chat = rig.talk("4");
+            rig.flex.agentWrites(chat, "Pick: Options Red, Green, Blue");
+            until("the list", () -> received(rig.customer("4")).size() == 1);
+            rig.quiet();
+            rig.flex.faults().next(POST, Fault.status(503));
+            rig.customer("4").writes("bLUE");
+            until("the label", () -> rig.written(rig.customer("4")).equals(List.of("hi", "Blue")));
+            rig.flex.agentWrites(chat, "Again: Options Red, Green, Blue");
+            until("the list", () -> received(rig.customer("4")).size() == 2);
+            rig.quiet();
+            rig.flex.faults().next(POST.replace("POST", "GET"), Fault.status(503));
+            rig.customer("4").writes("2");
+            until("the label", () -> rig.written(rig.customer("4")).equals(List.of("hi", "Blue", "Green")));
+        }
+    }
+
+    @Test
+    void onceTheAgentHasWrittenSomethingElseANumberIsANumber() throws Exception {
+        try (Rig rig = new Rig(Rig.Generation.CURRENT)) {
+            Customer ann = rig.customer("5");
+            Chat chat = rig.talk("5");
+            rig.flex.agentWrites(chat, "Pick: Options Red, Green, Blue");
+            until("the list", () -> received(ann).size() == 1);
+            ann.writes("let me see");
+            rig.flex.agentSendsMedia(chat, "colours.pdf", "application/pdf");
+            until("the note", () -> rig.notes(chat).size() == 1);
+            rig.quiet();
+            ann.writes("2.");
+            until("the label, in spite of prose and note", () -> rig.written(ann).equals(List.of("hi", "let me see", "Green")));
+            rig.flex.agentWrites(chat, "Another: Options Red, Green, Blue");
+            until("the list", () -> received(ann).size() == 2);
+            ann.writes("hm");
+            rig.flex.agentWrites(chat, "How many boxes?");
+            until("the question", () -> received(ann).size() == 3);
+            rig.quiet();
+            ann.writes("2");
+            until("a number", () -> rig.written(ann).equals(List.of("hi", "let me see", "Green", "hm", "2")));
+            rig.quiet();
+            rig.restart();
+            ann.writes("2)");
+            until("still a number", () -> rig.written(ann).equals(List.of("hi", "let me see", "Green", "hm", "2", "2)")));
+        }
     }
 
     private static Message message(String text) {

@@ -15,7 +15,10 @@ import java.util.Map;
 import java.util.Random;
 import java.util.concurrent.locks.LockSupport;
 import java.util.stream.IntStream;
+import org.junit.jupiter.api.Order;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.parallel.Execution;
+import org.junit.jupiter.api.parallel.ExecutionMode;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 import twitterflex.sandbox.Customer;
@@ -23,6 +26,8 @@ import twitterflex.sandbox.Fault;
 import twitterflex.sandbox.Ports;
 
 /** A bridge whose clock is wrong, or jumps, keeps its promises: libfaketime (Debian package faketime) gives it such a clock. */
+@Order(1)
+@Execution(ExecutionMode.CONCURRENT)
 class ClocksTest {
     private static final List<Path> LIBRARIES = List.of(Path.of("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"),
             Path.of("/usr/lib/aarch64-linux-gnu/faketime/libfaketime.so.1"));
@@ -100,6 +105,29 @@ class ClocksTest {
         } finally {
             Files.delete(ahead);
             Files.delete(behind);
+        }
+    }
+
+    /** Nobody's clock decides whether a message is delivered, X's neither. */
+    @Test
+    void anEventFromAnImpossibleTimeIsDelivered() throws Exception {
+        try (Rig rig = new Rig(Rig.Generation.CURRENT)) {
+            Customer ann = rig.customer("7");
+            List<String> times = List.of("9223372036854775807", "-9223372036854775808", "0", "soon");
+            for (String time : times) {
+                String event = rig.x.event(ann, "at " + time).replaceFirst("\"created_timestamp\":\"[0-9]+\"", "\"created_timestamp\":\"" + time + "\"");
+                assertEquals(200, rig.x.post(event).status());
+                until(time, () -> rig.written(ann).contains("at " + time));
+                rig.get("/metrics");
+            }
+            rig.flex.faults().next(AnswersTest.POST.get(Rig.Generation.CURRENT), Fault.dropAfter(), Fault.dropAfter());
+            rig.x.post(rig.x.event(ann, "late").replaceFirst("\"created_timestamp\":\"[0-9]+\"", "\"created_timestamp\":\"9223372036854775807\""));
+            rig.x.post(rig.x.event(ann, "early").replaceFirst("\"created_timestamp\":\"[0-9]+\"", "\"created_timestamp\":\"-9223372036854775808\""));
+            until("both", () -> rig.written(ann).contains("early"));
+            rig.quiet();
+            rig.restart();
+            rig.quiet();
+            assertEquals(List.of("late", "early"), rig.written(ann).subList(4, rig.written(ann).size()));
         }
     }
 }

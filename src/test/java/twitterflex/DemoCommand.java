@@ -13,6 +13,7 @@ import twitterflex.sandbox.Child;
 /** {@code ./run.sh demo} as a process, with its page's address; it opens no browser of yours. */
 final class DemoCommand implements AutoCloseable {
 
+    static final String CLASS_PATH = Command.JAR + File.pathSeparator + Path.of("target", "test-classes").toAbsolutePath();
     private static final Pattern PAGE = Pattern.compile("http://127\\.0\\.0\\.1:\\d+/(?=\\R)");
 
     private final Command command;
@@ -20,7 +21,8 @@ final class DemoCommand implements AutoCloseable {
 
     DemoCommand(Path logs, String... options) throws IOException, InterruptedException {
         List<String> java = Child.java("-Ddemo.browser=false", "-Ddemo.pace=150", "-Djava.io.tmpdir=" + logs,
-                "-cp", Command.JAR + File.pathSeparator + Path.of("target", "test-classes").toAbsolutePath(), "twitterflex.demo.Demo");
+                "-cp", CLASS_PATH, "twitterflex.demo.Demo");
+        java.addAll(1, Child.archived(Command.JAR));
         // In the root of the repository, where it finds the source of the bridge.
         command = new Command(logs, Path.of("").toAbsolutePath(), Map.of(), Stream.concat(java.stream(), Stream.of(options)).toList());
         command.awaits("Your turn:");

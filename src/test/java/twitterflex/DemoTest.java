@@ -20,11 +20,14 @@ import java.util.jar.Manifest;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.api.parallel.Execution;
+import org.junit.jupiter.api.parallel.ExecutionMode;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 import twitterflex.sandbox.Child;
 
 /** The demo is the first thing a newcomer sees, so it must work, and must not say that it works when it does not. */
+@Execution(ExecutionMode.CONCURRENT)
 class DemoTest {
 
     @TempDir
@@ -43,10 +46,10 @@ class DemoTest {
     }
 
     private List<String> demo(String firstOfClassPath, int patience, boolean browser, String... options) {
-        String classPath = String.join(File.pathSeparator, firstOfClassPath, Command.JAR.toString(),
-                Path.of("target", "test-classes").toAbsolutePath().toString());
+        String classPath = firstOfClassPath + DemoCommand.CLASS_PATH;
         List<String> java = Child.java("-Ddemo.browser=" + browser, "-Djava.io.tmpdir=" + temporary, "-Ddemo.patience=" + patience,
                 "-cp", classPath, "twitterflex.demo.Demo");
+        java.addAll(1, Child.archived(Command.JAR));
         return Stream.concat(java.stream(), Stream.of(options)).toList();
     }
 
@@ -154,7 +157,7 @@ class DemoTest {
 
     @Test
     void hopsThatDoNotArriveFailTheDemo() throws Exception {
-        try (Command demo = demo(standIn().toString(), 100, "--once")) {
+        try (Command demo = demo(standIn() + File.pathSeparator, 100, "--once")) {
             assertEquals(1, demo.status(), () -> text(demo));
             assertTrue(demo.output().contains("\n0 of 18 hops arrived in "), () -> text(demo));
             assertEquals(18, demo.output().lines().filter(line -> line.startsWith("✗") && line.contains(" ms ")).count());

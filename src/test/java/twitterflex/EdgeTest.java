@@ -30,6 +30,7 @@ import java.util.concurrent.TimeUnit;
 import java.util.stream.Collectors;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Order;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -39,10 +40,12 @@ import twitterflex.sandbox.SimulatedFlex;
 import twitterflex.sandbox.SimulatedX;
 
 /** What strangers can take is bounded, and whatever they do, those who have a signature are answered: in a small heap. */
+@Order(1)
 class EdgeTest {
     private static final String FORM = "application/x-www-form-urlencoded";
     /** What the bridge itself needs, and what strangers can take of the heap. */
     private static final String HEAP = "-Xmx48m";
+    private static final String START_OF_A_REQUEST = "POST /fromTwitter HTTP/1.1\r\nHost: localhost\r\nContent-Le";
     private static final SimulatedX X = new SimulatedX(0, SimulatedX.sampleKeys());
     private static final SimulatedFlex FLEX = new SimulatedFlex(0, SimulatedFlex.Account.sample());
 
@@ -137,7 +140,7 @@ class EdgeTest {
             case "330 KB of headers" -> "GET / HTTP/1.1\r\nHost: a\r\nX: " + "a".repeat(330_000);
             case "330 KB of a request line" -> "GET /" + "a".repeat(330_000);
             case "16 KB of headers but for their end" -> "GET / HTTP/1.1\r\nHost: a\r\nX: " + "a".repeat(15_800);
-            case "the start of a request" -> "POST /fromTwitter HTTP/1.1\r\nHost: localhost\r\nContent-Le";
+            case "the start of a request" -> START_OF_A_REQUEST;
             case "a body announced" -> post;
             case "a body but for its last byte" -> post + "a".repeat((1 << 20) - 1);
             case "requests and nobody to read the answers" -> "GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(10_000);
@@ -185,18 +188,23 @@ class EdgeTest {
         assertTrue(seconds >= least && seconds <= most, property + " is " + seconds);
     }
 
+    /** Each thread takes 64 MiB of addresses, so that there are some thirty to be had. */
+    private static BridgeProcess withFewThreads(int port) throws IOException {
+        assumeTrue(Files.exists(Path.of("/proc/self/status")), "skipped: ulimit -v is Linux's");
+        Path home = Files.createTempDirectory(folder, "narrow");
+        Map<String, String> environment = Rig.environment(Rig.Generation.CURRENT, X, FLEX, port, home.resolve("data"));
+        environment.put("MALLOC_ARENA_MAX", "1");
+        BridgeProcess bridge = new BridgeProcess(environment, home, "ulimit -v 4000000", HEAP, "-Xss64m",
+                "-XX:ReservedCodeCacheSize=32m", "-XX:CompressedClassSpaceSize=32m");
+        bridge.start();
+        return bridge;
+    }
+
     @Test
     void aThreadThatCannotBeHadIsDoneWithout() throws Exception {
-        assumeTrue(Files.exists(Path.of("/proc/self/status")), "skipped: ulimit -v is Linux's");
         int narrow = Ports.free();
-        Path home = Files.createDirectory(folder.resolve("narrow"));
-        Map<String, String> environment = Rig.environment(Rig.Generation.CURRENT, X, FLEX, narrow, home.resolve("data"));
-        environment.put("MALLOC_ARENA_MAX", "1");
-        // Each thread takes 64 MiB of addresses, so that there are some thirty to be had.
-        try (BridgeProcess small = new BridgeProcess(environment, home, "ulimit -v 4000000", HEAP, "-Xss64m",
-                "-XX:ReservedCodeCacheSize=32m", "-XX:CompressedClassSpaceSize=32m")) {
-            small.start();
-            List<Socket> strangers = strangers(narrow, 200, "POST /fromTwitter HTTP/1.1\r\nHost: localhost\r\nContent-Le");
+        try (BridgeProcess small = withFewThreads(narrow)) {
+            List<Socket> strangers = strangers(narrow, 200, START_OF_A_REQUEST);
             for (int i = 0; i < 8; i++) {
                 honest(narrow, 1_000);
             }
@@ -260,20 +268,15 @@ class EdgeTest {
 
     @Test
     void aMessageForWhichNoThreadCanBeHadIsDeliveredOnceThereIsOne() throws Exception {
-        assumeTrue(Files.exists(Path.of("/proc/self/status")), "skipped: ulimit -v is Linux's");
         int narrow = Ports.free();
-        Path home = Files.createDirectory(folder.resolve("relay"));
-        Map<String, String> environment = Rig.environment(Rig.Generation.CURRENT, X, FLEX, narrow, home.resolve("data"));
-        environment.put("MALLOC_ARENA_MAX", "1");
-        try (BridgeProcess small = new BridgeProcess(environment, home, "ulimit -v 4000000", HEAP, "-Xss64m",
-                "-XX:ReservedCodeCacheSize=32m", "-XX:CompressedClassSpaceSize=32m")) {
-            small.start();
+        try (BridgeProcess small = withFewThreads(narrow)) {
             X.webhook("http://127.0.0.1:" + narrow + "/fromTwitter");
-            List<Socket> strangers = strangers(narrow, 200, "POST /fromTwitter HTTP/1.1\r\nHost: localhost\r\nContent-Le");
+            List<Socket> strangers = strangers(narrow, 200, START_OF_A_REQUEST);
             for (int i = 0; i < 5; i++) {
                 X.customer("77" + i, "h" + i, "n").writes("kept");
             }
             X.awaitDelivered(Duration.ofSeconds(60));
+            assertTrue(small.figure("Threads") < 100, small.figure("Threads") + " threads");
             for (Socket stranger : strangers) {
                 stranger.close();
             }

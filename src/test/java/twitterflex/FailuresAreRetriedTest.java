@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import static twitterflex.Rig.received;
 import static twitterflex.Rig.until;
 
+import java.nio.file.Files;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
@@ -13,14 +14,25 @@ import java.util.Map;
 import java.util.Random;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.parallel.Execution;
+import org.junit.jupiter.api.parallel.ExecutionMode;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 import twitterflex.sandbox.Chat;
 import twitterflex.sandbox.Customer;
 import twitterflex.sandbox.Fault;
+import twitterflex.sandbox.Refusals;
 
 /** Promise 3 and 5 while the services misbehave: every message once, in order, whatever they answer. */
+@Execution(ExecutionMode.CONCURRENT)
 class FailuresAreRetriedTest {
+    private static final Rig.Generation CURRENT = Rig.Generation.CURRENT;
+    private static final String SEND = AnswersTest.SEND.get(CURRENT);
+    private static final String LOOK = AnswersTest.LOOK.get(CURRENT);
+    private static final String POST = AnswersTest.POST.get(CURRENT);
+    private static final String LIST = POST.replace("POST", "GET");
+
     private Rig rig;
 
     @AfterEach
@@ -33,10 +45,21 @@ class FailuresAreRetriedTest {
     /** A customer and an agent who have spoken once. */
     private Chat talk(Rig.Generation generation, String id) throws Exception {
         rig = rig == null ? new Rig(generation) : rig;
-        rig.customer(id).writes("hi");
-        Chat chat = rig.chat(rig.customer(id));
-        rig.quiet();
-        return chat;
+        return rig.talk(id);
+    }
+
+    /** As quick as any rig, but for how long a call may take, and when an agent is told that a reply waits. */
+    private static Bridge.Timing patient(Duration call, Duration notify) {
+        return new Bridge.Timing(Rig.QUICK.initialBackoff(), Rig.QUICK.maxBackoff(), call, notify,
+                Rig.QUICK.takeOverAfter(), Rig.QUICK.quietAfter(), Rig.QUICK.webhookCheck(), Rig.QUICK.catchUp());
+    }
+
+    private static List<String> heads(List<String> texts) {
+        return texts.stream().map(text -> text.substring(0, 1)).toList();
+    }
+
+    private static Fault[] times(int count, Fault fault) {
+        return IntStream.range(0, count).mapToObj(i -> fault).toArray(Fault[]::new);
     }
 
     private void both(Chat chat, Customer customer, Fault... faults) {
@@ -56,7 +79,8 @@ class FailuresAreRetriedTest {
     @EnumSource
     void whatPassesIsTriedAgain(Rig.Generation generation) throws Exception {
         Chat chat = talk(generation, "1");
-        both(chat, rig.customer("1"), Fault.status(500), Fault.status(503), Fault.status(502), Fault.status(408), Fault.dropBefore(), Fault.notJson(504));
+        both(chat, rig.customer("1"), Fault.status(500), Fault.status(503), Fault.status(502), Fault.status(408),
+                Fault.dropBefore(), Fault.notJson(504));
     }
 
     @ParameterizedTest
@@ -92,7 +116,7 @@ class FailuresAreRetriedTest {
         rig.flex.agentWrites(chat, "a".repeat(9_999) + " " + "b".repeat(9_999) + " " + "c".repeat(50));
         until("three parts", () -> received(rig.customer("4")).size() >= 3);
         rig.quiet();
-        assertEquals(List.of("a", "b", "c"), received(rig.customer("4")).stream().map(part -> part.substring(0, 1)).toList());
+        assertEquals(List.of("a", "b", "c"), heads(received(rig.customer("4"))));
         String long4 = "😀".repeat(9_999);
         rig.flex.faults().next("*", Fault.delay(Duration.ZERO), Fault.dropAfter());
         rig.customer("4").writes(long4);
@@ -103,8 +127,9 @@ class FailuresAreRetriedTest {
     @ParameterizedTest
     @EnumSource
     void aBodyThatStallsIsGivenUpAndTheMessageNotDoubled(Rig.Generation generation) throws Exception {
+        rig = new Rig(generation, Map.of(), patient(Duration.ofSeconds(1), Duration.ofSeconds(1)));
         Chat chat = talk(generation, "5");
-        both(chat, rig.customer("5"), Fault.stallBody(Duration.ofSeconds(10)));
+        both(chat, rig.customer("5"), Fault.stallBody(Duration.ofSeconds(30)));
     }
 
     @ParameterizedTest
@@ -114,7 +139,7 @@ class FailuresAreRetriedTest {
         for (int i = 0; i < 6; i++) {
             chats.add(talk(generation, "60" + i));
         }
-        rig.x.limit(4, Duration.ofSeconds(1));
+        rig.x.limit(6, Duration.ofSeconds(1));
         rig.x.resetCalls();
         for (int round = 0; round < 3; round++) {
             for (Chat chat : chats) {
@@ -125,16 +150,18 @@ class FailuresAreRetriedTest {
             Customer customer = rig.customer("60" + i);
             until("all of " + customer.id(), () -> received(customer).equals(List.of("round 0", "round 1", "round 2")));
         }
-        // 18 messages, 4 a second: without the pause for all, waiting lanes would ask hundreds of times.
+        // 18 messages, 6 a second: without the pause for all, waiting lanes would ask hundreds of times.
         assertTrue(rig.x.calls() < 60, () -> rig.x.calls() + " calls for 18 messages");
     }
 
     /** An hour of ours is three seconds here: every pause is 1,200 times shorter than in life. */
     @ParameterizedTest
     @EnumSource
-    void anHoursOutageOfEachServiceIsSatOutAndTheBacklogDrainsInOrderAtTheAllowedRate(Rig.Generation generation) throws Exception {
-        rig = new Rig(generation, Map.of(), new Bridge.Timing(Duration.ofMillis(1), Duration.ofMillis(50), Duration.ofSeconds(4),
-                Duration.ofMinutes(1), Duration.ofSeconds(5), Duration.ofHours(1), Duration.ofHours(1), Duration.ofHours(1)));
+    void anHoursOutageOfEachServiceIsSatOutAndTheBacklogDrainsInOrderAtTheAllowedRate(Rig.Generation generation)
+            throws Exception {
+        rig = new Rig(generation, Map.of(), new Bridge.Timing(Duration.ofMillis(1), Duration.ofMillis(50),
+                Duration.ofSeconds(4), Duration.ofMinutes(1), Duration.ofSeconds(5), Duration.ofHours(1),
+                Duration.ofHours(1), Duration.ofHours(1)));
         int customers = 15;
         List<Chat> chats = new ArrayList<>();
         for (int i = 0; i < customers; i++) {
@@ -160,11 +187,13 @@ class FailuresAreRetriedTest {
         }
         rig.x.awaitDelivered(Duration.ofSeconds(30));
         rig.flex.awaitDelivered(Duration.ofSeconds(30));
-        assertEquals(customers * texts.size() * 2, health().path("pending").asInt(), "nothing got through, everything waits");
+        int pending = rig.health().path("pending").asInt();
+        assertEquals(customers * texts.size() * 2, pending, "nothing got through, everything waits");
         // Twice an hour's longest pauses, because chance halves them: no lane hammers.
         int tries = 2 * 60 * customers;
-        assertTrue(rig.x.calls() < 2 * tries && rig.flex.calls() < 2 * tries, () -> rig.x.calls() + " and " + rig.flex.calls() + " calls");
-        rig.x.limit(30, Duration.ofMillis(500));
+        assertTrue(rig.x.calls() < 2 * tries && rig.flex.calls() < 2 * tries,
+                () -> rig.x.calls() + " and " + rig.flex.calls() + " calls");
+        rig.x.limit(50, Duration.ofMillis(500));
         rig.x.resetCalls();
         rig.x.faults().clear();
         rig.flex.faults().clear();
@@ -182,34 +211,26 @@ class FailuresAreRetriedTest {
     @EnumSource
     void retryAfterIsObeyed(Rig.Generation generation) throws Exception {
         Chat chat = talk(generation, "7");
-        rig.x.faults().next("*", Fault.status(429, Map.of("Retry-After", "2"), "{}"));
+        rig.x.faults().next("*", Fault.status(429, Map.of("Retry-After", "1"), "{}"));
         Instant start = Instant.now();
         rig.flex.agentWrites(chat, "patience");
         until("the message", () -> received(rig.customer("7")).size() == 1);
-        assertTrue(Duration.between(start, Instant.now()).toMillis() >= 2_000);
+        assertTrue(Duration.between(start, Instant.now()).toMillis() >= 1_000);
     }
 
     @ParameterizedTest
     @EnumSource
     void wrongKeysPauseAServiceInsteadOfLosingItsMessages(Rig.Generation generation) throws Exception {
         Chat chat = talk(generation, "8");
-        rig.x.faults().always("*", Fault.status(401, Map.of(), "{\"errors\":[{\"code\":89,\"message\":\"Invalid or expired token.\"}]}"));
+        rig.x.faults().always("*", Refusals.code(401, 89, "Invalid or expired token."));
         rig.flex.agentWrites(chat, "one");
         rig.flex.agentWrites(chat, "two");
-        until("degraded", () -> health().path("reason").asText().startsWith("X takes no messages: Invalid or expired token."));
-        assertEquals("degraded", health().path("status").asText());
-        until("the agent knows", () -> chat.messages().stream().anyMatch(message -> message.body().contains("are queued")));
+        until("degraded", () -> rig.trouble().startsWith("X takes no messages: Invalid or expired token."));
+        until("the agent knows", () -> chat.messages().stream()
+                .anyMatch(message -> message.body().contains("are queued")));
         rig.x.faults().clear();
         until("both", () -> received(rig.customer("8")).equals(List.of("one", "two")));
-        until("ok again", () -> health().path("status").asText().equals("ok"));
-    }
-
-    private com.fasterxml.jackson.databind.JsonNode health() {
-        try {
-            return rig.health();
-        } catch (Exception unreachable) {
-            throw new AssertionError(unreachable);
-        }
+        until("ok again", () -> rig.trouble().isEmpty());
     }
 
     @ParameterizedTest
@@ -217,8 +238,7 @@ class FailuresAreRetriedTest {
     void oneCustomersTroubleCostsTheOthersNothing(Rig.Generation generation) throws Exception {
         Chat chat = talk(generation, "9");
         Chat other = talk(generation, "10");
-        String send = generation == Rig.Generation.CLASSIC ? "POST /1.1/direct_messages/events/new.json" : "POST /2/dm_conversations/with/{participant_id}/messages";
-        rig.x.faults().next(send, Fault.status(500), Fault.status(500), Fault.status(500), Fault.status(500), Fault.status(500), Fault.status(500));
+        rig.x.faults().next(AnswersTest.SEND.get(generation), times(6, Fault.status(500)));
         rig.flex.agentWrites(chat, "stuck for a while");
         rig.flex.agentWrites(other, "passes");
         until("the other", () -> received(rig.customer("10")).equals(List.of("passes")));
@@ -232,7 +252,8 @@ class FailuresAreRetriedTest {
         for (int i = 0; i < 8; i++) {
             chats.add(talk(generation, "90" + i));
         }
-        Fault[] weather = {Fault.status(500), Fault.status(429), Fault.dropBefore(), Fault.dropAfter(), Fault.notJson(502)};
+        Fault[] weather = {Fault.status(500), Fault.status(429), Fault.dropBefore(), Fault.dropAfter(),
+                Fault.notJson(502)};
         rig.x.faults().rate(0.3, new Random(1), weather);
         rig.flex.faults().rate(0.3, new Random(2), weather);
         List<String> texts = IntStream.range(0, 12).mapToObj(i -> "text " + i).toList();
@@ -252,19 +273,20 @@ class FailuresAreRetriedTest {
 
     @ParameterizedTest
     @EnumSource
-    void aPausedServiceIsProbedAndNotHammeredThoughAMessageOfUnknownFateWaitsForALookUp(Rig.Generation generation) throws Exception {
+    void aPausedServiceIsProbedAndNotHammeredThoughAMessageOfUnknownFateWaitsForALookUp(Rig.Generation generation)
+            throws Exception {
         List<Chat> chats = new ArrayList<>();
         for (int i = 0; i < 8; i++) {
             chats.add(talk(generation, "100" + i));
         }
         rig.x.faults().next("*", Fault.dropAfter());
-        rig.x.faults().always("*", Fault.status(401, Map.of(), "{\"errors\":[{\"code\":89,\"message\":\"Invalid or expired token.\"}]}"));
+        rig.x.faults().always("*", Refusals.code(401, 89, "Invalid or expired token."));
         chats.forEach(chat -> rig.flex.agentWrites(chat, "when there is a token"));
         until("it is paused", () -> rig.trouble().startsWith("X takes no messages"));
         rig.x.resetCalls();
         Instant start = Instant.now();
-        until("three seconds", () -> Instant.now().isAfter(start.plusSeconds(3)));
-        assertTrue(rig.x.calls() < 150, () -> rig.x.calls() + " calls while nobody may call");
+        until("a second", () -> Instant.now().isAfter(start.plusSeconds(1)));
+        assertTrue(rig.x.calls() < 50, () -> rig.x.calls() + " calls while nobody may call");
         rig.x.faults().clear();
         for (int i = 0; i < 8; i++) {
             Customer customer = rig.customer("100" + i);
@@ -275,6 +297,7 @@ class FailuresAreRetriedTest {
     @ParameterizedTest
     @EnumSource
     void anAgentWhoHasLeftIsNotToldAgainAndAgainThatTheirReplyWaits(Rig.Generation generation) throws Exception {
+        rig = new Rig(generation, Map.of(), patient(Duration.ofSeconds(4), Duration.ofMillis(300)));
         Chat chat = talk(generation, "110");
         rig.x.faults().always("*", Fault.dropBefore());
         rig.flex.agentWrites(chat, "bye");
@@ -284,9 +307,100 @@ class FailuresAreRetriedTest {
         rig.flex.resetCalls();
         until("the note is tried", () -> rig.flex.calls(post) > 0);
         Instant start = Instant.now();
-        until("a second more", () -> Instant.now().isAfter(start.plusSeconds(1)));
+        until("as long again, and more", () -> Instant.now().isAfter(start.plusMillis(600)));
         assertTrue(rig.flex.calls(post) <= 2, () -> rig.flex.calls(post) + " notes into a chat that is over");
         rig.x.faults().clear();
         until("the reply", () -> received(rig.customer("110")).equals(List.of("bye")));
+    }
+
+    // What a look-up has to see.
+
+    @Test
+    void aMessageOfUnknownFateIsNotRepeatedInTheNextConversation() throws Exception {
+        Chat chat = talk(CURRENT, "10");
+        rig.flex.faults().next(POST, Fault.dropAfter());
+        rig.flex.faults().next(LIST, times(6, Fault.status(503)));
+        rig.customer("10").writes("thanks, bye");
+        until("posted", () -> rig.written(rig.customer("10")).size() == 2);
+        rig.flex.agentCompletes(chat);
+        rig.quiet();
+        assertEquals(List.of("hi", "thanks, bye"), rig.written(rig.customer("10")));
+    }
+
+    @Test
+    void twoEqualHalvesOfALongMessageAreTwoParts() throws Exception {
+        Chat chat = talk(CURRENT, "1");
+        rig.x.faults().next(SEND, Fault.delay(Duration.ZERO), Fault.status(500), Fault.dropAfter());
+        rig.flex.agentWrites(chat, "a".repeat(10_000) + "a".repeat(10_000));
+        until("two parts", () -> received(rig.customer("1")).size() >= 2);
+        rig.quiet();
+        assertEquals(List.of("a", "a"), heads(received(rig.customer("1"))));
+    }
+
+    @Test
+    void theLookUpOfALaterPartGoesPastWhatOthersWroteMeanwhile() throws Exception {
+        Chat chat = talk(CURRENT, "2");
+        rig.flex.faults().next(POST, Fault.delay(Duration.ZERO), Fault.dropAfter());
+        rig.flex.faults().next(LIST, times(5, Fault.status(503)));
+        rig.customer("2").writes("😀".repeat(9_999));
+        until("both parts posted", () -> rig.written(rig.customer("2")).size() >= 3);
+        rig.flex.agentWrites(chat, "one moment");
+        rig.quiet();
+        assertEquals(3, rig.written(rig.customer("2")).size());
+    }
+
+    @Test
+    void aHalfDeliveredMessagePutBackGoesOnWithItsSecondHalf() throws Exception {
+        Chat chat = talk(CURRENT, "29");
+        rig.x.faults().next(SEND, Fault.delay(Duration.ZERO), Refusals.code(403, 151, "no"));
+        rig.flex.agentWrites(chat, "a".repeat(9_999) + " " + "b".repeat(9_999));
+        until("refused", () -> rig.notes(chat).size() == 1);
+        Files.writeString(rig.data.resolve("retry"), "all\n");
+        until("the second part", () -> heads(received(rig.customer("29"))).contains("b"));
+        assertEquals(List.of("a", "b"), heads(received(rig.customer("29"))));
+    }
+
+    @Test
+    void aLimitOnLookUpsHoldsOnlyTheOneWhoLooks() throws Exception {
+        Chat one = talk(CURRENT, "31");
+        Chat other = talk(CURRENT, "32");
+        rig.x.faults().always(LOOK, Fault.status(429, Map.of("Retry-After", "1"), "{}"));
+        rig.x.faults().next(SEND, Fault.status(500));
+        rig.flex.agentWrites(one, "trouble of one");
+        until("a look-up", () -> rig.x.calls(LOOK) > 0);
+        rig.flex.agentWrites(other, "costs the others nothing");
+        until("the other's", () -> received(rig.customer("32")).equals(List.of("costs the others nothing")));
+        assertEquals(List.of(), received(rig.customer("31")));
+        rig.x.faults().clear();
+        until("the one's", () -> received(rig.customer("31")).equals(List.of("trouble of one")));
+    }
+
+    @Test
+    void aLookUpThatIsRefusedIsNotSoldAsARefusedMessage() throws Exception {
+        Chat chat = talk(CURRENT, "15");
+        rig.x.faults().next(SEND, Fault.dropAfter());
+        rig.x.faults().next(LOOK, Refusals.problem(403, "about:blank", "Forbidden", "Not for you"));
+        rig.flex.agentWrites(chat, "delivered it is");
+        until("the note", () -> rig.notes(chat).size() == 1);
+        String note = rig.notes(chat).get(0);
+        assertTrue(note.startsWith("It is not known whether this was delivered"), note);
+    }
+
+    /** X keeps a text composed, with line feeds, stripped, and with its links spelt out. */
+    @ParameterizedTest
+    @EnumSource
+    void aTextThatXKeepsInItsOwnWayIsFoundAgain(Rig.Generation generation) throws Exception {
+        Chat chat = talk(generation, "34");
+        List<String> texts = List.of("Cafe\u0301 at 9", "two\r\nlines", " \tspace around \n", "old\rline",
+                "www.example.com, or www.example.com/a.", "see https://example.com/ and https://example.com/a/",
+                "e\u0323\u0302\u200b");
+        for (String text : texts) {
+            rig.x.faults().next(AnswersTest.SEND.get(generation), Fault.dropAfter());
+            rig.flex.agentWrites(chat, text);
+            rig.quiet();
+        }
+        assertEquals(texts.stream().map(String::strip).toList(),
+                received(rig.customer("34")).stream().map(String::strip).toList());
+        assertEquals(texts.size(), rig.x.calls(AnswersTest.LOOK.get(generation)), "each was looked up once");
     }
 }

@@ -41,13 +41,6 @@ class HostileServicesTest {
     private static final String LIST = "GET /v1/Services/{ChatServiceSid}/ParticipantConversations";
     private static final Duration PATIENCE = Duration.ofSeconds(20);
 
-    private static Chat talk(Rig rig, String id) {
-        rig.customer(id).writes("hi");
-        Chat chat = rig.chat(rig.customer(id));
-        rig.quiet();
-        return chat;
-    }
-
     /** The list of messages in which one of unknown fate is looked for. */
     private static String messages(Rig.Generation generation) {
         return AnswersTest.POST.get(generation).replace("POST", "GET");
@@ -67,7 +60,7 @@ class HostileServicesTest {
     void aNextPageIsReadFromTheConfiguredAddressOrNotAtAll(Rig.Generation generation) throws Exception {
         try (Rig rig = new Rig(generation); Bystander evil = new Bystander()) {
             String there = "127.0.0.1:" + evil.port();
-            talk(rig, "1");
+            rig.talk("1");
             int customer = 10;
             for (String next : List.of("@" + there + "/v1/x", "http://" + there + "/v1/x", "http://" + there + "/x", "//" + there + "/v1/x",
                     "http://a@" + there + "/v1/x", "." + there + "/v1/x", ":" + evil.port() + "/v1/x", "\\\\" + there + "/v1/x",
@@ -149,7 +142,7 @@ class HostileServicesTest {
     @EnumSource
     void aListWhoseNextPageIsItselfIsGivenUp(Rig.Generation generation) throws Exception {
         try (Rig rig = new Rig(generation)) {
-            talk(rig, "1");
+            rig.talk("1");
             String list = generation == Rig.Generation.CURRENT ? LIST : messages(generation);
             rig.flex.faults().next(AnswersTest.POST.get(generation), Fault.dropAfter());
             rig.flex.faults().always(list, nextPage(page -> page.at("/meta/url").asText()));
@@ -169,7 +162,7 @@ class HostileServicesTest {
     @EnumSource
     void aLookUpWhoseNextCursorIsItsOwnIsGivenUp(Rig.Generation generation) throws Exception {
         try (Rig rig = new Rig(generation)) {
-            Chat chat = talk(rig, "1");
+            Chat chat = rig.talk("1");
             rig.x.faults().next(AnswersTest.SEND.get(generation), Fault.dropBefore());
             rig.x.faults().always(AnswersTest.LOOK.get(generation), Fault.changed(page -> generation == Rig.Generation.CURRENT
                     ? page.toString().replaceFirst("\"meta\":\\{", "\"meta\":{\"next_token\":\"9999999999999999999\",")
@@ -191,7 +184,7 @@ class HostileServicesTest {
     @EnumSource
     void anAnswerOf250MegabytesIsNotReadToItsEnd(Rig.Generation generation) throws Exception {
         try (Rig rig = new Rig(generation)) {
-            Chat chat = talk(rig, "1");
+            Chat chat = rig.talk("1");
             AtomicLong taken = new AtomicLong();
             Fault large = Fault.large(250_000_000, taken);
             rig.x.faults().next(AnswersTest.SEND.get(generation), large);
@@ -220,9 +213,7 @@ class HostileServicesTest {
     void inSixtyFourMegabytesAnAnswerOf250CostsOnlyThatTry() throws Exception {
         try (World world = new World(Rig.Generation.CLASSIC, Map.of("JDK_JAVA_OPTIONS", "-Xmx64m"))) {
             Customer ann = world.customer(0);
-            ann.writes("hi");
-            until("it", () -> world.flex.chats().stream().anyMatch(chat -> !chat.messages().isEmpty()));
-            Chat chat = world.flex.chats().get(0);
+            Chat chat = world.talk(ann);
             Fault large = Fault.large(250_000_000, new AtomicLong());
             String send = AnswersTest.SEND.get(Rig.Generation.CLASSIC);
             world.x.faults().next(send, large, large, large);

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static twitterflex.Rig.received;
 import static twitterflex.Rig.until;
 
 import java.io.IOException;
@@ -20,6 +21,7 @@ import java.util.Map;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import twitterflex.sandbox.Chat;
 import twitterflex.sandbox.Customer;
 import twitterflex.sandbox.Fault;
 
@@ -287,5 +289,20 @@ class JournalTest {
     /** What goes to Flex is looked for after every start, marked or not; and what was a day old when it came, as number 6 was. */
     private static String ofX(String handed) {
         return handed.startsWith("IM") ? handed : handed.replace("?", "");
+    }
+
+    @Test
+    void aRetryFileThatCannotBeReadCostsNothing() throws Exception {
+        try (Rig rig = new Rig(Rig.Generation.CURRENT)) {
+            Chat chat = rig.talk("6");
+            Files.createDirectory(rig.data.resolve("retry"));
+            rig.flex.agentWrites(chat, "one");
+            rig.flex.agentWrites(chat, "two");
+            until("both", () -> received(rig.customer("6")).equals(List.of("one", "two")));
+            rig.quiet();
+            rig.restart();
+            rig.quiet();
+            assertEquals(List.of("one", "two"), received(rig.customer("6")));
+        }
     }
 }

@@ -2,6 +2,7 @@ package twitterflex;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static twitterflex.Rig.received;
 import static twitterflex.Rig.until;
 
 import java.io.IOException;
@@ -11,6 +12,7 @@ import java.time.Duration;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.locks.LockSupport;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.parallel.Execution;
@@ -20,10 +22,7 @@ import org.junit.jupiter.params.provider.EnumSource;
 import twitterflex.sandbox.Chat;
 import twitterflex.sandbox.Customer;
 import twitterflex.sandbox.Fault;
-import twitterflex.sandbox.Ports;
-import twitterflex.sandbox.SimulatedFlex;
 import twitterflex.sandbox.SimulatedService.Posted;
-import twitterflex.sandbox.SimulatedX;
 
 /** Promises 2 and 3 with the real jar: it is killed while both services misbehave, and in the end the books balance. */
 @Execution(ExecutionMode.CONCURRENT)
@@ -39,7 +38,7 @@ class NothingIsLostTest {
             Thread load = world.load(7);
             int kills = generation == Rig.Generation.CURRENT ? 12 : 8;
             for (int round = 0; round < kills; round++) {
-                LockSupport.parkNanos(Duration.ofMillis(100 + random.nextInt(900)).toNanos());
+                LockSupport.parkNanos(Duration.ofMillis(50 + random.nextInt(450)).toNanos());
                 world.bridge.kill();
                 world.bridge.start();
             }
@@ -89,7 +88,7 @@ class NothingIsLostTest {
     @Test
     void sigtermWhileAServiceHangsStillEndsWithinTenSeconds() throws Exception {
         try (World world = new World(Rig.Generation.CURRENT, Map.of())) {
-            java.util.concurrent.CountDownLatch latch = new java.util.concurrent.CountDownLatch(1);
+            CountDownLatch latch = new CountDownLatch(1);
             world.flex.faults().always("*", Fault.hold(latch));
             world.customer(0).writes("hello");
             until("it hangs", () -> world.flex.calls() == 1);
@@ -122,50 +121,42 @@ class NothingIsLostTest {
 
     @Test
     void aFullDiskRefusesNewMessagesKeepsDeliveringAndHeals() throws Exception {
-        try (SimulatedX x = new SimulatedX(0, SimulatedX.sampleKeys()); SimulatedFlex flex = new SimulatedFlex(0, SimulatedFlex.Account.sample())) {
-            Path folder = Files.createTempDirectory("bridge-test");
-            int port = Ports.free();
-            Map<String, String> environment = Rig.environment(Rig.Generation.CURRENT, x, flex, port, folder.resolve("data"));
-            ProcessBuilder builder = new ProcessBuilder("bash", "-c", "ulimit -S -f 64; exec \"$0\" -Xmx128m -jar \"$1\"",
-                    Path.of(System.getProperty("java.home"), "bin", "java").toString(), BridgeProcess.JAR.toString());
-            builder.directory(folder.toFile());
-            builder.environment().putAll(environment);
-            Process process = builder.redirectOutput(ProcessBuilder.Redirect.DISCARD).redirectError(ProcessBuilder.Redirect.DISCARD).start();
-            try {
-                x.webhook("http://127.0.0.1:" + port + "/fromTwitter");
-                until("it answers", () -> x.challenge("foo").status() == 200);
-                flex.faults().always("*", Fault.status(503));
-                int accepted = 0;
-                int refused = 0;
-                while (refused < 5 && accepted < 200) {
-                    String body = x.event(x.customer("9" + accepted, "h", "n"), "x".repeat(2_000));
-                    int status = x.post(body).status();
-                    accepted += status == 200 ? 1 : 0;
-                    refused += status == 503 ? 1 : 0;
-                }
-                assertEquals(5, refused);
-                String health = "http://127.0.0.1:" + port + "/healthz";
-                assertEquals(503, World.get(health).status());
-                flex.faults().clear();
-                int expected = accepted;
-                until("what was accepted is delivered all the same", () -> flex.chats().stream().mapToInt(chat -> chat.messages().size()).sum() == expected);
-                assertEquals(0, new ProcessBuilder("prlimit", "--pid", String.valueOf(process.pid()), "--fsize=unlimited").start().waitFor());
-                until("it heals", () -> World.get(health).status() == 200);
-                assertEquals(200, x.post(x.event(x.customer("1", "h", "n"), "room again")).status());
-                until("that too", () -> flex.chats().stream().mapToInt(chat -> chat.messages().size()).sum() == expected + 1);
-            } finally {
-                process.destroyForcibly().waitFor();
-                Rig.delete(folder);
+        try (World world = new World(Rig.Generation.CURRENT, Map.of("LOG_LEVEL", "ERROR"), "ulimit -S -f 64", "-Xmx128m")) {
+            world.flex.faults().always("*", Fault.status(503));
+            int accepted = 0;
+            int refused = 0;
+            while (refused < 5 && accepted < 200) {
+                int status = post(world, "9" + accepted, "x".repeat(2_000));
+                accepted += status == 200 ? 1 : 0;
+                refused += status == 503 ? 1 : 0;
             }
+            assertEquals(5, refused);
+            String health = "http://127.0.0.1:" + world.port + "/healthz";
+            assertEquals(503, World.get(health).status());
+            world.flex.faults().clear();
+            int expected = accepted;
+            until("what was accepted is delivered all the same", () -> delivered(world) == expected);
+            String bridge = String.valueOf(world.bridge.pid());
+            assertEquals(0, new ProcessBuilder("prlimit", "--pid", bridge, "--fsize=unlimited").start().waitFor());
+            until("it heals", () -> World.get(health).status() == 200);
+            assertEquals(200, post(world, "1", "room again"));
+            until("that too", () -> delivered(world) == expected + 1);
         }
+    }
+
+    private static int post(World world, String customer, String text) {
+        return world.x.post(world.x.event(world.x.customer(customer, "h", "n"), text)).status();
+    }
+
+    private static int delivered(World world) {
+        return world.flex.chats().stream().mapToInt(chat -> chat.messages().size()).sum();
     }
 
     @Test
     void refusedMessagesAreListedAndPutBackByCommands() throws Exception {
         try (World world = new World(Rig.Generation.CURRENT, Map.of())) {
             Customer ann = world.customer(0);
-            ann.writes("hi");
-            Chat chat = Rig.eventually("a chat", () -> world.flex.openChat("twitter-" + ann.id()).filter(open -> !open.messages().isEmpty()).orElse(null));
+            Chat chat = world.talk(ann);
             ann.blocks(true);
             String sid = world.flex.agentWrites(chat, "a secret answer");
             until("refused", () -> command(world, "failed").output().contains(sid));
@@ -182,7 +173,7 @@ class NothingIsLostTest {
             assertTrue(retried.output().startsWith("1 message put back, by the journal in " + journal + ": delivered after what was sent since"),
                     retried::toString);
             assertEquals(0, retried.status());
-            until("delivered", () -> Rig.received(ann).equals(List.of("a secret answer")));
+            until("delivered", () -> received(ann).equals(List.of("a secret answer")));
             until("none left", () -> command(world, "failed").output().isEmpty());
             assertEquals(new Ended(0, "", "0 messages refused, by the journal in " + journal + "\n"), command(world, "failed"));
             assertEquals(new Ended(1, "", "no message was refused, by the journal in " + journal + "\n"), command(world, "retry"));
@@ -217,6 +208,25 @@ class NothingIsLostTest {
             return new Ended(status, command.output(), command.errors());
         } catch (IOException | InterruptedException failed) {
             throw new AssertionError(failed);
+        }
+    }
+
+    @Test
+    void aLatchLetsADeliveryEndWhileTheBridgeStops() throws Exception {
+        try (Rig rig = new Rig(Rig.Generation.CURRENT)) {
+            Chat chat = rig.talk("40");
+            CountDownLatch latch = new CountDownLatch(1);
+            rig.x.faults().next(AnswersTest.SEND.get(Rig.Generation.CURRENT), Fault.hold(latch));
+            rig.flex.agentWrites(chat, "in hand");
+            until("it is in hand", () -> rig.x.calls(AnswersTest.SEND.get(Rig.Generation.CURRENT)) == 1);
+            Thread stop = new Thread(rig.bridge::stop);
+            stop.start();
+            latch.countDown();
+            stop.join();
+            rig.start();
+            rig.quiet();
+            assertEquals(List.of("in hand"), received(rig.customer("40")));
+            assertEquals(0, rig.x.calls(AnswersTest.LOOK.get(Rig.Generation.CURRENT)), "it was settled before the stop, so nothing had to be looked up");
         }
     }
 }

@@ -2,7 +2,6 @@ package twitterflex;
 
 import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertTrue;
 import static twitterflex.Rig.eventually;
 import static twitterflex.Rig.received;
 import static twitterflex.Rig.until;
@@ -24,6 +23,8 @@ import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.parallel.Execution;
+import org.junit.jupiter.api.parallel.ExecutionMode;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.EnumSource;
@@ -32,11 +33,10 @@ import twitterflex.sandbox.Cable;
 import twitterflex.sandbox.Chat;
 import twitterflex.sandbox.Customer;
 import twitterflex.sandbox.Fault;
-import twitterflex.sandbox.Ports;
 import twitterflex.sandbox.SimulatedFlex;
-import twitterflex.sandbox.SimulatedX;
 
 /** Promise 4: one live conversation, one task and one webhook per customer, whatever happens while it is opened. */
+@Execution(ExecutionMode.CONCURRENT)
 class OneLiveConversationTest {
 
     private static void assertOneOfEach(Rig rig, Customer customer) {
@@ -49,12 +49,11 @@ class OneLiveConversationTest {
     @ParameterizedTest
     @EnumSource
     void twoBridgesSideBySideShareEveryConversation(Rig.Generation generation) throws Exception {
-        Bridge.Timing timing = new Bridge.Timing(Duration.ofMillis(20), Duration.ofMillis(300), Duration.ofSeconds(15), Duration.ofMinutes(1), Duration.ofSeconds(45), Duration.ofHours(1), Duration.ofHours(1), Duration.ofHours(1));
+        Bridge.Timing timing = new Bridge.Timing(Duration.ofMillis(20), Duration.ofMillis(300), Duration.ofSeconds(15),
+                Duration.ofMinutes(1), Duration.ofSeconds(45), Duration.ofHours(1), Duration.ofHours(1), Duration.ofHours(1));
         int customers = 200;
-        Path data = Files.createTempDirectory("bridge-test");
-        int port = Ports.free();
         try (Rig rig = new Rig(generation, Map.of(), timing)) {
-            Bridge second = rig.another(Map.of("PORT", String.valueOf(port), "DATA_DIR", data.toString()));
+            Bridge second = rig.second();
             ExecutorService senders = Executors.newFixedThreadPool(16);
             List<Future<Integer>> answers = new ArrayList<>();
             for (int i = 0; i < customers; i++) {
@@ -79,23 +78,20 @@ class OneLiveConversationTest {
                     assertEquals(1, rig.chat(customer).webhookUrls().size(), "webhooks");
                 }
             }
-            second.stop();
-        } finally {
-            Rig.delete(data);
         }
     }
 
     private static int post(Rig rig, String address, String body) throws Exception {
-        HttpRequest request = HttpRequest.newBuilder(URI.create(address + "/fromTwitter")).header("x-twitter-webhooks-signature", rig.x.sign(body.getBytes(UTF_8)))
+        HttpRequest request = HttpRequest.newBuilder(URI.create(address + "/fromTwitter"))
+                .header("x-twitter-webhooks-signature", rig.x.sign(body.getBytes(UTF_8)))
                 .POST(HttpRequest.BodyPublishers.ofString(body)).build();
         return Rig.HTTP.send(request, HttpResponse.BodyHandlers.discarding()).statusCode();
     }
 
     @Test
     void theSameMessageGivenToTwoBridgesWhileTheyGetToKnowTheConversationArrivesOnce() throws Exception {
-        Path data = Files.createTempDirectory("bridge-test");
         try (Rig rig = new Rig(Rig.Generation.CURRENT)) {
-            Bridge second = rig.another(Map.of("PORT", "0", "DATA_DIR", data.toString()));
+            Bridge second = rig.second();
             Customer ann = rig.customer("77");
             String body = rig.x.event(ann, "once");
             assertEquals(200, post(rig, rig.url(), body));
@@ -104,9 +100,6 @@ class OneLiveConversationTest {
             assertEquals(200, post(rig, second.address(), rig.x.event(ann, "after")));
             until("what follows", () -> rig.written(ann).contains("after"));
             assertEquals(List.of("once", "after"), rig.written(ann));
-            second.stop();
-        } finally {
-            Rig.delete(data);
         }
     }
 
@@ -132,10 +125,11 @@ class OneLiveConversationTest {
 
     /** The journal is all that a bridge leaves behind: one whose cable is cut, and another on a copy of its journal, is a killed one. */
     private static String dieAt(Rig.Generation generation, String operation, Fault fault) throws Exception {
-        Path left = Files.createTempDirectory("bridge-test");
         try (Rig rig = new Rig(generation); Cable cable = new Cable(rig.flex.url())) {
             rig.bridge.stop();
-            Bridge first = rig.another(Map.of("DATA_DIR", left.toString(), "TWILIO_API_URL", cable.url(rig.flex.apiUrlTemplate())));
+            Path left = rig.folder.resolve("left");
+            Bridge first = rig.another(Map.of("DATA_DIR", left.toString(),
+                    "TWILIO_API_URL", cable.url(rig.flex.apiUrlTemplate())));
             Customer ann = rig.customer("1");
             rig.flex.faults().next(operation, fault);
             ann.writes("hello");
@@ -146,8 +140,6 @@ class OneLiveConversationTest {
             rig.start();
             ann.writes("again");
             return healed(rig.flex, operation, fault);
-        } finally {
-            Rig.delete(left);
         }
     }
 
@@ -178,31 +170,20 @@ class OneLiveConversationTest {
     }
 
     private static String killAt(Rig.Generation generation, String operation, Fault fault) throws Exception {
-        Path folder = Files.createTempDirectory("bridge-test");
-        int port = Ports.free();
-        try (SimulatedX x = new SimulatedX(0, SimulatedX.sampleKeys()); SimulatedFlex flex = new SimulatedFlex(0, SimulatedFlex.Account.sample())) {
-            x.webhook("http://127.0.0.1:" + port + "/fromTwitter");
-            Map<String, String> environment = Rig.environment(generation, x, flex, port, folder.resolve("data"));
-            environment.put("LOG_LEVEL", "INFO");
-            try (BridgeProcess bridge = new BridgeProcess(environment, folder)) {
-                bridge.start();
-                flex.faults().next(operation, fault);
-                Customer ann = x.customer("1", "ann", "Ann");
-                ann.writes("hello");
-                struck(flex, operation, fault);
-                bridge.kill();
-                bridge.start();
-                ann.writes("again");
-                return healed(flex, operation, fault);
-            }
-        } finally {
-            Rig.delete(folder);
+        try (World world = new World(generation, Map.of())) {
+            world.flex.faults().next(operation, fault);
+            Customer ann = world.x.customer("1", "ann", "Ann");
+            ann.writes("hello");
+            struck(world.flex, operation, fault);
+            world.bridge.kill();
+            world.bridge.start();
+            ann.writes("again");
+            return healed(world.flex, operation, fault);
         }
     }
 
     @Test
     void anotherBridgeTakesOverWhatADeadOneLeftHalfOpen() throws Exception {
-        Path data = Files.createTempDirectory("bridge-test");
         try (Rig rig = new Rig(Rig.Generation.CURRENT)) {
             rig.flex.faults().always("POST /v1/Interactions", Fault.status(500));
             Customer ann = rig.customer("31");
@@ -210,16 +191,13 @@ class OneLiveConversationTest {
             until("it is half open", () -> rig.flex.calls("POST /v1/Interactions") > 1);
             rig.bridge.stop();
             rig.flex.faults().clear();
-            Bridge second = rig.another(Map.of("DATA_DIR", data.toString()));
+            Bridge second = rig.second();
             assertEquals(200, post(rig, second.address(), rig.x.event(ann, "to the living one")));
             until("the message", () -> rig.written(ann).equals(List.of("to the living one")));
             assertOneOfEach(rig, ann);
-            second.stop();
             rig.start();
             until("the dead one's message, late", () -> rig.written(ann).size() == 2);
             assertOneOfEach(rig, ann);
-        } finally {
-            Rig.delete(data);
         }
     }
 
@@ -230,8 +208,7 @@ class OneLiveConversationTest {
             Customer ann = rig.customer("32");
             ann.writes("before");
             rig.quiet();
-            rig.bridge.stop();
-            rig.start();
+            rig.restart();
             ann.writes("after");
             until("both", () -> rig.written(ann).equals(List.of("before", "after")));
             assertOneOfEach(rig, ann);
@@ -295,8 +272,7 @@ class OneLiveConversationTest {
             until("the answer", () -> received(ann).equals(List.of("I can reach you")));
             until("it is known that all were told", () -> journal(rig).contains("\"do\":\"address\",\"id\":\"" + rig.url() + "\""));
             rig.flex.resetCalls();
-            rig.bridge.stop();
-            rig.start();
+            rig.restart();
             rig.flex.agentWrites(rig.chat(ann), "still");
             until("the answer", () -> received(ann).size() == 2);
             assertEquals(List.of("https://other.example.com/fromFlex?customer=39"), rig.chat(rig.customer("39")).webhookUrls(), "that of another bridge stays");
@@ -320,8 +296,7 @@ class OneLiveConversationTest {
             rig.flex.agentWrites(rig.chat(ann), "Pick: Options Red, Green, Blue");
             until("the list", () -> received(ann).size() == 1);
             rig.quiet();
-            rig.bridge.stop();
-            rig.start();
+            rig.restart();
             ann.writes("bLUE ");
             until("the label", () -> rig.written(ann).contains("Blue"));
             ann.writes("2");
@@ -330,8 +305,7 @@ class OneLiveConversationTest {
             rig.flex.agentWrites(rig.chat(ann), "And: Options S, M, L");
             until("the next list", () -> received(ann).size() == 2);
             rig.quiet();
-            rig.bridge.stop();
-            rig.start();
+            rig.restart();
             ann.writes("4");
             ann.writes("3");
             until("the label", () -> rig.written(ann).equals(List.of("hi", "Blue", "2", "4", "L")));
@@ -385,8 +359,7 @@ class OneLiveConversationTest {
                 rig.flex.taskForgotten(chat);
             }
             if (restarted) {
-                rig.bridge.stop();
-                rig.start();
+                rig.restart();
             }
             ann.writes("is anybody there?");
             until("it is before an agent", () -> before(rig, ann, "is anybody there?"));
@@ -420,8 +393,7 @@ class OneLiveConversationTest {
             rig.flex.agentLeaves(chat);
             rig.quiet();
             if (restarted) {
-                rig.bridge.stop();
-                rig.start();
+                rig.restart();
             }
             ann.writes("one more thing");
             until("it is before an agent", () -> before(rig, ann, "one more thing"));
@@ -435,9 +407,8 @@ class OneLiveConversationTest {
 
     @Test
     void twoBridgesThatCompleteAHalfOpenedConversationAtOnceMakeOneTask() throws Exception {
-        Path data = Files.createTempDirectory("bridge-test");
         try (Rig rig = new Rig(Rig.Generation.CURRENT)) {
-            Bridge second = rig.another(Map.of("PORT", "0", "DATA_DIR", data.toString()));
+            Bridge second = rig.second();
             Customer ann = rig.customer("63");
             CountDownLatch both = new CountDownLatch(2);
             rig.flex.faults().next("POST /v1/Interactions", Fault.status(500), Fault.hold(both), Fault.hold(both));
@@ -450,9 +421,6 @@ class OneLiveConversationTest {
             until("both messages", () -> rig.written(ann).size() == 2);
             rig.quiet();
             assertOneOfEach(rig, ann);
-            second.stop();
-        } finally {
-            Rig.delete(data);
         }
     }
 
@@ -479,6 +447,63 @@ class OneLiveConversationTest {
             Customer ann = rig.customer("65");
             ann.writes("hello?");
             until("it is before an agent", () -> before(rig, ann, "hello?"));
+        }
+    }
+
+    private static void delete(Rig rig, Chat chat) throws Exception {
+        SimulatedFlex.Account account = SimulatedFlex.Account.sample();
+        URI conversation = URI.create(rig.flex.url() + "/conversations/v1/Services/" + account.chatService()
+                + "/Conversations/" + chat.sid());
+        HttpRequest delete = HttpRequest.newBuilder(conversation).DELETE()
+                .header("Authorization", Bridge.Signatures.basic(account.accountSid(), account.authToken())).build();
+        assertEquals(204, Rig.HTTP.send(delete, HttpResponse.BodyHandlers.discarding()).statusCode());
+    }
+
+    @Test
+    void conversationsDeletedAtTwilioDoNotConfuseTheNames() throws Exception {
+        try (Rig rig = new Rig(Rig.Generation.CURRENT)) {
+            Customer ann = rig.customer("11");
+            for (int i = 0; i < 60; i++) {
+                int n = i + 1;
+                ann.writes("m" + i);
+                until("m" + i, () -> rig.written(ann).size() == n);
+                rig.quiet();
+                rig.flex.agentCompletes(rig.chat(ann));
+                rig.flex.awaitDelivered(Duration.ofSeconds(5));
+            }
+            for (Chat chat : rig.flex.chats("twitter-11").subList(1, 26)) {
+                delete(rig, chat);
+            }
+            ann.writes("hello?");
+            until("it", () -> rig.written(ann).contains("hello?"));
+            rig.quiet();
+            delete(rig, rig.flex.chats("twitter-11").get(0));
+            rig.restart();
+            ann.writes("still there?");
+            until("it", () -> rig.written(ann).contains("still there?"));
+            assertEquals(1, rig.flex.chats("twitter-11").stream().filter(Chat::open).count(), "live conversations");
+        }
+    }
+
+    @Test
+    void aSlowOwnerDoesNotAskForASecondTask() throws Exception {
+        Bridge.Timing timing = new Bridge.Timing(Duration.ofMillis(5), Duration.ofMillis(50), Duration.ofMillis(1_500),
+                Duration.ofMinutes(1), Duration.ofSeconds(45), Duration.ofHours(1), Duration.ofHours(1), Duration.ofHours(1));
+        try (Rig rig = new Rig(Rig.Generation.CURRENT, Map.of(), timing)) {
+            Bridge second = rig.second();
+            Customer ann = rig.customer("18");
+            for (String operation : List.of("POST " + CONVERSATIONS, "POST " + CONVERSATIONS + "/{ConversationSid}/Participants",
+                    "POST " + CONVERSATIONS + "/{ConversationSid}/Webhooks", "POST /v1/Interactions")) {
+                rig.flex.faults().next(operation, Fault.delay(Duration.ofMillis(1200)));
+            }
+            rig.x.post(rig.x.event(ann, "first"));
+            until("it is being opened", () -> rig.flex.calls("POST " + CONVERSATIONS + "/{ConversationSid}/Participants") > 0);
+            rig.x.webhook(second.address() + "/fromTwitter");
+            rig.x.post(rig.x.event(ann, "second"));
+            until("both", () -> rig.written(ann).size() >= 2);
+            rig.quiet();
+            assertEquals(1, rig.flex.tasks().size());
+            assertEquals(1, rig.chat(ann).webhookUrls().size());
         }
     }
 }

@@ -11,6 +11,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.time.Instant;
+import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.HashMap;
 import java.util.List;
@@ -59,8 +60,10 @@ final class Rig implements AutoCloseable {
     final SimulatedX x = new SimulatedX(0, SimulatedX.sampleKeys());
     final SimulatedFlex flex = new SimulatedFlex(0, SimulatedFlex.Account.sample());
     final int port = Ports.free();
-    final Path data;
+    final Path folder = Files.createTempDirectory("bridge-test");
+    final Path data = Files.createDirectory(folder.resolve("data"));
     final Map<String, String> environment;
+    private final List<Bridge> others = new ArrayList<>();
     Bridge bridge;
 
     Rig(Generation generation) throws Exception {
@@ -74,7 +77,6 @@ final class Rig implements AutoCloseable {
     Rig(Generation generation, Map<String, String> changes, Bridge.Timing timing) throws Exception {
         this.generation = generation;
         this.timing = timing;
-        data = Files.createTempDirectory("bridge-test");
         environment = environment(generation, x, flex, port, data);
         environment.putAll(changes);
         x.webhook(url() + "/fromTwitter");
@@ -111,7 +113,19 @@ final class Rig implements AutoCloseable {
         bridge = another(Map.of());
     }
 
-    /** One more bridge between the same services. */
+    void restart() throws Exception {
+        bridge.stop();
+        start();
+    }
+
+    /** One more bridge between the same services, on a port and with a journal of its own. */
+    Bridge second() throws Exception {
+        Bridge second = another(Map.of("PORT", "0", "DATA_DIR", Files.createDirectory(folder.resolve("second")).toString()));
+        others.add(second);
+        return second;
+    }
+
+    /** One more bridge, to be stopped by whoever asks for it. */
     Bridge another(Map<String, String> changes) throws Exception {
         Map<String, String> all = new HashMap<>(environment);
         all.putAll(changes);
@@ -132,6 +146,14 @@ final class Rig implements AutoCloseable {
     Chat chat(Customer customer) {
         return eventually("an open chat of " + customer.handle(),
                 () -> flex.openChat("twitter-" + customer.id()).filter(open -> !open.messages().isEmpty()).orElse(null));
+    }
+
+    /** The open chat of a customer and an agent who have spoken once. */
+    Chat talk(String id) {
+        customer(id).writes("hi");
+        Chat chat = chat(customer(id));
+        quiet();
+        return chat;
     }
 
     /** What the customer himself wrote, as it stands in all his chats, in order. */
@@ -193,7 +215,7 @@ final class Rig implements AutoCloseable {
             if (Instant.now().isAfter(end)) {
                 throw new AssertionError("not within " + patience.toSeconds() + " s: " + what.get());
             }
-            LockSupport.parkNanos(1_000_000L * Math.min(looks, 10));
+            LockSupport.parkNanos(1_000_000L * Math.min(looks, 25));
         }
     }
 
@@ -219,8 +241,9 @@ final class Rig implements AutoCloseable {
     @Override
     public void close() throws IOException {
         bridge.stop();
+        others.forEach(Bridge::stop);
         x.close();
         flex.close();
-        delete(data);
+        delete(folder);
     }
 }

@@ -14,6 +14,8 @@ import java.util.Map;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.parallel.Execution;
+import org.junit.jupiter.api.parallel.ExecutionMode;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 import twitterflex.sandbox.Customer;
@@ -22,6 +24,7 @@ import twitterflex.sandbox.Refusals;
 import twitterflex.sandbox.Registrations;
 
 /** While it serves, the bridge sees to X's webhook, says what is wrong, and can be measured. */
+@Execution(ExecutionMode.CONCURRENT)
 class StayingLiveTest {
     /** Looks every 300 ms instead of every 30 minutes. */
     private static final Bridge.Timing WATCHFUL = new Bridge.Timing(Duration.ofMillis(10), Duration.ofMillis(300), Duration.ofSeconds(4),

@@ -22,8 +22,9 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import java.util.function.BooleanSupplier;
 import java.util.stream.Collectors;
-import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.parallel.Execution;
+import org.junit.jupiter.api.parallel.ExecutionMode;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.EnumSource;
@@ -32,6 +33,7 @@ import twitterflex.sandbox.Fault;
 import twitterflex.sandbox.Registrations;
 
 /** Neither setup nor a running bridge takes away a webhook that works: whatever fails, is refused or is killed on the way. */
+@Execution(ExecutionMode.CONCURRENT)
 class WhatWorksStaysTest {
     private static final String DESK = "https://desk.example.com";
     private static final String REGISTER = "POST /2/webhooks";

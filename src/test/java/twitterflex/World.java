@@ -39,8 +39,8 @@ final class World implements AutoCloseable {
     final Map<String, String> sids = new ConcurrentHashMap<>();
     volatile boolean loading = true;
 
-    /** @param changes to the bridge's environment */
-    World(Rig.Generation generation, Map<String, String> changes) throws Exception {
+    /** @param changes to the bridge's environment; @param options see {@link BridgeProcess} */
+    World(Rig.Generation generation, Map<String, String> changes, String... options) throws Exception {
         x.webhook("http://127.0.0.1:" + port + "/fromTwitter");
         x.envelope(generation == Rig.Generation.CURRENT ? SimulatedX.Envelope.X_ACTIVITY : SimulatedX.Envelope.ACCOUNT_ACTIVITY);
         x.retryDelays(Collections.nCopies(300, Duration.ofMillis(100)).toArray(Duration[]::new));
@@ -49,12 +49,19 @@ final class World implements AutoCloseable {
         Map<String, String> environment = Rig.environment(generation, x, flex, port, folder.resolve("data"));
         environment.put("LOG_LEVEL", "INFO");
         environment.putAll(changes);
-        bridge = new BridgeProcess(environment, folder);
+        bridge = new BridgeProcess(environment, folder, options);
         bridge.start();
     }
 
     Customer customer(int i) {
         return x.customer(String.valueOf(1000 + i), "handle" + i, "Customer " + i);
+    }
+
+    /** The open chat of a customer who has said hi. */
+    Chat talk(Customer customer) {
+        customer.writes("hi");
+        return Rig.eventually("a chat", () -> flex.openChat("twitter-" + customer.id())
+                .filter(open -> !open.messages().isEmpty()).orElse(null));
     }
 
     /** Customers and agents write, in turns, until told to stop. */
