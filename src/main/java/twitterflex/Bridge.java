@@ -5,6 +5,7 @@ import static java.lang.System.Logger.Level.ERROR;
 import static java.lang.System.Logger.Level.INFO;
 import static java.lang.System.Logger.Level.WARNING;
 import static java.nio.charset.StandardCharsets.UTF_8;
+import static twitterflex.Bridge.Setting.*;
 
 import com.fasterxml.jackson.core.JsonPointer;
 import com.fasterxml.jackson.core.JsonProcessingException;
@@ -200,23 +201,24 @@ public final class Bridge {
      *     s until TaskRouter lists the task, 15 s to spare
      * @param quietAfter after this a known conversation is asked for its task again
      * @param webhookCheck from one look at X's webhook to the next
+     * @param catchUp from one reading of an open conversation to the next
      */
     record Timing(Duration initialBackoff, Duration maxBackoff, Duration callTimeout, Duration notifyAgentAfter,
-            Duration takeOverAfter, Duration quietAfter, Duration webhookCheck) {
+            Duration takeOverAfter, Duration quietAfter, Duration webhookCheck, Duration catchUp) {
         static final Timing NORMAL = new Timing(Duration.ofSeconds(1), Duration.ofMinutes(1), Duration.ofSeconds(15),
-                Duration.ofMinutes(1), Duration.ofSeconds(45), Duration.ofMinutes(10), Duration.ofMinutes(30));
+                Duration.ofMinutes(1), Duration.ofSeconds(45), Duration.ofMinutes(10), Duration.ofMinutes(30),
+                Duration.ofMinutes(5));
     }
 
     final Settings settings;
     final Timing timing;
     final Client client;
-    private final AtomicLong ignored = new AtomicLong();
     private final Map<String, String> noticed = lruCache();
     private final Metrics metrics = new Metrics();
     final Journal journal;
     private final Edge edge;
-    final Flex flex;
     private final Relay relay;
+    final CatchUp catchUp;
     private final Caretaker caretaker;
 
     /**
@@ -234,33 +236,37 @@ public final class Bridge {
             journal.close();
             throw taken;
         }
-        client = new Client(timing.callTimeout(), metrics);
-        NumberedLists choices = new NumberedLists(settings.twitterApi().equals("2"));
-        flex = new Flex(new Twilio(client, settings), settings, choices, timing);
-        X x = new X(client, settings, choices, journal::knows);
-        relay = new Relay(journal, flex::deliver, reply -> flex.forItsCustomer(reply, x::deliver), timing, metrics);
+        client = new Client(timing.callTimeout(), metrics::failed);
+        NumberedLists choices = new NumberedLists(settings.get(TWITTER_API).equals("2"));
+        Flex flex = new Flex(new Twilio(client, settings), settings, choices, journal, timing);
+        X x = new X(client, settings, choices, journal);
+        relay = new Relay(journal, flex::deliver, reply -> reply.message.direction() == Direction.SENT_IN_APP
+                ? flex.overheard(reply, x) : flex.forItsCustomer(reply, x::deliver), timing, metrics);
+        catchUp = new CatchUp(journal, relay, flex, x, settings, timing, metrics);
         this.caretaker = caretaker.apply(this);
     }
 
     void start() {
         LOG.log(INFO, () -> "settings " + settings);
         relay.start();
+        catchUp.start();
         edge.start();
         LOG.log(INFO, () -> "listening on " + address() + ", reached by X at " + settings.publicUrl() + "/fromTwitter");
         settings.shutIn(Path.of("/")).ifPresent(line -> LOG.log(WARNING, () -> line));
         caretaker.start();
     }
 
-    String address() { return "http://" + settings.host() + ":" + edge.port(); }
+    String address() { return "http://" + settings.get(HOST) + ":" + edge.port(); }
     Reply answer(Request request) { return edge.answer(request); }
 
     /** Takes no more, finishes what is in hand (10 s at most) and leaves the rest in the journal for the next start. */
     void stop() {
         edge.stop();
         caretaker.stop();
+        catchUp.stop();
         relay.stop();
         journal.close();
-        LOG.log(INFO, () -> "stopped pending=" + journal.counts().pending());
+        LOG.log(INFO, () -> "stopped pending=" + journal.counts().get("pending"));
     }
 
     // -----------------------------------------------------------------------------------------------------------------
@@ -334,9 +340,17 @@ public final class Bridge {
      * OAuth 2.0 client secret in a header of its own (X API, webhooks quickstart).
      */
     private Handler signedByX(Handler next) {
-        return request -> signedWith(settings.consumerSecret(), request, "x-twitter-webhooks-signature")
-                || signedWith(settings.clientSecret(), request, "x-twitter-webhooks-signature-oauth2")
-                ? next.answer(request) : Reply.error(403, "no valid signature of X");
+        return request -> {
+            String consumer = settings.get(TWITTER_CONSUMER_SECRET);
+            String client = settings.get(TWITTER_CLIENT_SECRET);
+            if (signedWith(consumer, request, "x-twitter-webhooks-signature")
+                    || signedWith(client, request, "x-twitter-webhooks-signature-oauth2")) {
+                catchUp.rang(catchUp.fromX);
+                return next.answer(request);
+            }
+            catchUp.fromX.refused();
+            return Reply.error(403, "no valid signature of X");
+        };
     }
 
     private static boolean signedWith(String secret, Request request, String header) {
@@ -356,11 +370,13 @@ public final class Bridge {
                 form = request.form();
                 if (!Signatures.isTwilios(settings.webhookTokens(), request.header("x-twilio-signature"),
                         settings.publicUrl() + request.target(), form)) {
+                    catchUp.fromFlex.refused();
                     return Reply.error(403, "no valid signature of Twilio");
                 }
             }
+            catchUp.rang(catchUp.fromFlex);
             Matcher target = FROM_FLEX.matcher(request.target());
-            if (!target.matches() || !FromFlex.isWhole(form, settings.accountSid())) {
+            if (!target.matches() || !FromFlex.isWhole(form, settings.get(TWILIO_ACCOUNT_SID))) {
                 return Reply.error(403, "not as Twilio sends it, or of another account of Twilio");
             }
             return next.apply(Objects.toString(target.group(1), ""), form);
@@ -379,7 +395,8 @@ public final class Bridge {
         if (!token.matches("[^{}\"\\p{Cc}]{1,512}")) {
             throw new IllegalArgumentException("crc_token is missing, or could be a webhook's body");
         }
-        String secret = settings.clientSecret().isEmpty() ? settings.consumerSecret() : settings.clientSecret();
+        String client = settings.get(TWITTER_CLIENT_SECRET);
+        String secret = client.isEmpty() ? settings.get(TWITTER_CONSUMER_SECRET) : client;
         return Reply.ok(object().put("response_token", Signatures.xWebhook(secret, token.getBytes(UTF_8))));
     }
 
@@ -389,44 +406,39 @@ public final class Bridge {
         if (!events.warnings().isEmpty()) caretaker.lookNow();
         events.notices().stream().filter(notice -> noticed.put(notice, "") == null)
                 .forEach(notice -> LOG.log(WARNING, () -> notice));
-        ignored.addAndGet(events.ignored());
-        return accept(events.messages());
+        metrics.add("ignored", events.ignored());
+        catchUp.sentAtX(events.sent());
+        if (events.messages().isEmpty()) return Reply.ok(object());
+        if (catchUp.await(CatchUp.X_EVENTS) && relay.accept(events.messages())) return Reply.ok(object());
+        catchUp.missedAtX();
+        return NO_ROOM;
     }
 
     private Reply fromFlex(String customer, Form form) {
         FromFlex event = FromFlex.read(form, customer);
-        event.ended().ifPresent(conversation -> flex.ended(event.customer(), conversation));
-        ignored.addAndGet(event.messages().isEmpty() ? 1 : 0);
-        return accept(event.messages());
+        if (event.ended()) catchUp.ended(event);
+        metrics.add("ignored", event.messages().isEmpty() ? 1 : 0);
+        if (event.messages().isEmpty()) return Reply.ok(object());
+        boolean kept = catchUp.await(event.conversation()) && relay.accept(event.messages());
+        catchUp.heard(event, kept);
+        return kept ? Reply.ok(object()) : NO_ROOM;
     }
 
-    /** 200 once the messages are on disk; else 503, and the sender has to come again. */
-    private Reply accept(List<Message> messages) {
-        return messages.isEmpty() || relay.accept(messages) ? Reply.ok(object())
-                : Reply.error(503, "no room for more messages at the moment").with("Retry-After", "5");
-    }
+    /** 200 means on disk; this, that the sender has to come again, or that the message is caught up. */
+    private static final Reply NO_ROOM =
+            Reply.error(503, "no room for more messages at the moment").with("Retry-After", "5");
 
-    /** In the order of /healthz and /metrics. */
     private Map<String, Long> counts() {
-        Journal.Counts counts = journal.counts();
-        Map<String, Long> all = new LinkedHashMap<>();
-        all.put("received", counts.received());
-        all.put("delivered", counts.delivered());
-        all.put("duplicates", counts.duplicates());
+        Map<String, Long> all = new LinkedHashMap<>(journal.counts());
         all.put("rejected", edge.refusals.count());
-        all.put("ignored", ignored.get());
-        all.put("failed", counts.failed());
-        all.put("pending", counts.pending());
-        all.put("oldest_pending_seconds", counts.oldestPendingSeconds());
+        all.putAll(metrics.counters());
         return all;
     }
 
     /** Strangers learn whether all is well, and no more. */
     private Reply health(Request request) {
         List<String> troubles = Stream.of(journal.trouble().stream(), relay.troubles().stream(),
-                flex.trouble().stream(),
-                caretaker.troubles().stream())
-                .flatMap(all -> all).toList();
+                catchUp.troubles().stream(), caretaker.troubles().stream()).flatMap(all -> all).toList();
         ObjectNode body = object().put("status", troubles.isEmpty() ? "ok" : "degraded");
         if (request.local()) {
             counts().forEach(body::put);
@@ -438,8 +450,11 @@ public final class Bridge {
     // -----------------------------------------------------------------------------------------------------------------
     // 3. The message: what travels all the way.
 
-    /** From customer to agent, from agent to customer, and from the bridge itself to the agent. */
-    enum Direction { TO_FLEX, TO_X, NOTE }
+    /**
+     * From customer to agent, from agent to customer, from the bridge itself to the agent; and what our account has
+     * sent to a customer, be it by the bridge or by somebody in the X app.
+     */
+    enum Direction { TO_FLEX, TO_X, NOTE, SENT_IN_APP }
 
     /**
      * The one type that travels all the way; X's JSON and Twilio's forms stay at the edges.
@@ -464,15 +479,16 @@ public final class Bridge {
 
         /** Messages of a lane are delivered one after the other, different lanes side by side. */
         String lane() {
-            return (direction == Direction.TO_X ? "x/" : "flex/") + (customer.isEmpty() ? conversation : customer);
+            boolean x = direction == Direction.TO_X || direction == Direction.SENT_IN_APP;
+            return (x ? "x/" : "flex/") + (customer.isEmpty() ? conversation : customer);
         }
 
         /** What agents read as the customer's name. */
         String title() { return name.equals(handle) ? "@" + handle : name + " (@" + handle + ")"; }
 
-        /** What the bridge itself has to say to the agent about this message: a sentence, not a page. */
+        /** What the bridge itself has to say to the agent about this message. */
         Message note(String about, String conversation, String text) {
-            return new Message(Direction.NOTE, "note-" + about, customer, handle, name, cut(text, 1_000), List.of(), "",
+            return new Message(Direction.NOTE, "note-" + about, customer, handle, name, text, List.of(), "",
                     conversation, time);
         }
 
@@ -496,6 +512,17 @@ public final class Bridge {
     }
 
     /**
+     * A customer's conversation that is open, as the journal remembers it.
+     *
+     * @param url of our webhook there
+     * @param index of the last message of which all that came before is known here
+     * @param checked when an agent was last known to have it before them
+     */
+    record Conversation(String sid, String customer, String url, long index, Instant checked) {
+        Conversation upTo(long index) { return new Conversation(sid, customer, url, index, checked); }
+    }
+
+    /**
      * A customer's identity in Flex. Their id, not their handle: a handle can be renamed or taken over in the middle of
      * a chat.
      */
@@ -511,10 +538,11 @@ public final class Bridge {
     /**
      * What a webhook of X says.
      *
+     * @param sent what our account has sent, by the bridge or by somebody in the X app; the customer is who got it
      * @param warnings what the operator should know each time
      * @param notices what is worth saying once
      */
-    record FromX(List<Message> messages, int ignored, List<String> warnings, Set<String> notices) {
+    record FromX(List<Message> messages, List<Message> sent, int ignored, List<String> warnings, Set<String> notices) {
         /**
          * Reads both envelopes: the Account Activity API's, which ends on 1 January 2027, and the X Activity API's,
          * which wraps the same events in {@code data.payload} and the users in another {@code data}.
@@ -529,7 +557,7 @@ public final class Bridge {
             List<String> subscribers = List.of(payload.path("for_user_id").asText(),
                     activity.at("/filter/user_id").asText());
             Predicate<String> anothers = account -> !account.isEmpty() && !ownId.isEmpty() && !account.equals(ownId);
-            List<Message> messages = new ArrayList<>();
+            List<Message> messages = new ArrayList<>(), ours = new ArrayList<>();
             List<String> warnings = new ArrayList<>();
             Set<String> notices = new LinkedHashSet<>();
             JsonNode revoked = kind.equals("oauth.revoke") ? payload.path("user_id")
@@ -546,12 +574,17 @@ public final class Bridge {
             int ignored = events.isArray() && !events.isEmpty() ? 0 : 1;
             for (JsonNode event : events) {
                 String sender = event.at("/message_create/sender_id").asText();
+                String recipient = event.at("/message_create/target/recipient_id").asText();
                 boolean sent = sender.equals(ownId) || subscribers.contains(sender) || kind.equals("dm.sent");
-                Stream<String> recipient = Stream.of(event.at("/message_create/target/recipient_id").asText());
-                Optional<String> other = Stream.concat(subscribers.stream(), recipient).filter(anothers).findFirst();
+                boolean numbered = event.path("id").asText().matches(Promise.NUMBER) && sender.matches(Promise.NUMBER);
+                Optional<String> other = Stream.concat(subscribers.stream(), Stream.of(recipient)).filter(anothers)
+                        .findFirst();
+                JsonNode users = payload.path("users");
                 if (!event.path("type").asText().equals("message_create") || sent) {
                     ignored++;
-                } else if (!event.path("id").asText().matches("[0-9]{1,19}") || !sender.matches("[0-9]{1,19}")) {
+                    boolean readable = sent && numbered && recipient.matches(Promise.NUMBER);
+                    if (readable) ours.add(message(Direction.SENT_IN_APP, event, recipient, users.path(recipient)));
+                } else if (!numbered) {
                     ignored++;
                     warnings.add("a Direct Message event without a numeric id or sender was left alone");
                 } else if (other.isPresent()) {
@@ -559,21 +592,21 @@ public final class Bridge {
                     notices.add("events for account " + other.get() + " arrive here too and are left alone:"
                             + " this bridge answers as account " + ownId);
                 } else {
-                    messages.add(message(event, sender, payload.path("users").path(sender)));
+                    messages.add(message(Direction.TO_FLEX, event, sender, users.path(sender)));
                 }
             }
             // X promises no order but that of the ids.
-            messages.sort(Comparator.<Message>comparingInt(message -> message.id().length())
-                    .thenComparing(Message::id));
-            return new FromX(messages, ignored, warnings, notices);
+            messages.sort(Comparator.comparing(Message::id, X.BY_ID));
+            ours.sort(Comparator.comparing(Message::id, X.BY_ID));
+            return new FromX(messages, ours, ignored, warnings, notices);
         }
 
-        /** The customer is the sender, looked up by id; one who is missing from the users goes by his id. */
-        private static Message message(JsonNode event, String sender, JsonNode listed) {
+        /** A customer is looked up by id; one who is missing from the users goes by their id. */
+        private static Message message(Direction direction, JsonNode event, String customer, JsonNode listed) {
             JsonNode user = listed.has("data") ? listed.path("data") : listed;
-            String handle = user.path("screen_name").asText(user.path("username").asText(sender));
+            String handle = user.path("screen_name").asText(user.path("username").asText(customer));
             JsonNode data = event.at("/message_create/message_data");
-            return new Message(Direction.TO_FLEX, event.path("id").asText(), sender, handle,
+            return new Message(direction, event.path("id").asText(), customer, handle,
                     user.path("name").asText(handle),
                     text(data), attachments(data), data.at("/quick_reply_response/metadata").asText(""), "",
                     Instant.ofEpochMilli(event.path("created_timestamp").asLong(System.currentTimeMillis())));
@@ -643,9 +676,10 @@ public final class Bridge {
      * does not).
      *
      * @param customer the X user's id from our own URL, or empty for a webhook that somebody else registered
-     * @param ended the conversation that is over, if this says so
+     * @param index the message's number in its conversation; -1 if there is none
+     * @param ended whether the conversation is over
      */
-    record FromFlex(String customer, List<Message> messages, Optional<String> ended) {
+    record FromFlex(String customer, String conversation, long index, List<Message> messages, boolean ended) {
         private static final List<String> CHAT = List.of("ChannelSid", "MessageSid", "From");
         /** What an event cannot be understood without; of one that is not here, nothing is. */
         private static final Map<String, List<String>> NEEDED = Map.of(
@@ -653,8 +687,8 @@ public final class Bridge {
                 "onChannelUpdated", List.of("ChannelSid", "Attributes"),
                 "onMessageAdded", List.of("ConversationSid", "MessageSid", "Author"),
                 "onConversationStateUpdated", List.of("ConversationSid", "StateTo"));
-        private static final Map<String, String> SIDS = Map.of("ConversationSid", "CH" + Settings.HEX,
-                "ChannelSid", "CH" + Settings.HEX, "MessageSid", "IM" + Settings.HEX, "MediaSid", "ME" + Settings.HEX);
+        private static final Map<String, String> SIDS = Map.of("ConversationSid", "CH" + HEX,
+                "ChannelSid", "CH" + HEX, "MessageSid", "IM" + HEX, "MediaSid", "ME" + HEX);
 
         /**
          * Twilio signs names and values with nothing between them, so a captured webhook can be split anew into others
@@ -681,8 +715,26 @@ public final class Bridge {
             };
             boolean written = Set.of("onMessageSent", "onMediaMessageSent", "onMessageAdded")
                     .contains(form.get("EventType"));
-            return new FromFlex(customer, written ? messages(form, customer, conversation) : List.of(),
-                    over ? Optional.of(conversation) : Optional.empty());
+            long index = form.get("Index").matches("[0-9]{1,9}") ? Long.parseLong(form.get("Index")) : -1;
+            return new FromFlex(customer, conversation, index,
+                    written ? messages(form, customer, conversation) : List.of(), over);
+        }
+
+        /** A message as its conversation lists it, in the form its webhook would have had. */
+        static Form asWebhook(JsonNode listed, String conversation) {
+            JsonNode media = listed.path("media");
+            ArrayNode files = JSON.createArrayNode();
+            // Programmable Chat lists one file, Conversations an array of them.
+            for (JsonNode file : media.isObject() ? List.of(media) : media) {
+                files.addObject().put("Sid", file.path("sid").asText())
+                        .put("Filename", file.path("filename").asText())
+                        .put("ContentType", file.path("content_type").asText());
+            }
+            return Form.of("EventType", "onMessageAdded", "ConversationSid", conversation,
+                    "MessageSid", listed.path("sid").asText(),
+                    "Author", listed.path("author").asText(listed.path("from").asText()),
+                    "Body", listed.path("body").asText(""), "Media", files.toString(),
+                    "DateCreated", listed.path("date_created").asText());
         }
 
         /**
@@ -760,11 +812,21 @@ public final class Bridge {
         }
     }
 
-    /** A message under way, with what earlier tries have left behind. Used by one thread at a time. */
+    /**
+     * A message under way: made by the journal when it is acknowledged, driven by the relay until it is settled, by one
+     * thread at a time.
+     */
     static final class Delivery {
         final Message message;
-        final long order;
+        /** When it was acknowledged: by our clock, which may jump; and since this start, in {@link System#nanoTime}. */
+        final Instant at;
         final long accepted = System.nanoTime();
+        /** Its place among all messages; guarded by the relay's lock. */
+        long order;
+        /** Whether a try was begun, by this bridge before its start or by another; guarded by the journal's lock. */
+        boolean attempted;
+        /** Whether another bridge was left the time to deliver it. */
+        boolean yielded;
         /** Whether an earlier try may have delivered the next part without our knowing. */
         boolean mayHaveArrived;
         /** Whether that has to be looked up before the next try. */
@@ -773,20 +835,19 @@ public final class Bridge {
         String conversation = "";
         /** Whether an agent has, or will have, that conversation before them. */
         boolean beforeAgent;
-        /** What the other side called the last part that has arrived. */
-        String lastId = "found";
-        /** Parts of a long message that have arrived. */
+        /** Parts of a long message that have arrived, and what the other side called the last of them. */
         int parts;
+        String lastId = "found";
         int tries;
         /** Whether its agent has been told that it waits; guarded by the relay's lock. */
         boolean told;
         /** What the last try met, while it waits for the next. */
         volatile Optional<Outcome.RetryLater> trouble = Optional.empty();
 
-        Delivery(Message message, long order, boolean mayHaveArrived) {
+        Delivery(Message message, Instant at, boolean attempted) {
             this.message = message;
-            this.order = order;
-            if (mayHaveArrived) doubt();
+            this.at = at;
+            this.attempted = attempted;
         }
 
         void doubt() {
@@ -795,8 +856,12 @@ public final class Bridge {
         }
 
         /** The next part is where it belongs. */
-        void arrived(String id) {
-            parts++;
+        void arrived(String id) { arrived(parts + 1, id); }
+
+        /** A part is where it belongs; said twice, it is one part all the same. */
+        synchronized void arrived(int part, String id) {
+            if (part <= parts) return;
+            parts = part;
             lastId = id;
             mayHaveArrived = false;
         }
@@ -859,9 +924,14 @@ public final class Bridge {
         }
 
         /** @return false if there is no room for them: nothing was kept */
-        boolean accept(List<Message> messages) {
+        boolean accept(List<Message> messages) { return kept(journal.accept(messages)); }
+
+        /** The same for messages that another bridge may have delivered: they are looked for first. */
+        boolean acceptShared(List<Message> messages) { return kept(journal.acceptShared(messages)); }
+
+        private static boolean kept(Future<Boolean> onDisk) {
             try {
-                return journal.accept(messages).get(10, TimeUnit.SECONDS);
+                return onDisk.get(10, TimeUnit.SECONDS);
             } catch (InterruptedException | ExecutionException | TimeoutException notKept) {
                 return false;
             }
@@ -876,11 +946,19 @@ public final class Bridge {
             return troubles;
         }
 
+        /**
+         * What our account sent takes its turn behind the replies under way, one of which it may be. It is not on disk:
+         * what is lost with this process is found at X by the next.
+         */
+        void overhear(Message sent) { add(new Delivery(sent, Instant.now(), false)); }
+
         /** Called by the journal, in its order, with what is on disk. */
-        private synchronized void add(Message message, boolean mayHaveArrived) {
-            Lane lane = lanes.computeIfAbsent(message.lane(),
-                    key -> new Lane(key, message.direction() == Direction.TO_X ? toX : toFlex, new ArrayDeque<>()));
-            lane.waiting.add(new Delivery(message, order++, mayHaveArrived));
+        private synchronized void add(Delivery delivery) {
+            Destination destination = delivery.message.lane().startsWith("x/") ? toX : toFlex;
+            Lane lane = lanes.computeIfAbsent(delivery.message.lane(),
+                    key -> new Lane(key, destination, new ArrayDeque<>()));
+            delivery.order = order++;
+            lane.waiting.add(delivery);
             if (lane.waiting.size() == 1) lane.destination.ready(lane);
         }
 
@@ -930,10 +1008,14 @@ public final class Bridge {
                 journal.failed(message.id(), refused.reason(), remark(delivery, known + whose + refused.reason()));
             } else if (outcome instanceof Outcome.Delivered delivered) {
                 long millis = (System.nanoTime() - began) / 1_000_000;
+                List<Message> remarks = delivered.remark().isEmpty() ? List.of() : remark(delivery, delivered.remark());
+                if (message.direction() == Direction.SENT_IN_APP) {
+                    remarks.forEach(journal::tell);
+                    return outcome;
+                }
                 LOG.log(INFO, () -> "delivered" + what + " as=" + delivered.id() + " ms=" + millis);
                 metrics.delivered(lane.destination.name, System.nanoTime() - delivery.accepted);
-                journal.delivered(message.id(), delivered.id(), delivered.remark().isEmpty() ? List.of()
-                        : remark(delivery, delivered.remark()));
+                journal.delivered(message.id(), delivered.id(), remarks);
             }
             return outcome;
         }
@@ -946,16 +1028,20 @@ public final class Bridge {
         private static List<Message> remark(Delivery delivery, String text) {
             Message message = delivery.message;
             String conversation = message.conversation().isEmpty() ? delivery.conversation : message.conversation();
+            // A sentence, not a page; but what a colleague wrote is there in full.
+            String said = message.direction() == Direction.SENT_IN_APP ? text : cut(text, 1_000);
             return message.direction() == Direction.NOTE || conversation.isEmpty() ? List.of()
-                    : List.of(message.note(message.id(), conversation, text));
+                    : List.of(message.note(message.id(), conversation, said));
         }
 
         /** Once per conversation, thanks to the note's id: the journal keeps no message twice. */
         private synchronized void tellWhoWaits() {
             for (Lane lane : lanes.values()) {
-                Message message = lane.head().message;
-                if (lane.destination == toX && waitsLong(lane) && !lane.head().told) {
-                    lane.head().told = true;
+                Delivery reply = lane.waiting.stream().filter(one -> one.message.direction() == Direction.TO_X)
+                        .findFirst().orElse(lane.head());
+                Message message = reply.message;
+                if (message.direction() == Direction.TO_X && waitsLong(lane) && !reply.told) {
+                    reply.told = true;
                     journal.tell(message.note("waits-" + message.conversation(), message.conversation(),
                             "X is not accepting messages right now. Your replies are queued and will be sent in"
                             + " order."));
@@ -1101,6 +1187,7 @@ public final class Bridge {
          */
         CONVERSATIONS("conversations", "/v1/Services/%s/Conversations/", "Author", "/author", "/unique_name",
                 "twitter-([0-9]{1,19})-[0-9]{1,8}",
+                conversation -> conversation.path("state").asText().equals("closed"),
                 Form.of("Target", "webhook", "Configuration.Method", "post", "Configuration.Filters", "onMessageAdded",
                         "Configuration.Filters", "onConversationStateUpdated")),
         /**
@@ -1108,6 +1195,8 @@ public final class Bridge {
          * it use it.
          */
         CHAT("chat", "/v2/Services/%s/Channels/", "From", "/from", "/friendly_name", "([0-9]{1,19})",
+                channel -> jsonOrMissing(channel.path("attributes").asText()).path("status").asText()
+                        .equals("INACTIVE"),
                 Form.of("Type", "webhook", "Configuration.Method", "POST", "Configuration.Filters", "onMessageSent",
                         "Configuration.Filters", "onMediaMessageSent", "Configuration.Filters", "onChannelUpdated",
                         "Configuration.RetryCount", "3"));
@@ -1122,19 +1211,22 @@ public final class Bridge {
         final Form webhook;
         final Promise conversation;
         final Promise messages;
+        /** Whether a conversation is over for good. */
+        final Predicate<JsonNode> over;
 
         FlexApi(String product, String path, String author, String authorField, String owner, String customer,
-                Form webhook) {
+                Predicate<JsonNode> over, Form webhook) {
             this.product = product;
             this.path = path;
             this.author = author;
             this.owner = owner;
             this.customer = Pattern.compile(customer);
+            this.over = over;
             this.webhook = webhook;
             conversation = Promise.fields("/sid", Promise.CONVERSATION, owner, "(?s).*", "/date_updated", Promise.TIME);
             messages = Promise.list("messages",
                     Promise.fields("/sid", Promise.MESSAGE, authorField, "(?s).+", "/date_created",
-                    Promise.TIME).and(Promise.json("/attributes")));
+                    Promise.TIME).and(Promise.json("/attributes")).and(Promise.number("/index")));
         }
     }
 
@@ -1171,6 +1263,7 @@ public final class Bridge {
         private final Twilio twilio;
         private final Settings settings;
         private final NumberedLists lists;
+        private final Journal journal;
         private final Timing timing;
         private final FlexApi api;
         /** Each customer's live conversation; losing an entry costs a few calls. */
@@ -1186,12 +1279,19 @@ public final class Bridge {
             boolean isOlderThan(Duration age) { return System.nanoTime() - checked > age.toNanos(); }
         }
 
-        Flex(Twilio twilio, Settings settings, NumberedLists lists, Timing timing) {
+        Flex(Twilio twilio, Settings settings, NumberedLists lists, Journal journal, Timing timing) {
             this.twilio = twilio;
             this.settings = settings;
             this.lists = lists;
+            this.journal = journal;
             this.timing = timing;
-            api = settings.flexApi().equals("chat") ? FlexApi.CHAT : FlexApi.CONVERSATIONS;
+            api = settings.get(FLEX_API).equals("chat") ? FlexApi.CHAT : FlexApi.CONVERSATIONS;
+            for (Conversation open : journal.conversations()) {
+                Duration age = Duration.between(open.checked(), Instant.now());
+                // A clock that was set back must not make it fresh.
+                Duration known = age.isNegative() ? timing.quietAfter() : age;
+                openConversations.put(open.customer(), new Known(open.sid(), System.nanoTime() - known.toNanos()));
+            }
         }
 
         /**
@@ -1227,14 +1327,16 @@ public final class Bridge {
             }
             if (!(posted instanceof Outcome.Delivered delivered)) return posted;
             Known before = openConversations.put(customer, Known.now(opening.sid()));
+            boolean fresh = opening.looked() && journal.conversation(opening.sid()).isEmpty();
+            if (fresh) adopt(opening.sid(), customer, -1);
             boolean told = before != null && before.sid().equals(opening.sid());
             return told || !opening.sid().equals(deaf.getOrDefault(customer, Known.NONE).sid()) ? posted
                     : new Outcome.Delivered(delivered.id(), UNHEARD);
         }
 
         /**
-         * One call for a message in a known conversation, seven for the first message of a new customer, five after a
-         * restart.
+         * One call for a message in a known conversation, seven for the first message of a new customer, five for the
+         * first in a conversation that another process has opened.
          */
         private Outcome deliverToConversation(Delivery delivery) {
             String customer = delivery.message.customer();
@@ -1244,6 +1346,7 @@ public final class Bridge {
                 if (!tasks.ok()) return notOpened(tasks);
                 known = Known.now(canBeTaken(tasks) ? known.sid() : "");
                 openConversations.put(customer, known);
+                journal.conversation(known.sid()).ifPresent(open -> adopt(open.sid(), customer, open.index()));
             }
             if (!known.sid().isEmpty()) {
                 Outcome posted = post(delivery, Opening.known(known.sid()));
@@ -1383,7 +1486,8 @@ public final class Bridge {
         }
 
         private Response tasks(String sid) {
-            return twilio.get("taskrouter", "/v1/Workspaces/" + settings.workspace() + "/Tasks?EvaluateTaskAttributes="
+            return twilio.get("taskrouter", "/v1/Workspaces/" + settings.get(FLEX_WORKSPACE_SID)
+                    + "/Tasks?EvaluateTaskAttributes="
                     + Form.escape("conversationSid == \"" + sid + "\""), TASKS);
         }
 
@@ -1401,9 +1505,9 @@ public final class Bridge {
         /** What the agent sees of the customer before the first word. */
         private ObjectNode routing(Message message) {
             ObjectNode routing = object();
-            routing.putObject("properties").put("workspace_sid", settings.workspace())
-                    .put("workflow_sid", settings.workflow())
-                    .put("task_channel_unique_name", settings.taskChannel()).putObject("attributes")
+            routing.putObject("properties").put("workspace_sid", settings.get(FLEX_WORKSPACE_SID))
+                    .put("workflow_sid", settings.get(FLEX_WORKFLOW_SID))
+                    .put("task_channel_unique_name", settings.get(FLEX_TASK_CHANNEL)).putObject("attributes")
                     .put("from", "@" + message.handle())
                     .put("name", message.title()).put("customerName", message.name())
                     .put("customerAddress", identity(message.customer()))
@@ -1421,7 +1525,7 @@ public final class Bridge {
         private Opening channel(Message message) {
             String customer = message.customer();
             Response opened = twilio.post("flex-api", "/v1/Channels", Promise.fields("/sid", Promise.CONVERSATION),
-                    Form.of("FlexFlowSid", settings.flexFlow(), "Identity", identity(customer),
+                    Form.of("FlexFlowSid", settings.get(FLEX_FLOW_SID), "Identity", identity(customer),
                     "ChatUserFriendlyName", cut(message.title(), 64), "ChatFriendlyName", customer,
                     "Target", "@" + message.handle()));
             if (!opened.ok()) return Opening.failed(opened);
@@ -1437,7 +1541,7 @@ public final class Bridge {
         /**
          * @param parked whether somebody else's webhook waits for the next message, as Twilio's template for parked
          *     chats has it
-         * @param added whether none of ours was there
+         * @param added whether none of ours was there, and no other bridge has added one at the same moment
          */
         private record Hook(Response answer, boolean parked, boolean added) {
             static Hook failed(Response answer) { return new Hook(answer, false, false); }
@@ -1456,12 +1560,13 @@ public final class Bridge {
             Response listed = fresh ? Response.NONE : twilio.get(api.product, webhooks + "?PageSize=5", WEBHOOKS);
             if (!fresh && !listed.ok()) return Hook.failed(listed);
             List<JsonNode> ours = ours(listed, url);
-            boolean add = ours.isEmpty();
-            if (add) {
-                Response added = twilio.post(api.product, webhooks, Promise.fields("/sid", Promise.WEBHOOK),
+            String added = "";
+            if (ours.isEmpty()) {
+                Response posted = twilio.post(api.product, webhooks, Promise.fields("/sid", Promise.WEBHOOK),
                         api.webhook.and(Form.of("Configuration.Url", url)));
-                boolean full = NO_ROOM.contains(added.code());
-                if (!added.ok() && !full) return Hook.failed(added);
+                boolean full = NO_ROOM.contains(posted.code());
+                if (!posted.ok() && !full) return Hook.failed(posted);
+                added = posted.body().path("sid").asText();
                 if (full && deaf.put(customer, Known.now(sid)) == null) LOG.log(ERROR, () -> DEAF + ": " + sid);
                 listed = twilio.get(api.product, webhooks + "?PageSize=5", WEBHOOKS);
                 if (!listed.ok()) return Hook.failed(listed);
@@ -1478,7 +1583,8 @@ public final class Bridge {
                     Promise.fields("/sid", Promise.WEBHOOK), Form.of("Configuration.Url", url));
             boolean parked = listed.body().path("webhooks").valueStream().anyMatch(hook -> !isOurs(hook, url)
                     && hook.at("/configuration/filters").toString().contains("onMessageAdded"));
-            return new Hook(last, parked, add);
+            boolean first = !ours.isEmpty() && ours.get(0).path("sid").asText().equals(added);
+            return new Hook(last, parked, first);
         }
 
         private static final String UNHEARD =
@@ -1516,9 +1622,17 @@ public final class Bridge {
             delivery.conversation = opening.sid();
             delivery.beforeAgent = opening.taskSeen();
             if (delivery.lookFirst || !opening.looked() || !note && lists.mayBeAnswer(message)) {
-                Response found = look(delivery, messages);
+                Set<String> bridges = new HashSet<>();
+                Response found = look(delivery, messages, bridges);
                 if (!found.ok()) return found.outcome() instanceof Outcome.Refused refused
                         && !refused.conversationClosed() ? notOpened(found) : found.outcome();
+                boolean another = bridges.stream().anyMatch(name -> !name.isEmpty() && name.compareTo(journal.name()) < 0)
+                        || bridges.isEmpty() && !opening.looked();
+                if (delivery.attempted && another && delivery.parts == 0 && !delivery.yielded) {
+                    delivery.yielded = true;
+                    return new Outcome.RetryLater("another bridge may be delivering it", timing.callTimeout(),
+                            Outcome.Scope.MESSAGE, false);
+                }
                 delivery.lookFirst = false;
             }
             NumberedLists.Read read = note ? new NumberedLists.Read(message.text(), false) : lists.read(message);
@@ -1528,7 +1642,8 @@ public final class Bridge {
             List<String> parts = split(text.isEmpty() ? "(a message without text)"
                     : text, MAX_BODY, Bridge::utf8Length);
             while (delivery.parts < parts.size()) {
-                ObjectNode attributes = object().put("x_dm_id", message.id()).put("part", delivery.parts + 1);
+                ObjectNode attributes = object().put("x_dm_id", message.id()).put("part", delivery.parts + 1)
+                        .put(BRIDGE, journal.name());
                 if (!message.answer().isEmpty()) attributes.put("quick_reply_metadata", message.answer());
                 if (read.chosen()) attributes.put("chosen_by", message.text().strip());
                 Form form = Form.of(api.author, note ? NOTE_AUTHOR : identity(message.customer()),
@@ -1546,15 +1661,25 @@ public final class Bridge {
 
         /**
          * Goes back through the conversation until a part of the message is found, or what is older than the message.
+         *
+         * @param bridges is told whose names stand on the newest page
          */
-        private Response look(Delivery delivery, String messages) {
+        private Response look(Delivery delivery, String messages, Set<String> bridges) {
             Message message = delivery.message;
             AtomicInteger pages = new AtomicInteger();
             return twilio.pages(api.product, messages + "?Order=desc&PageSize=100", "messages", api.messages, page -> {
-                if (pages.getAndIncrement() == 0
-                        && message.direction() != Direction.NOTE) lists.learn(message.customer(), page);
+                if (pages.getAndIncrement() == 0 && message.direction() != Direction.NOTE) {
+                    lists.learn(message.customer(), page);
+                    page.forEach(posted -> bridges.add(mark(posted).path(BRIDGE).asText()));
+                    // Not remembered, it was somebody else's until this bridge first posted there; or the journal's
+                    // line of it was lost.
+                    long ours = page.valueStream().filter(this::isNamed).mapToLong(Flex::index).min()
+                            .orElse(index(page.path(0)));
+                    String sid = delivery.conversation;
+                    if (journal.conversation(sid).isEmpty()) adopt(sid, message.customer(), ours);
+                }
                 for (JsonNode posted : page) {
-                    JsonNode mark = jsonOrMissing(posted.path("attributes").asText());
+                    JsonNode mark = mark(posted);
                     if (mark.path("x_dm_id").asText().equals(message.id())) {
                         delivery.parts = Math.max(delivery.parts, mark.path("part").asInt());
                         delivery.mayHaveArrived = false;
@@ -1576,7 +1701,6 @@ public final class Bridge {
                     : new Outcome.Refused("this conversation does not tell which X user it belongs to", false);
         }
 
-        /** An agent has ended or left it: the customer's next message looks at it anew. */
         void ended(String customer, String conversation) {
             openConversations.computeIfPresent(customer, (id, known) -> known.sid().equals(conversation) ? null
                     : known);
@@ -1592,39 +1716,148 @@ public final class Bridge {
             }
         }
 
-        /** Gives the public URL to the open conversations that have the one before. @return what to try again */
-        Optional<Response> moved(String before) {
-            // Programmable Chat: only at each customer's next message, as nothing lists the open channels but a walk
-            // through all.
-            if (api == FlexApi.CHAT) return Optional.empty();
-            List<Response> answers = new ArrayList<>();
-            for (String state : List.of("active", "inactive")) {
-                answers.add(twilio.pages(api.product, service() + "/Conversations?PageSize=100&State="
-                        + state, "conversations",
-                        Promise.list("conversations", Promise.fields("/sid", Promise.CONVERSATION)), page -> {
-                            for (JsonNode conversation : page) {
-                                Matcher name = api.customer.matcher(conversation.at(api.owner).asText());
-                                if (name.matches()) answers.addAll(moved(before, conversation.path("sid").asText(),
-                                        name.group(1)));
-                            }
-                            return true;
-                        }));
+        /** From now on it is read, past the message of this index. */
+        void adopt(String sid, String customer, long index) {
+            journal.remember(new Conversation(sid, customer, settings.fromFlexUrl(customer), index, Instant.now()));
+        }
+
+        /**
+         * What was read of an open conversation.
+         *
+         * @param missed what agents and bots wrote and this bridge has not heard of, the oldest first
+         * @param upTo the conversation as it is remembered once {@code missed} is on disk
+         * @param shared whether another bridge may have delivered them
+         * @param late whether a webhook has had time enough to bring some of it
+         * @param over whether nobody will write there any more
+         * @param answer of the last call
+         */
+        record Reading(List<Message> missed, Conversation upTo, boolean shared, boolean late, boolean over,
+                Response answer) { }
+
+        /** One call; three more if it has another address than ours, and one to ask whether it is over. */
+        Reading read(Conversation open, boolean whetherOver) {
+            String sid = open.sid();
+            String url = settings.fromFlexUrl(open.customer());
+            if (!open.url().equals(url)) {
+                Response hooks = twilio.get(api.product, path(sid) + "/Webhooks?PageSize=5", WEBHOOKS);
+                List<String> urls = ours(hooks, url).stream().map(one -> one.at("/configuration/url").asText()).toList();
+                // With its webhook elsewhere it has become another bridge's.
+                boolean anothers = !urls.isEmpty() && !urls.contains(open.url()) && !urls.contains(url);
+                if (anothers) return new Reading(List.of(), open, false, false, true, hooks);
+                Hook hook = hook(sid, open.customer(), false);
+                // One that is closed needs no address; what was said there is read all the same.
+                if (!hook.answer().ok() && !(hook.answer().outcome() instanceof Outcome.Refused)) {
+                    return new Reading(List.of(), open, false, false, false, hook.answer());
+                }
+                LOG.log(INFO, () -> "conversation " + sid + " is told the address " + settings.publicUrl());
             }
-            return answers.stream().filter(answer -> answer.outcome() instanceof Outcome.RetryLater).findFirst();
+            List<JsonNode> newer = new ArrayList<>();
+            Set<String> bridges = new HashSet<>();
+            Response listed = twilio.pages(api.product, path(sid) + "/Messages?Order=desc&PageSize=50", "messages",
+                    api.messages, page -> {
+                        if (newer.isEmpty()) lists.suppose(open.customer(), page);
+                        for (JsonNode message : page) {
+                            bridges.add(mark(message).path(BRIDGE).asText());
+                            if (index(message) > open.index()) newer.add(0, message);
+                        }
+                        return !page.isEmpty() && index(page.path(page.size() - 1)) > open.index();
+                    });
+            boolean gone = listed.status() == 404 && listed.outcome() instanceof Outcome.Refused;
+            if (!listed.ok()) return new Reading(List.of(), open, false, false, gone, listed);
+            bridges.remove("");
+            Reading reading = missed(new Conversation(sid, open.customer(), url, open.index(), open.checked()), newer,
+                    bridges, listed);
+            if (!whetherOver || !reading.answer().ok()) return reading;
+            Response state = twilio.get(api.product, path(sid), api.conversation);
+            boolean over = state.ok() && api.over.test(state.body());
+            return new Reading(reading.missed(), reading.upTo(), reading.shared(), reading.late(), over, state);
         }
 
-        /** A conversation with a webhook elsewhere belongs to another bridge. */
-        private List<Response> moved(String before, String sid, String customer) {
-            Response hooks = twilio.get(api.product, path(sid) + "/Webhooks?PageSize=5", WEBHOOKS);
-            boolean ours = hooks.body().path("webhooks").valueStream()
-                    .anyMatch(hook -> hook.at("/configuration/url").asText().startsWith(before + "/fromFlex"));
-            if (ours) LOG.log(INFO, () -> "conversation " + sid + " is told the new address");
-            return ours ? List.of(hooks, hook(sid, customer, false).answer()) : List.of(hooks);
+        /**
+         * Which of these messages were missed. Where another bridge has left its name, what is not known here may be
+         * known there: a message is marked as asked for, by the bridge whose name comes first, and taken one round
+         * later, when the other has read the mark and not put its own in its place.
+         *
+         * @param newer the oldest first
+         * @param bridges whose names were read in this conversation
+         */
+        private Reading missed(Conversation open, List<JsonNode> newer, Set<String> bridges, Response listed) {
+            String own = journal.name();
+            boolean shared = bridges.stream().anyMatch(name -> !name.equals(own));
+            long before = bridges.stream().filter(name -> name.compareTo(own) < 0).count();
+            Instant now = listed.date(), oldEnough = now.minus(timing.catchUp().multipliedBy(before));
+            List<Message> missed = new ArrayList<>();
+            Response answer = listed;
+            boolean named = bridges.contains(own), late = false, waiting = false, marks = shared;
+            long upTo = open.index();
+            for (JsonNode message : newer) {
+                List<Message> all = FromFlex.read(FromFlex.asWebhook(message, open.sid()), open.customer()).messages();
+                List<Message> unknown = all.stream().filter(one -> !journal.knows(one.id())).toList();
+                Instant written = time(message.path("date_created").asText());
+                String owner = mark(message).path(BRIDGE).asText();
+                boolean another = !owner.isEmpty() && !owner.equals(own);
+                boolean toName = !all.isEmpty() && unknown.isEmpty() && (another || !named);
+                boolean toAsk = !unknown.isEmpty() && owner.isEmpty() && !written.isAfter(oldEnough);
+                if (marks && (toName || toAsk)) {
+                    answer = put(message, open.sid(), now);
+                    named |= toName;
+                    // A closed conversation takes no marks: there X alone is asked.
+                    marks = !answer.outcome().conversationClosed();
+                    if (marks && !answer.ok()) break;
+                    answer = listed;
+                }
+                if (!unknown.isEmpty() && !another) {
+                    Instant asked = Instant.ofEpochMilli(mark(message).path(ASKED).asLong(now.toEpochMilli()));
+                    waiting |= marks && now.isBefore(asked.plus(timing.catchUp()));
+                    if (!waiting) missed.addAll(unknown);
+                    late |= now.isAfter(written.plus(timing.callTimeout()));
+                }
+                if (!waiting) upTo = index(message);
+            }
+            return new Reading(missed, open.upTo(upTo), shared, late && !missed.isEmpty(), false, answer);
         }
 
-        private String service() { return "/v1/Services/" + settings.chatService(); }
+        /** The names of a bridge in a message's attributes, and since when it asks whether another knows of it. */
+        private static final String BRIDGE = "bridge", ASKED = "asked";
+
+        private boolean isNamed(JsonNode message) {
+            return mark(message).path(BRIDGE).asText().equals(journal.name());
+        }
+
+        private static JsonNode mark(JsonNode message) { return jsonOrMissing(message.path("attributes").asText()); }
+        private static long index(JsonNode message) { return message.path("index").asLong(-1); }
+
+        /** Puts this bridge's name on a message, beside what is there. */
+        private Response put(JsonNode message, String sid, Instant now) {
+            ObjectNode attributes = mark(message) instanceof ObjectNode there ? there.deepCopy() : object();
+            attributes.put(BRIDGE, journal.name()).put(ASKED, now.toEpochMilli());
+            return twilio.post(api.product, path(sid) + "/Messages/" + message.path("sid").asText(), Promise.ANYTHING,
+                    Form.of("Attributes", attributes.toString()));
+        }
+
+        /**
+         * What our account has sent and no reply of this bridge: one of another bridge is in the conversation too, else
+         * a colleague wrote it in the X app, and the agent should know.
+         */
+        Outcome overheard(Delivery sent, X x) {
+            Outcome.Delivered nothing = new Outcome.Delivered("", "");
+            String sid = openConversations.getOrDefault(sent.message.customer(), Known.NONE).sid();
+            if (sid.isEmpty() || x.isOurs(sent.message.id())) return nothing;
+            Response newest = twilio.get(api.product, path(sid) + "/Messages?Order=desc&PageSize=50", api.messages);
+            if (!newest.ok()) {
+                return newest.outcome() instanceof Outcome.RetryLater later ? later.forThisMessageOnly() : nothing;
+            }
+            boolean ours = newest.body().path("messages").valueStream()
+                    .anyMatch(message -> x.isPartOf(message.path("body").asText(""), sent.message.text()));
+            sent.conversation = sid;
+            String said = Stream.concat(Stream.of(sent.message.text()), sent.message.attachments().stream())
+                    .filter(line -> !line.isBlank()).collect(Collectors.joining(" "));
+            return ours ? nothing : new Outcome.Delivered("", "A colleague wrote in the X app: " + said);
+        }
+
+        private String service() { return "/v1/Services/" + settings.get(FLEX_CHAT_SERVICE); }
         private String path(String conversation) {
-            return api.path.formatted(settings.chatService()) + Form.escape(conversation);
+            return api.path.formatted(settings.get(FLEX_CHAT_SERVICE)) + Form.escape(conversation);
         }
     }
 
@@ -1641,21 +1874,28 @@ public final class Bridge {
         static final int MAX_TEXT = 10_000;
         /** How far back a message is looked for, in pages: X allows 15 of them in 15 minutes. */
         private static final int MAX_PAGES = 10;
+        /** How far back all that was missed is read: some 5,000 events. */
+        private static final int MAX_BACKLOG = 50;
 
         private final Client client;
         private final Settings settings;
         private final NumberedLists lists;
-        private final Predicate<String> sentBefore;
+        private final Journal journal;
         private final XApi api;
         /** When the rate limit allows more, in {@link System#nanoTime}. */
         private volatile long open = System.nanoTime();
+        /** The last that X has told of what our account sent, free of charge; guarded by itself. */
+        private final ArrayDeque<Sent> told = new ArrayDeque<>();
+        private static final int MOST_TOLD = 1_000;
+        /** The ids of what was sent since the start: the journal hears of them a moment later. */
+        private final Map<String, String> own = lruCache();
 
-        X(Client client, Settings settings, NumberedLists lists, Predicate<String> sentBefore) {
+        X(Client client, Settings settings, NumberedLists lists, Journal journal) {
             this.client = client;
             this.settings = settings;
             this.lists = lists;
-            this.sentBefore = sentBefore;
-            api = settings.twitterApi().equals("1.1") ? XApi.V1_1 : XApi.V2;
+            this.journal = journal;
+            api = settings.get(TWITTER_API).equals("1.1") ? XApi.V1_1 : XApi.V2;
         }
 
         /** X's ids grow with time: as numbers, which no long can hold without care. */
@@ -1663,10 +1903,36 @@ public final class Bridge {
                 .thenComparing(Comparator.naturalOrder());
 
         /**
-         * A message found at X. @param to whom we sent it, empty if we did not; @param text as it was before X
-         * shortened the links
+         * A message found at X. @param to who got it; @param text as it was before X shortened the links
          */
-        record Sent(String id, String to, String text, Instant at) { }
+        record Sent(String id, String to, String text, Instant at) {
+            static Sent of(JsonNode event) {
+                JsonNode message = event.path("message_create");
+                return new Sent(event.path("id").asText(), message.at("/target/recipient_id").asText(),
+                        FromX.text(message.path("message_data")),
+                        Instant.ofEpochMilli(event.path("created_timestamp").asLong()));
+            }
+        }
+
+        /** X has told that our account sent this. */
+        void sent(Message message) {
+            synchronized (told) {
+                told.add(new Sent(message.id(), message.customer(), message.text(), message.time()));
+                if (told.size() > MOST_TOLD) told.remove();
+            }
+        }
+
+        /** Whether X gave this id to a message of this bridge. */
+        boolean isOurs(String id) { return own.containsKey(id) || journal.knows(id); }
+
+        /** Whether a Direct Message is what becomes of a part of this text. */
+        boolean isPartOf(String text, String sent) {
+            return parts(Rich.read(text)).stream().anyMatch(part -> bare(part).equals(bare(sent)));
+        }
+
+        private List<String> parts(Rich rich) {
+            return split(api == XApi.V2 ? rich.plain() : rich.text(), MAX_TEXT, point -> 1);
+        }
 
         /** Sends what an agent wrote to a customer, and looks first if an earlier try may have done so. */
         Outcome deliver(Delivery delivery, String customer) {
@@ -1680,7 +1946,7 @@ public final class Bridge {
                         Outcome.Scope.SERVICE, false);
             }
             Rich rich = Rich.read(message.text());
-            List<String> parts = split(api == XApi.V2 ? rich.plain() : rich.text(), MAX_TEXT, point -> 1);
+            List<String> parts = parts(rich);
             if (delivery.lookFirst) {
                 Response looked = look(delivery, customer, parts);
                 if (!looked.ok()) return looked.outcome().forThisMessageOnly();
@@ -1699,36 +1965,95 @@ public final class Bridge {
                 boolean repeated = delivery.mayHaveArrived && sent.saidAlready();
                 if (!sent.ok() && !repeated) return sent.outcome();
                 delivery.arrived(repeated ? delivery.lastId : sent.body().at(api.id).asText());
+                own.put(delivery.lastId, "");
+                if (!last) journal.arrived(delivery);
             }
             lists.sent(customer, rich);
             return new Outcome.Delivered(delivery.lastId, rich.complaint());
         }
 
-        /** Counts as arrived the parts that X lists. */
+        /** Counts as arrived the parts that X has told of, or lists when it is asked. */
         private Response look(Delivery delivery, String customer, List<String> parts) {
-            List<Sent> found = new ArrayList<>();
+            List<Sent> found;
+            synchronized (told) {
+                found = new ArrayList<>(told);
+            }
+            match(delivery, found, customer, parts);
+            if (delivery.parts == parts.size()) return Response.DONE;
+            found.clear();
             Response page = Response.NONE;
             String cursor = "";
             for (int pages = 0; pages < MAX_PAGES; pages++) {
-                page = client.call(SERVICE, signed(settings, "GET", api.list.formatted(customer),
-                        api.query(cursor)).GET(),
-                        api.listed(customer));
+                page = list(api.list.formatted(customer), cursor, api.most, customer);
                 if (!page.ok()) return page;
-                List<Sent> read = api.read(page.body(), customer);
-                read.stream().filter(sent -> !sent.at().isBefore(delivery.lookFrom())).forEach(found::add);
+                List<Sent> read = api.events(page.body(), customer).stream().map(Sent::of).toList();
+                found.addAll(read);
                 cursor = page.body().at(api.nextPage).asText("");
                 if (cursor.isEmpty() || read.stream().anyMatch(sent -> sent.at().isBefore(delivery.lookFrom()))) break;
             }
-            // What arrived before is settled under its own id; each message found counts for one part.
-            found.removeIf(sent -> !sent.to().equals(customer) || sentBefore.test(sent.id())
-                    || delivery.parts > 0 && BY_ID.compare(sent.id(), delivery.lastId) <= 0);
+            match(delivery, found, customer, parts);
+            return page;
+        }
+
+        private Response list(String path, String cursor, int most, String customer) {
+            HttpRequest.Builder request = signed(settings, "GET", path, api.query(cursor, most)).GET();
+            return client.call(SERVICE, request, api.listed(customer));
+        }
+
+        /** What arrived before is settled under its own id; each message found counts for one part. */
+        private void match(Delivery delivery, List<Sent> found, String customer, List<String> parts) {
+            found.removeIf(sent -> !sent.to().equals(customer) || sent.at().isBefore(delivery.lookFrom())
+                    || isOurs(sent.id()) || delivery.parts > 0 && BY_ID.compare(sent.id(), delivery.lastId) <= 0);
             found.sort(Comparator.comparing(Sent::id, BY_ID));
             while (delivery.parts < parts.size()) {
                 String part = bare(parts.get(delivery.parts));
                 Optional<Sent> same = found.stream().filter(sent -> bare(sent.text()).equals(part)).findFirst();
-                if (same.isEmpty()) break;
+                if (same.isEmpty()) return;
                 found.remove(same.get());
                 delivery.arrived(same.get().id());
+                own.put(same.get().id(), "");
+            }
+        }
+
+        /** What was read so far of the events that no webhook brought; a page that fails is asked for again. */
+        static final class Backlog {
+            private final List<JsonNode> events = new ArrayList<>();
+            private final ObjectNode users = object();
+            private String cursor = "";
+            private int pages;
+            private boolean complete;
+
+            JsonNode asWebhook() {
+                ObjectNode webhook = object().set("users", users);
+                webhook.putArray("direct_message_events").addAll(events);
+                return webhook;
+            }
+        }
+
+        /** What the events say that were read, by the reader of webhooks. */
+        FromX read(Backlog backlog) { return FromX.read(backlog.asWebhook(), settings.ownId()); }
+
+        /**
+         * Reads all events since then, the newest first. X wants to be paid for each, so the first
+         * page is a small one: as a rule nothing was missed. (X could also send its webhooks again, but none that is
+         * younger than half an hour, and without order.) X keeps them for 30 days.
+         *
+         * @return the last answer: {@code backlog} is complete if it is a good one
+         */
+        Response readBack(Instant since, Backlog backlog) {
+            Response page = Response.DONE;
+            while (!backlog.complete && page.ok()) {
+                page = list(api.all, backlog.cursor, backlog.pages == 0 ? 5 : api.most, "");
+                if (!page.ok()) return page;
+                backlog.pages++;
+                for (JsonNode event : api.events(page.body(), settings.ownId())) {
+                    boolean old = Sent.of(event).at().isBefore(since);
+                    if (!old) backlog.events.add(event);
+                    backlog.complete |= old;
+                }
+                page.body().at("/includes/users").forEach(user -> backlog.users.set(user.path("id").asText(), user));
+                backlog.cursor = page.body().at(api.nextPage).asText("");
+                backlog.complete |= backlog.cursor.isEmpty() || backlog.pages == MAX_BACKLOG;
             }
             return page;
         }
@@ -1777,9 +2102,10 @@ public final class Bridge {
             String nonce = UUID.randomUUID().toString().replace("-", "");
             return HttpRequest.newBuilder(URI.create(query.fields().isEmpty() ? url : url + "?" + query.encode()))
                     .header("Authorization",
-                    Signatures.oauth(method, url, query, settings.consumerKey(), settings.consumerSecret(),
-                    settings.accessToken(),
-                            settings.accessSecret(), nonce, String.valueOf(Instant.now().getEpochSecond())));
+                    Signatures.oauth(method, url, query,
+                            settings.get(TWITTER_CONSUMER_KEY), settings.get(TWITTER_CONSUMER_SECRET),
+                            settings.get(TWITTER_ACCESS_KEY), settings.get(TWITTER_ACCESS_SECRET),
+                            nonce, String.valueOf(Instant.now().getEpochSecond())));
         }
     }
 
@@ -1788,18 +2114,20 @@ public final class Bridge {
         /**
          * Today's: text only, so lists become numbered and buttons plain links (X API v2, "Manage Direct Messages").
          */
-        V2("/2/dm_conversations/with/%s/messages", "/data/dm_event_id", "/2/dm_conversations/with/%s/dm_events", "data",
-                Form.of("max_results", "100", "event_types", "MessageCreate", "expansions", "sender_id",
-                        "dm_event.fields", "attachments,created_at,entities,event_type,id,text"), "pagination_token",
-                        "/meta/next_token",
+        V2("/2/dm_conversations/with/%s/messages", "/data/dm_event_id", "/2/dm_conversations/with/%s/dm_events",
+                "/2/dm_events", "data", "max_results", 100,
+                Form.of("event_types", "MessageCreate", "expansions", "attachments.media_keys,sender_id",
+                        "dm_event.fields", "attachments,created_at,dm_conversation_id,entities,event_type,id,text",
+                        "media.fields", "media_key,type,url"),
+                "pagination_token", "/meta/next_token",
                 Promise.fields("/id", Promise.NUMBER, "/sender_id", Promise.NUMBER, "/created_at", Promise.TIME,
                         "/text", Promise.TEXT)),
         /**
          * The original's, the only one with quick replies and buttons (X API v1.1, "direct_messages/events/new"). Its
          * list is that of all customers together: 50 may be the work of seconds.
          */
-        V1_1("/1.1/direct_messages/events/new.json", "/event/id", "/1.1/direct_messages/events/list.json", "events",
-                Form.of("count", "50"), "cursor", "/next_cursor",
+        V1_1("/1.1/direct_messages/events/new.json", "/event/id", "/1.1/direct_messages/events/list.json",
+                "/1.1/direct_messages/events/list.json", "events", "count", 50, Form.of(), "cursor", "/next_cursor",
                 Promise.fields("/id", Promise.NUMBER, "/message_create/sender_id", Promise.NUMBER,
                         "/message_create/target/recipient_id", Promise.NUMBER, "/created_timestamp", Promise.NUMBER,
                         "/message_create/message_data/text", Promise.TEXT));
@@ -1808,27 +2136,38 @@ public final class Bridge {
         /** The field of the answer with the Direct Message's id. */
         final String id;
         final Promise sent;
+        /** Where the messages of one customer are listed, and where those of all. */
         final String list;
+        final String all;
         final String events;
+        /** How many are asked for at a time, and how many at most. */
+        final String count;
+        final int most;
         final Form query;
         final String cursor;
         final String nextPage;
         final Promise event;
 
-        XApi(String send, String id, String list, String events, Form query, String cursor, String nextPage,
-                Promise event) {
+        XApi(String send, String id, String list, String all, String events, String count, int most, Form query,
+                String cursor, String nextPage, Promise event) {
             this.send = send;
             this.id = id;
             sent = Promise.fields(id, Promise.NUMBER);
             this.list = list;
+            this.all = all;
             this.events = events;
+            this.count = count;
+            this.most = most;
             this.query = query;
             this.cursor = cursor;
             this.nextPage = nextPage;
             this.event = event;
         }
 
-        Form query(String from) { return from.isEmpty() ? query : query.and(Form.of(cursor, from)); }
+        Form query(String from, int most) {
+            Form page = query.and(Form.of(count, String.valueOf(most)));
+            return from.isEmpty() ? page : page.and(Form.of(cursor, from));
+        }
 
         /** A page of events: what we sent ourselves has a text, and an empty page says that it is meant. */
         Promise listed(String customer) {
@@ -1836,26 +2175,51 @@ public final class Bridge {
                 JsonNode listed = page.path(events);
                 int said = page.at("/meta/result_count").asInt(listed.isMissingNode() ? -1 : 0);
                 if (listed.isEmpty()) return (listed.isArray() || listed.isMissingNode()) && said == 0;
-                return listed.isArray() && listed.valueStream().allMatch(one -> event.keptBy(one)
-                        && (sent(one, customer).to().isEmpty() || !sent(one, customer).text().isBlank()
-                                || one.has("attachments") || one.at("/message_create/message_data").has("attachment")))
+                return listed.isArray() && listed.valueStream().allMatch(event::keptBy)
+                        && events(page, customer).stream().allMatch(one -> !one.at(RECIPIENT).asText().equals(customer)
+                                || !X.Sent.of(one).text().isBlank()
+                                || one.at("/message_create/message_data").has("attachment"))
                         && Promise.fields(nextPage, "|[!-~]+").keptBy(page);
             };
         }
 
-        List<X.Sent> read(JsonNode page, String customer) {
-            return page.path(events).valueStream().map(one -> sent(one, customer)).toList();
+        private static final String RECIPIENT = "/message_create/target/recipient_id";
+
+        /**
+         * A page's events in the one shape that all webhooks have, too.
+         *
+         * @param other of whom they are: the customer, or our own account
+         */
+        List<JsonNode> events(JsonNode page, String other) {
+            JsonNode media = page.at("/includes/media");
+            return page.path(events).valueStream().map(one -> this == V2 ? asWebhook(one, other, media) : one).toList();
         }
 
-        private X.Sent sent(JsonNode event, String customer) {
-            if (this == V2) {
-                boolean theirs = event.path("sender_id").asText().equals(customer);
-                return new X.Sent(event.path("id").asText(), theirs ? "" : customer, FromX.text(event),
-                        time(event.path("created_at").asText()));
+        private static JsonNode asWebhook(JsonNode listed, String other, JsonNode media) {
+            String sender = listed.path("sender_id").asText();
+            // A conversation's id names both, the smaller one first.
+            String recipient = Stream.of(listed.path("dm_conversation_id").asText().split("-"))
+                    .filter(one -> !one.isEmpty() && !one.equals(sender)).findFirst()
+                    .orElse(sender.equals(other) ? "" : other);
+            ObjectNode event = object().put("type", "message_create").put("id", listed.path("id").asText())
+                    .put("created_timestamp", String.valueOf(time(listed.path("created_at").asText()).toEpochMilli()));
+            ObjectNode create = event.putObject("message_create").put("sender_id", sender);
+            create.putObject("target").put("recipient_id", recipient);
+            ObjectNode data = create.putObject("message_data").put("text", listed.path("text").asText());
+            data.set("entities", listed.path("entities"));
+            if (listed.has("attachments")) {
+                JsonNode file = media.valueStream().filter(one -> one.path("media_key")
+                        .equals(listed.at("/attachments/media_keys/0"))).findFirst().orElse(JSON.missingNode());
+                ObjectNode shown = data.putObject("attachment").putObject("media");
+                shown.put("type", file.path("type").asText("attachment"))
+                        .put("media_url_https", file.path("url").asText());
+                listed.at("/entities/urls").forEach(url -> {
+                    String page = url.path("expanded_url").asText();
+                    if (page.contains("/messages/media/")) shown.set("url", url.path("url"));
+                    if (page.contains("/messages/media/")) shown.put("expanded_url", page);
+                });
             }
-            return new X.Sent(event.path("id").asText(), event.at("/message_create/target/recipient_id").asText(),
-                    FromX.text(event.at("/message_create/message_data")),
-                    Instant.ofEpochMilli(event.path("created_timestamp").asLong()));
+            return event;
         }
     }
 
@@ -1887,6 +2251,11 @@ public final class Bridge {
 
         /** @param newest the conversation's messages, the newest first */
         void learn(String customer, JsonNode newest) { last.put(customer, find(newest, customer)); }
+
+        /** The same where nothing is known yet. */
+        void suppose(String customer, JsonNode newest) {
+            if (last.get(customer) == null) learn(customer, newest);
+        }
 
         Read read(Message message) {
             List<String> labels = last.getOrDefault(message.customer(), List.of());
@@ -1936,9 +2305,284 @@ public final class Bridge {
     }
 
     // -----------------------------------------------------------------------------------------------------------------
+    // 9. Catching up: a webhook is a doorbell, the services' own logs are the truth. What no webhook brought, because
+    //    the bridge was down, had no room, another address or another secret, is read there and goes the same way.
+
+    static final class CatchUp {
+        /** The events of X, among the conversations that are to be read. */
+        static final String X_EVENTS = "X's events";
+        /** Conversations read at a time. */
+        private static final int READERS = 4;
+        /** A webhook waits so long for what was missed before it; Twilio waits for five seconds. */
+        private static final Duration PATIENCE = Duration.ofSeconds(3);
+        /** Rounds from one question whether a conversation is over to the next: an hour. */
+        private static final int ROUNDS_TO_STATE = 12;
+        /** Rounds without a webhook of X until its events are read, which costs money: six hours, or one. */
+        private static final int QUIET = 72, SUSPICIOUS = 12;
+
+        final Doorbell fromX;
+        final Doorbell fromFlex;
+        private final Journal journal;
+        private final Relay relay;
+        private final Flex flex;
+        private final X x;
+        private final Timing timing;
+        private final ScheduledExecutorService readers = new ScheduledThreadPoolExecutor(READERS,
+                daemonThreads("catch-up"), new ThreadPoolExecutor.DiscardPolicy());
+        /** What waits for its turn to be read. */
+        private final Set<String> queued = ConcurrentHashMap.newKeySet();
+        /** Of what webhooks surely did not bring all, since the bridge was down or had no room; done once it is read. */
+        private final Map<String, CompletableFuture<Void>> missed = new ConcurrentHashMap<>();
+        /** Conversations of which a webhook has said that they are over. */
+        private final Set<String> ended = ConcurrentHashMap.newKeySet();
+        /** Until then nothing is read, in {@link System#nanoTime}: Twilio turns everybody away. */
+        private volatile long paused = System.nanoTime();
+        private volatile int rounds;
+        /** From then on the events of X that came may not be all: by X's clock, as all its times. */
+        private volatile Optional<Instant> since = Optional.empty();
+        private X.Backlog backlog = new X.Backlog();
+
+        CatchUp(Journal journal, Relay relay, Flex flex, X x, Settings settings, Timing timing, Metrics metrics) {
+            this.journal = journal;
+            this.relay = relay;
+            this.flex = flex;
+            this.x = x;
+            this.timing = timing;
+            fromX = new Doorbell("X", "TWITTER_CONSUMER_SECRET or TWITTER_CLIENT_SECRET is not the app's any more",
+                    settings, metrics);
+            fromFlex = new Doorbell("Flex", "TWILIO_AUTH_TOKEN is not the account's any more", settings, metrics);
+        }
+
+        /** To be called before the first webhook is taken, so that none overtakes what was missed. */
+        void start() {
+            List<Conversation> open = journal.conversations();
+            open.forEach(one -> missed.put(one.sid(), new CompletableFuture<>()));
+            missed.put(X_EVENTS, new CompletableFuture<>());
+            expectMissedAtX();
+            // X first: it tells which replies have arrived.
+            readers.execute(() -> {
+                read(X_EVENTS);
+                open.forEach(one -> soon(one.sid(), Duration.ZERO));
+            });
+            long round = timing.catchUp().toMillis();
+            readers.scheduleWithFixedDelay(logFailures(this::round, TROUBLE), round, round, TimeUnit.MILLISECONDS);
+        }
+
+        private static final String TROUBLE = "what no webhook brought cannot be read";
+
+        void stop() {
+            readers.shutdownNow();
+            Bridge.await(readers, Instant.now().plusSeconds(1));
+        }
+
+        List<String> troubles() {
+            return Stream.of(fromX.trouble(), fromFlex.trouble(), flex.trouble()).flatMap(Optional::stream).toList();
+        }
+
+        /** A webhook has come. If none did for a while, what was missed is read before what it brings is taken. */
+        void rang(Doorbell doorbell) {
+            if (!doorbell.rang()) return;
+            List<String> keys = doorbell == fromX ? List.of(X_EVENTS)
+                    : journal.conversations().stream().map(Conversation::sid).toList();
+            if (doorbell == fromX) expectMissedAtX();
+            for (String key : keys) {
+                missed.putIfAbsent(key, new CompletableFuture<>());
+                soon(key, Duration.ZERO);
+            }
+        }
+
+        /**
+         * What was missed goes first; if that takes too long, order is given up rather than the message.
+         *
+         * @return false if the bridge stops: what has come now is caught up, too
+         */
+        boolean await(String key) {
+            try {
+                CompletableFuture<Void> tried = missed.get(key);
+                if (tried != null) tried.get(PATIENCE.toMillis(), TimeUnit.MILLISECONDS);
+            } catch (InterruptedException stopping) {
+                return false;
+            } catch (ExecutionException | TimeoutException slow) {
+                LOG.log(WARNING, () -> "a message that has just come goes before what was missed of " + key);
+            }
+            return true;
+        }
+
+        /** A webhook has brought a message of a conversation. @param kept whether there was room for it */
+        void heard(FromFlex event, boolean kept) {
+            String sid = event.conversation();
+            boolean known = journal.conversation(sid).isPresent() || event.customer().isEmpty();
+            if (!known) flex.adopt(sid, event.customer(), event.index() - (kept ? 0 : 1));
+            if (!kept) missed(sid);
+        }
+
+        /** Something that should have come by webhook has not, through no fault of the webhook's. */
+        private void missed(String key) {
+            missed.putIfAbsent(key, CompletableFuture.completedFuture(null));
+            soon(key, timing.maxBackoff());
+        }
+
+        /** X's webhook was out of order, or there was no room for what it brought. */
+        void missedAtX() {
+            expectMissedAtX();
+            missed(X_EVENTS);
+        }
+
+        /** A webhook older than the newest that came may still have been under way. */
+        private void expectMissedAtX() {
+            if (since.isEmpty()) since = journal.newest().map(newest -> newest.minus(timing.callTimeout()));
+        }
+
+        /** An agent has ended or left a conversation: the customer's next message looks at it anew. */
+        void ended(FromFlex event) {
+            flex.ended(event.customer(), event.conversation());
+            ended.add(event.conversation());
+            soon(event.conversation(), timing.initialBackoff());
+        }
+
+        /** What X says of what our account sent: of each reply, and of what a colleague writes in the X app. */
+        void sentAtX(List<Message> sent) {
+            for (Message message : sent) {
+                x.sent(message);
+                if (!x.isOurs(message.id())) relay.overhear(message);
+            }
+        }
+
+        private void round() {
+            rounds++;
+            if (fromX.isSilentFor(timing.catchUp().multipliedBy(fromX.isSuspicious() ? SUSPICIOUS : QUIET))) {
+                fromX.expectAnew();
+                expectMissedAtX();
+                soon(X_EVENTS, Duration.ZERO);
+            }
+            if (paused > System.nanoTime()) return;
+            journal.conversations().forEach(open -> soon(open.sid(), Duration.ZERO));
+        }
+
+        private void soon(String key, Duration delay) {
+            if (!queued.add(key)) return;
+            long pause = key.equals(X_EVENTS) ? 0 : paused - System.nanoTime();
+            readers.schedule(() -> {
+                queued.remove(key);
+                read(key);
+            }, Math.max(delay.toNanos(), pause), TimeUnit.NANOSECONDS);
+        }
+
+        private void read(String key) {
+            boolean due = !missed.containsKey(key);
+            Optional<Conversation> open = journal.conversation(key);
+            boolean done = false;
+            try {
+                if (key.equals(X_EVENTS)) done = since.isEmpty() || readX(due);
+                else done = open.isEmpty() || readFlex(open.get(), due);
+            } catch (RuntimeException | Error bug) {
+                LOG.log(ERROR, TROUBLE, bug);
+            }
+            if (done) Optional.ofNullable(missed.remove(key)).ifPresent(waiting -> waiting.complete(null));
+            else soon(key, timing.initialBackoff());
+        }
+
+        /** @return false if it is to be read again soon */
+        private boolean readFlex(Conversation open, boolean due) {
+            String sid = open.sid();
+            boolean whetherOver = ended.contains(sid) || rounds % ROUNDS_TO_STATE == ROUNDS_TO_STATE - 1;
+            Flex.Reading reading = flex.read(open, whetherOver);
+            boolean late = due && reading.late();
+            boolean kept = kept(reading.missed(), reading.shared(), fromFlex, late);
+            if (!kept || failed(reading.answer(), sid)) return false;
+            ended.remove(sid);
+            if (reading.over()) journal.forget(sid);
+            else if (!reading.upTo().equals(open)) journal.remember(reading.upTo());
+            return true;
+        }
+
+        private boolean readX(boolean due) {
+            if (failed(x.readBack(since.get(), backlog), X_EVENTS)) return false;
+            FromX events = x.read(backlog);
+            List<Message> unknown = events.messages().stream().filter(one -> !journal.knows(one.id())).toList();
+            if (!kept(unknown, true, fromX, due)) return false;
+            sentAtX(events.sent());
+            since = Optional.empty();
+            backlog = new X.Backlog();
+            return true;
+        }
+
+        private boolean kept(List<Message> messages, boolean shared, Doorbell doorbell, boolean due) {
+            if (messages.isEmpty()) return true;
+            boolean kept = shared ? relay.acceptShared(messages) : relay.accept(messages);
+            if (kept) doorbell.missed(messages.size(), due);
+            return kept;
+        }
+
+        /** Whether it is to be read again: as the service asks, and all the others too if it turns everybody away. */
+        private boolean failed(Response answer, String key) {
+            if (!(answer.outcome() instanceof Outcome.RetryLater later)) {
+                if (!answer.ok()) LOG.log(WARNING, () -> TROUBLE + " (" + key + "): " + answer.sentence());
+                return false;
+            }
+            LOG.log(WARNING, () -> TROUBLE + " yet (" + key + "): " + later.reason());
+            boolean all = later.scope() == Outcome.Scope.SERVICE;
+            Duration pause = all ? timing.maxBackoff() : timing.initialBackoff();
+            if (later.after().compareTo(pause) > 0) pause = later.after();
+            if (all && !key.equals(X_EVENTS)) paused = System.nanoTime() + pause.toNanos();
+            soon(key, pause);
+            return true;
+        }
+    }
+
+    /** Whether a service's webhooks come, and if not, why that may be. */
+    static final class Doorbell {
+        private final String service;
+        private final String wrongSecret;
+        private final Settings settings;
+        private final Metrics metrics;
+        private long rang = System.nanoTime();
+        private Optional<Long> refused = Optional.empty();
+        private String trouble = "";
+
+        Doorbell(String service, String wrongSecret, Settings settings, Metrics metrics) {
+            this.service = service;
+            this.wrongSecret = wrongSecret;
+            this.settings = settings;
+            this.metrics = metrics;
+            metrics.add("caught_up", 0);
+        }
+
+        /** A webhook of its came. @return whether none did before */
+        synchronized boolean rang() {
+            boolean again = !trouble.isEmpty();
+            if (again) LOG.log(INFO, () -> "webhooks of " + service + " arrive again");
+            rang = System.nanoTime();
+            refused = Optional.empty();
+            trouble = "";
+            return again;
+        }
+
+        /** Somebody, perhaps the service, came with a signature that is not right. */
+        synchronized void refused() { refused = Optional.of(System.nanoTime()); }
+        synchronized boolean isSuspicious() { return refused.isPresent(); }
+        synchronized boolean isSilentFor(Duration time) { return System.nanoTime() - rang > time.toNanos(); }
+        synchronized void expectAnew() { rang = System.nanoTime(); }
+
+        /** @param due whether a webhook should have brought them */
+        synchronized void missed(int messages, boolean due) {
+            metrics.add("caught_up", messages);
+            LOG.log(INFO, () -> messages + " messages were caught up that no webhook of " + service + " brought");
+            if (!due) return;
+            String why = "webhooks of " + service + " do not arrive: " + (isSuspicious()
+                    ? "some come with a signature that is not right, so perhaps " + wrongSecret
+                    : "is " + settings.publicUrl() + " the address that leads here?");
+            if (!why.equals(trouble)) LOG.log(ERROR, () -> why);
+            trouble = why;
+        }
+
+        synchronized Optional<String> trouble() { return Optional.of(trouble).filter(text -> !text.isEmpty()); }
+    }
+
+    // -----------------------------------------------------------------------------------------------------------------
     // Part II, the craft: what the story stands on. It can be skipped at first.
     //
-    // 9. The edge: the JDK's HTTP server behind the table of routes.
+    // 10. The edge: the JDK's HTTP server behind the table of routes.
 
     /** The JDK's HTTP server behind a table of routes: the one place that knows {@link HttpExchange}. */
     static final class Edge {
@@ -1976,9 +2620,10 @@ public final class Bridge {
             prefix = settings.publicPath();
             try {
                 // The default backlog of 50 makes a burst of connections wait for seconds.
-                server = HttpServer.create(new InetSocketAddress(settings.host(), settings.port()), 1024);
+                server = HttpServer.create(new InetSocketAddress(settings.get(HOST), settings.port()), 1024);
             } catch (IOException taken) {
-                throw new CommandFailed(1, List.of("cannot listen on " + settings.host() + ":" + settings.port() + " ("
+                String where = settings.get(HOST) + ":" + settings.port();
+                throw new CommandFailed(1, List.of("cannot listen on " + where + " ("
                         + reason(taken)
                         + "): set PORT to a free port, or HOST to an address of this machine"));
             }
@@ -2160,7 +2805,7 @@ public final class Bridge {
     }
 
     // -----------------------------------------------------------------------------------------------------------------
-    // 10. Signatures and forms: pure functions, each with its published vectors in a test. No clock, no chance, no
+    // 11. Signatures and forms: pure functions, each with its published vectors in a test. No clock, no chance, no
     // state.
 
     static final class Signatures {
@@ -2299,7 +2944,7 @@ public final class Bridge {
     }
 
     // -----------------------------------------------------------------------------------------------------------------
-    // 11. Calling out: one request, one answer, whatever happens in between, and what the answer means.
+    // 12. Calling out: one request, one answer, whatever happens in between, and what the answer means.
 
     /** Twilio's REST APIs: Basic auth, forms in, JSON out, a host per product (Twilio, "Requests to the REST API"). */
     record Twilio(Client client, Settings settings) {
@@ -2350,11 +2995,11 @@ public final class Bridge {
         }
 
         HttpRequest.Builder request(String product, String path) {
-            boolean key = !settings.apiKey().isEmpty();
+            boolean key = !settings.get(TWILIO_API_KEY).isEmpty();
             return HttpRequest.newBuilder(URI.create(settings.twilioApiUrl().replace("{product}", product) + path))
                     .header("Authorization",
-                    key ? Signatures.basic(settings.apiKey(), settings.apiSecret())
-                    : Signatures.basic(settings.accountSid(), settings.authToken()));
+                    key ? Signatures.basic(settings.get(TWILIO_API_KEY), settings.get(TWILIO_API_SECRET))
+                    : Signatures.basic(settings.get(TWILIO_ACCOUNT_SID), settings.get(TWILIO_AUTH_TOKEN)));
         }
 
         static HttpRequest.Builder filled(HttpRequest.Builder request, Form form) {
@@ -2370,13 +3015,14 @@ public final class Bridge {
         private static final int MAX_ANSWER = 4 << 20;
 
         private final Duration timeout;
-        private final Metrics metrics;
+        private final BiConsumer<String, Integer> failed;
         /** Made at the first call: loading the trust store takes longer than all the rest of the start. */
         Optional<HttpClient> http = Optional.empty();
 
-        Client(Duration timeout, Metrics metrics) {
+        /** @param failed hears of each call that did not do what it should: the service, and the status or 0 */
+        Client(Duration timeout, BiConsumer<String, Integer> failed) {
             this.timeout = timeout;
-            this.metrics = metrics;
+            this.failed = failed;
         }
 
         private synchronized HttpClient http() {
@@ -2397,7 +3043,7 @@ public final class Bridge {
          */
         Response call(String service, HttpRequest.Builder builder, Promise promise) {
             Response answer = call(service, builder.setHeader("User-Agent", USER_AGENT).build(), promise);
-            if (!answer.ok()) metrics.error(service, answer.status());
+            if (!answer.ok()) failed.accept(service, answer.status());
             return answer;
         }
 
@@ -2478,6 +3124,9 @@ public final class Bridge {
             });
         }
 
+        /** A whole number. */
+        static Promise number(String pointer) { return body -> body.at(pointer).isIntegralNumber(); }
+
         /** A text that is JSON itself. */
         static Promise json(String pointer) {
             return body -> body.at(pointer).isTextual() && !jsonOrMissing(body.at(pointer).asText()).isMissingNode();
@@ -2509,6 +3158,9 @@ public final class Bridge {
             boolean sent,
             boolean ok, Instant asked) {
         static final Response NONE = none("", "", "nothing was asked", false);
+        /** There was no need to ask. */
+        static final Response DONE = new Response("", "", 200, NONE.headers, JSON.missingNode(), "", false, true,
+                Instant.EPOCH);
 
         static Response none(String service, String where, String trouble, boolean sent) {
             return new Response(service, where, 0, HttpHeaders.of(Map.of(), (name, value) -> true), JSON.missingNode(),
@@ -2655,25 +3307,34 @@ public final class Bridge {
      * have it.
      */
     static final class Metrics {
-        private static final double[] BOUNDS = {0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600};
-        private final Map<String, long[]> buckets = new TreeMap<>();
-        private final Map<String, Double> seconds = new TreeMap<>();
+        private static final double[] BOUNDS =
+                {0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600, Double.POSITIVE_INFINITY};
+        private final Map<String, Long> counters = new TreeMap<>(Map.of("ignored", 0L));
+        // Each sample by its name and labels, as it is written.
+        private final Map<String, Double> deliveries = new LinkedHashMap<>();
         private final Map<String, Long> errors = new TreeMap<>();
 
+        synchronized void add(String counter, long more) { counters.merge(counter, more, Long::sum); }
+        synchronized Map<String, Long> counters() { return Map.copyOf(counters); }
+
         synchronized void delivered(String to, long nanos) {
-            double taken = nanos / 1e9;
-            int bucket = 0;
-            while (bucket < BOUNDS.length && taken > BOUNDS[bucket]) bucket++;
-            buckets.computeIfAbsent(to, name -> new long[BOUNDS.length + 1])[bucket]++;
-            seconds.merge(to, taken, Double::sum);
+            double seconds = nanos / 1e9;
+            for (double bound : BOUNDS) {
+                String least = Double.isInfinite(bound) ? "+Inf" : String.valueOf(bound);
+                String bucket = "bucket{to=\"%s\",le=\"%s\"}".formatted(to, least);
+                deliveries.merge(bucket, seconds <= bound ? 1.0 : 0.0, Double::sum);
+            }
+            deliveries.merge("sum{to=\"%s\"}".formatted(to), seconds, Double::sum);
+            deliveries.merge("count{to=\"%s\"}".formatted(to), 1.0, Double::sum);
         }
 
         /** @param status 0 if there was no answer */
-        synchronized void error(String service, int status) {
-            errors.merge("{service=\"" + service + "\",status=\"" + (status == 0 ? "none" : status)
-                    + "\"}", 1L, Long::sum);
+        synchronized void failed(String service, int status) {
+            String told = status == 0 ? "none" : String.valueOf(status);
+            errors.merge("{service=\"%s\",status=\"%s\"}".formatted(service, told), 1L, Long::sum);
         }
 
+        /** @param counts the counters and gauges */
         synchronized String text(Map<String, Long> counts) {
             StringBuilder text = new StringBuilder();
             counts.forEach((name, count) -> {
@@ -2682,38 +3343,32 @@ public final class Bridge {
                 text.append("# TYPE %s %s\n%s %s\n".formatted(full, gauge ? "gauge" : "counter", full, count));
             });
             text.append("# HELP bridge_delivery_seconds From the acknowledged webhook, or this start,"
-                    + " to the other side's answer.\n")
-                    .append("# TYPE bridge_delivery_seconds histogram\n");
-            buckets.forEach((to, count) -> {
-                long all = 0;
-                for (int i = 0; i < count.length; i++) {
-                    all += count[i];
-                    text.append("bridge_delivery_seconds_bucket{to=\"%s\",le=\"%s\"} %s\n"
-                            .formatted(to, i < BOUNDS.length ? BOUNDS[i] : "+Inf", all));
-                }
-                text.append("bridge_delivery_seconds_sum{to=\"%s\"} %s\nbridge_delivery_seconds_count{to=\"%s\"} %s\n"
-                        .formatted(to, seconds.get(to), to, all));
-            });
+                    + " to the other side's answer.\n# TYPE bridge_delivery_seconds histogram\n");
+            deliveries.forEach((sample, value) ->
+                    text.append("bridge_delivery_seconds_%s %s\n".formatted(sample, value)));
             text.append("# TYPE bridge_service_errors_total counter\n");
-            errors.forEach((labels, count) -> text.append("bridge_service_errors_total" + labels + " " + count + "\n"));
+            errors.forEach((labels, count) ->
+                    text.append("bridge_service_errors_total%s %s\n".formatted(labels, count)));
             return text.toString();
         }
     }
 
     // -----------------------------------------------------------------------------------------------------------------
-    // 12. The journal: what was acknowledged and is not yet delivered outlives the process. JSON lines, only ever
+    // 13. The journal: what was acknowledged and is not yet delivered outlives the process. JSON lines, only ever
     //     appended to; memory is what reading the file from the start would give, because both come about by applying
     // the same lines.
 
     static final class Journal implements AutoCloseable {
-        record Counts(long received, long delivered, long duplicates, long failed, long pending,
-                long oldestPendingSeconds) { }
+        /** A message that a service refused for good, some of its parts perhaps delivered. */
+        private record RefusedMessage(Delivery delivery, Instant at, String reason) {
+            Message message() { return delivery.message; }
 
-        /**
-         * A message that is not delivered: waiting, or refused for a reason. @param attempted whether a try may have
-         * got through
-         */
-        private record StoredMessage(Message message, Instant at, boolean attempted, String reason) { }
+            Delivery again(Instant now) {
+                Delivery again = new Delivery(delivery.message, now, true);
+                again.arrived(delivery.parts, delivery.lastId);
+                return again;
+            }
+        }
 
         /**
          * Lines to append. What settles a message has to be written in the end; what a webhook brings may be turned
@@ -2733,15 +3388,19 @@ public final class Bridge {
         private final Path folder;
         private final Path path;
         // What the lines say; guarded by the journal's lock.
-        private final Map<String, StoredMessage> pending = new LinkedHashMap<>();
-        private final Map<String, StoredMessage> refused = new LinkedHashMap<>();
+        private final Map<String, Delivery> pending = new LinkedHashMap<>();
+        private final Map<String, RefusedMessage> refused = new LinkedHashMap<>();
         private final Map<String, Long> settled = new LinkedHashMap<>();
+        private final Map<String, Conversation> conversations = new LinkedHashMap<>();
+        /** When the newest message of a customer's was written, in milliseconds since 1970; 0 if none is known. */
+        private long newest;
+        private String name = "";
         private String address = "";
         private long received, delivered, duplicates, settledSince;
         // The writer's own.
         private final LinkedBlockingQueue<WriteRequest> queue = new LinkedBlockingQueue<>();
         private final Thread writer = new Thread(this::write, "journal");
-        private BiConsumer<Message, Boolean> accepted;
+        private Consumer<Delivery> accepted;
         private int maxPending;
         private long maxBytes, size, rewriteAt;
         private Instant rewritten;
@@ -2770,6 +3429,7 @@ public final class Bridge {
                             + ": stop it, or give this one a DATA_DIR of its own"));
                 }
                 journal.read();
+                if (journal.name.isEmpty()) journal.name = UUID.randomUUID().toString().substring(0, 8);
                 journal.compact();
                 return journal;
             } catch (IOException | CommandFailed failed) {
@@ -2802,16 +3462,14 @@ public final class Bridge {
                             : new FileAttribute<?>[0];
         }
 
-        /**
-         * @param accepted takes over each message that is on disk, and whether a try that was cut short may have
-         * delivered it
-         */
-        void start(BiConsumer<Message, Boolean> accepted) {
+        /** @param accepted takes over each message that is on disk */
+        void start(Consumer<Delivery> accepted) {
             this.accepted = accepted;
             // What was for Flex may have arrived although nothing says so: there a look is free, and a mark before each
             // try is not.
-            pending.values().forEach(kept -> accepted.accept(kept.message(),
-                    kept.attempted() || kept.message().direction() != Direction.TO_X));
+            pending.values().stream().filter(kept -> kept.attempted || kept.message.direction() != Direction.TO_X)
+                    .forEach(Delivery::doubt);
+            pending.values().forEach(accepted);
             writer.start();
         }
 
@@ -2819,11 +3477,50 @@ public final class Bridge {
         synchronized String address() { return address; }
         void moved(String to) { submit(true, List.of(), line("address", to)); }
 
+        /** By which this bridge is told apart from another beside it: as long-lived as its journal. */
+        synchronized String name() { return name; }
+
+        /** When the newest message of a customer's was written, by X's clock. */
+        synchronized Optional<Instant> newest() {
+            return newest == 0 ? Optional.empty() : Optional.of(Instant.ofEpochMilli(newest));
+        }
+
+        /** The conversations that are open as far as is known. If a power cut loses a line, it is only read again. */
+        synchronized List<Conversation> conversations() { return List.copyOf(conversations.values()); }
+        synchronized Optional<Conversation> conversation(String sid) {
+            return Optional.ofNullable(conversations.get(sid));
+        }
+        synchronized void remember(Conversation open) {
+            conversations.put(open.sid(), open);
+            submit(true, List.of(), line(open));
+        }
+
+        void forget(String sid) { submit(true, List.of(), line("closed", sid)); }
+
+        private static ObjectNode line(Conversation open) {
+            return line(open.checked(), "conversation", open.sid()).put("customer", open.customer())
+                    .put("url", open.url()).put("index", open.index());
+        }
+
         /** @return true once all of them are on disk, be it from an earlier time; false if there is no room */
         CompletableFuture<Boolean> accept(List<Message> messages) { return submit(false, messages); }
 
+        /** The same for messages that may have been delivered by another bridge. */
+        CompletableFuture<Boolean> acceptShared(List<Message> messages) {
+            ObjectNode[] lines = messages.stream().map(message -> line("attempt", message.id()))
+                    .toArray(ObjectNode[]::new);
+            return submit(false, messages, lines);
+        }
+
         /** Marks that a message is about to be sent: after a crash it is looked for before it is repeated. */
         void markAttempted(String id) { submit(true, List.of(), line("attempt", id)).join(); }
+
+        /** A part of a long reply has arrived. If a power cut loses this, the part is found at X. */
+        void arrived(Delivery reply) { submit(true, List.of(), part(reply)); }
+
+        private static ObjectNode part(Delivery reply) {
+            return line("part", reply.message.id()).put("as", reply.lastId).put("part", reply.parts);
+        }
 
         void delivered(String id, String as, List<Message> notes) {
             submit(true, notes, line("delivered", id).put("as", as));
@@ -2850,11 +3547,16 @@ public final class Bridge {
             return entry.done();
         }
 
-        synchronized Counts counts() {
-            long oldest = pending.isEmpty() ? 0
-                    : Math.max(0, Duration.between(pending.values().iterator().next().at(), Instant.now())
-                    .toSeconds());
-            return new Counts(received, delivered, duplicates, counted(refused.values()), pending.size(), oldest);
+        synchronized Map<String, Long> counts() {
+            Instant oldest = pending.isEmpty() ? Instant.now() : pending.values().iterator().next().at;
+            Map<String, Long> counts = new LinkedHashMap<>();
+            counts.put("received", received);
+            counts.put("delivered", delivered);
+            counts.put("duplicates", duplicates);
+            counts.put("failed", (long) refused.size());
+            counts.put("pending", (long) pending.size());
+            counts.put("oldest_pending_seconds", Math.max(0, Duration.between(oldest, Instant.now()).toSeconds()));
+            return counts;
         }
 
         Optional<String> trouble() {
@@ -2862,11 +3564,6 @@ public final class Bridge {
             if (broken) return Optional.of("the journal cannot be written: " + trouble);
             return full ? Optional.of("the journal is full, new messages get 503: see MAX_PENDING and MAX_JOURNAL_MIB")
                     : Optional.empty();
-        }
-
-        /** The bridge's own notes are carried like messages, but nobody sent them. */
-        private static long counted(Collection<StoredMessage> all) {
-            return all.stream().filter(kept -> kept.message().direction() != Direction.NOTE).count();
         }
 
         /** The writer: all that has come in since the last sync shares the next one. */
@@ -2930,7 +3627,10 @@ public final class Bridge {
             if (!lines.isEmpty()) append(lines, sync);
             if (!trouble.isEmpty()) LOG.log(INFO, () -> "the journal can be written again");
             trouble = "";
-            lines.forEach(line -> apply(line).ifPresent(kept -> accepted.accept(kept.message(), kept.attempted())));
+            for (Delivery due : lines.stream().map(this::apply).flatMap(Optional::stream).toList()) {
+                if (due.attempted) due.doubt();
+                accepted.accept(due);
+            }
             batch.forEach(entry -> entry.done().complete(true));
         }
 
@@ -3010,7 +3710,7 @@ public final class Bridge {
         }
 
         /** Makes memory follow a line. @return the message that is to be delivered because of it, if there is one */
-        private synchronized Optional<StoredMessage> apply(JsonNode written) {
+        private synchronized Optional<Delivery> apply(JsonNode written) {
             JsonNode line = modern(written);
             Instant at = Instant.ofEpochMilli(line.path("at").asLong());
             String id = line.path("id").asText();
@@ -3018,24 +3718,31 @@ public final class Bridge {
                 case "accept" -> {
                     Message message = Message.fromJson(line.path("message"));
                     if (message.direction() != Direction.NOTE) received++;
-                    return due(new StoredMessage(message, at, forgotten(message, at), ""));
+                    return Optional.of(due(new Delivery(message, at, forgotten(message, at))));
                 }
-                case "attempt" -> pending.computeIfPresent(id,
-                        (same, kept) -> new StoredMessage(kept.message(), kept.at(), true, ""));
-                case "delivered" -> take(pending, id)
-                        .ifPresent(kept -> delivered(kept.message(), line.path("as").asText(), at));
-                case "failed" -> take(pending, id)
-                        .ifPresent(kept -> failed(kept.message(), line.path("reason").asText(), at));
-                // Some of its parts may have arrived.
+                case "attempt" -> take(pending::get, id).ifPresent(kept -> kept.attempted = true);
+                case "part" -> {
+                    remember(line.path("as").asText(), at.toEpochMilli());
+                    take(pending::get, id).ifPresent(kept -> kept.arrived(line.path("part").asInt(),
+                            line.path("as").asText()));
+                }
+                case "delivered" -> take(pending::remove, id)
+                        .ifPresent(kept -> delivered(kept.message, line.path("as").asText(), at));
+                case "failed" -> take(pending::remove, id)
+                        .ifPresent(kept -> failed(kept, line.path("reason").asText(), at));
                 case "retry" -> {
-                    Optional<StoredMessage> back = take(refused, id);
-                    return back.isEmpty() ? back : due(new StoredMessage(back.get().message(), at, true, ""));
+                    return take(refused::remove, id).map(back -> due(back.again(at)));
                 }
+                case "conversation" -> conversations.put(id, new Conversation(id, line.path("customer").asText(),
+                        line.path("url").asText(), line.path("index").asLong(), at));
+                case "closed" -> conversations.remove(id);
                 case "seen" -> line.path("ids").properties()
                         .forEach(one -> remember(one.getKey(), one.getValue().asLong()));
                 case "address" -> address = id;
                 case "head" -> {
                     address = id;
+                    name = line.path("name").asText();
+                    newest = line.path("newest").asLong();
                     received = line.path("received").asLong();
                     delivered = line.path("delivered").asLong();
                 }
@@ -3058,13 +3765,15 @@ public final class Bridge {
             return modern;
         }
 
-        private Optional<StoredMessage> due(StoredMessage kept) {
-            pending.put(kept.message().id(), kept);
-            return Optional.of(kept);
+        private Delivery due(Delivery kept) {
+            boolean fromX = kept.message.direction() == Direction.TO_FLEX;
+            if (fromX) newest = Math.max(newest, kept.message.time().toEpochMilli());
+            pending.put(kept.message.id(), kept);
+            return kept;
         }
 
-        private static Optional<StoredMessage> take(Map<String, StoredMessage> from, String id) {
-            return Optional.ofNullable(from.remove(id));
+        private static <T> Optional<T> take(Function<String, T> from, String id) {
+            return Optional.ofNullable(from.apply(id));
         }
 
         private void delivered(Message message, String as, Instant at) {
@@ -3074,14 +3783,15 @@ public final class Bridge {
             if (message.direction() == Direction.TO_X) remember(as, at.toEpochMilli());
         }
 
-        private void failed(Message message, String reason, Instant at) {
+        private void failed(Delivery delivery, String reason, Instant at) {
+            Message message = delivery.message;
             settledSince++;
             if (message.direction() == Direction.NOTE) {
                 // It is told once, be it in vain.
                 remember(message.id(), at.toEpochMilli());
                 return;
             }
-            refused.put(message.id(), new StoredMessage(message, at, false, reason));
+            refused.put(message.id(), new RefusedMessage(delivery, at, reason));
             if (refused.size() <= MOST_REFUSED) return;
             String oldest = refused.keySet().iterator().next();
             refused.remove(oldest);
@@ -3111,8 +3821,10 @@ public final class Bridge {
 
         /** The fewest lines that say the same. */
         private synchronized void snapshot(OutputStream out) throws IOException {
-            write(out, line("head", address).put("delivered", delivered)
-                    .put("received", received - counted(pending.values()) - counted(refused.values())));
+            // Those that wait and those that were refused are counted again when they are read.
+            long waiting = pending.values().stream().filter(kept -> kept.message.direction() != Direction.NOTE).count();
+            write(out, line("head", address).put("name", name).put("newest", newest).put("delivered", delivered)
+                    .put("received", received - waiting - refused.size()));
             ObjectNode ids = object();
             for (Map.Entry<String, Long> id : settled.entrySet()) {
                 ids.put(id.getKey(), id.getValue());
@@ -3122,16 +3834,19 @@ public final class Bridge {
                 }
             }
             write(out, line("seen", "").set("ids", ids));
-            for (StoredMessage kept : refused.values()) {
-                String id = kept.message().id();
-                write(out, line(kept.at(), "accept", id).set("message", kept.message().toJson()));
-                write(out, line(kept.at(), "failed", id).put("reason", kept.reason()));
+            for (Conversation open : conversations.values()) write(out, line(open));
+            for (RefusedMessage kept : refused.values()) {
+                snapshot(kept.delivery(), out);
+                write(out, line(kept.at(), "failed", kept.message().id()).put("reason", kept.reason()));
             }
-            for (StoredMessage kept : pending.values()) {
-                String id = kept.message().id();
-                write(out, line(kept.at(), "accept", id).set("message", kept.message().toJson()));
-                if (kept.attempted()) write(out, line(kept.at(), "attempt", id));
-            }
+            for (Delivery kept : pending.values()) snapshot(kept, out);
+        }
+
+        private static void snapshot(Delivery kept, OutputStream out) throws IOException {
+            Message message = kept.message;
+            write(out, line(kept.at, "accept", message.id()).set("message", message.toJson()));
+            if (kept.attempted) write(out, line(kept.at, "attempt", message.id()));
+            if (message.direction() == Direction.TO_X && kept.parts > 0) write(out, part(kept));
         }
 
         private static void write(OutputStream out, ObjectNode line) throws IOException {
@@ -3224,7 +3939,7 @@ public final class Bridge {
     }
 
     // -----------------------------------------------------------------------------------------------------------------
-    // 13. Rich messages: what agents can type for the customer to tap, and texts cut to fit.
+    // 14. Rich messages: what agents can type for the customer to tap, and texts cut to fit.
 
     /**
      * What an agent typed, read as X can show it: a text, a list to choose from ({@code Options}) and buttons
@@ -3436,146 +4151,178 @@ public final class Bridge {
     }
 
     // -----------------------------------------------------------------------------------------------------------------
-    // 14. Settings: read once, checked all together, named in every complaint.
+    // 15. Settings: declared once, read once, checked all together, named in every complaint.
 
-    /** Every setting by its name, checked. */
-    record Settings(Map<String, String> values) {
-        /**
-         * @param names the first is ours, all are understood; @param shape of a value; @param advice what it is and
-         * where from
-         */
-        record Key(List<String> names, String fallback, String shape, String advice) {
-            String name() { return names.get(0); }
-        }
+    private static final String HEX = "[0-9a-fA-F]{32}", ANY = "[!-~]+";
+    private static final String ADDRESS = "https://[^/?#@\\s]+(/[^?#\\s]*)?|"
+            + "http://(127\\.[0-9.]+|localhost|\\[::1\\])(:[0-9]+)?(/[^?#\\s]*)?";
+    private static final String TEMPLATE = "(https://|http://(127\\.[0-9.]+|localhost)[:/])\\S*\\{product}\\S*";
+    private static final boolean SECRET = true, OPEN = false;
 
-        private static Key key(String names, String fallback, String shape, String advice) {
-            return new Key(List.of(names.split(" ")), fallback, shape, advice);
-        }
+    /** Who cannot do without a setting. What the command setup does not find it asks of the operator. */
+    enum Need {
+        NOBODY(false), EVERYBODY(false), FLEX(true), CONVERSATIONS(true), CHAT(true);
 
-        private static final String ANY = "[!-~]+", HEX = "[0-9a-fA-F]{32}";
-        /** Only the user can know it; or setup finds it out. */
-        private static final String REQUIRED = null, LEARNT = "";
-        private static final String URL = "https://[^/?#@\\s]+(/[^?#\\s]*)?|"
-                + "http://(127\\.[0-9.]+|localhost|\\[::1\\])(:[0-9]+)?(/[^?#\\s]*)?";
+        final boolean foundBySetup;
 
-        /** In the order of the help, the README and .env.example. */
-        private static final List<Key> KEYS = List.of(
-                key("PUBLIC_URL NGROK_URL", "", URL,
-                        "the https address under which X and Twilio reach the bridge; unset, the local ngrok agent is"
-                        + " asked for it"),
-                key("PORT", "3000", "[0-9]{1,5}", "port to listen on; 0 takes any free one and logs it"),
-                key("HOST", "127.0.0.1", ANY, "address to listen on"),
-                key("TWITTER_CONSUMER_KEY", REQUIRED, ANY,
+        Need(boolean foundBySetup) { this.foundBySetup = foundBySetup; }
+    }
+
+    /** Every setting, in the order of the help, the README and .env.example. */
+    enum Setting {
+        PUBLIC_URL("", ADDRESS, "the https address under which X and Twilio reach the bridge; unset, the local ngrok"
+                + " agent is asked for it", "NGROK_URL"),
+        PORT("3000", "[0-9]{1,5}", "port to listen on; 0 takes any free one and logs it"),
+        HOST("127.0.0.1", ANY, "address to listen on"),
+        TWITTER_CONSUMER_KEY(SECRET, Need.EVERYBODY, ANY,
                 "the X app's API key: developer.x.com, your app, Keys and tokens"),
-                key("TWITTER_CONSUMER_SECRET", REQUIRED, ANY, "the X app's API key secret, shown beside the key"),
-                key("TWITTER_ACCESS_KEY TWITTER_ACCESS_TOKEN", REQUIRED, ANY,
-                "the support account's access token, on the same page"),
-                key("TWITTER_ACCESS_SECRET TWITTER_ACCESS_TOKEN_SECRET", REQUIRED, ANY,
-                "the support account's access token secret"),
-                key("TWITTER_CLIENT_SECRET", "", ANY,
+        TWITTER_CONSUMER_SECRET(SECRET, Need.EVERYBODY, ANY, "the X app's API key secret, shown beside the key"),
+        TWITTER_ACCESS_KEY(SECRET, Need.EVERYBODY, ANY,
+                "the support account's access token, on the same page", "TWITTER_ACCESS_TOKEN"),
+        TWITTER_ACCESS_SECRET(SECRET, Need.EVERYBODY, ANY,
+                "the support account's access token secret", "TWITTER_ACCESS_TOKEN_SECRET"),
+        TWITTER_CLIENT_SECRET(SECRET, Need.NOBODY, ANY,
                 "the X app's OAuth 2.0 client secret, if its webhooks are signed with it"),
-                key("TWITTER_USER_TOKEN", "", ANY,
+        TWITTER_USER_TOKEN(SECRET, Need.NOBODY, ANY,
                 "an OAuth 2.0 user token with dm.read, if X wants one to subscribe to Direct Messages"),
-                key("TWITTER_API", "2", "2|1\\.1", "2 or 1.1: which Direct Message API sends"),
-                key("TWITTER_API_URL", "https://api.x.com", URL, "base of the X API"),
-                key("TWITTER_CO_HANDLE", "", ".*", "accepted, not needed: our own account is known by its id"),
-                key("TWILIO_ACCOUNT_SID", REQUIRED, "AC" + HEX,
-                        "the Twilio account's SID, AC and 32 hex digits: console.twilio.com, Account info"),
-                key("TWILIO_AUTH_TOKEN", REQUIRED, ANY,
-                        "the Twilio account's auth token, beside the SID; it also checks webhook signatures"),
-                key("TWILIO_AUTH_TOKEN_NEXT", "", ANY,
-                        "a second token whose webhook signatures count too, while the auth token is changed"),
-                key("TWILIO_API_KEY", "", "SK"
-                + HEX, "an API key's SID, used for REST calls instead of the auth token"),
-                key("TWILIO_API_SECRET", "", ANY, "the API key's secret"),
-                key("TWILIO_API_URL", "https://{product}.twilio.com",
-                        "(https://|http://(127\\.[0-9.]+|localhost)[:/])\\S*\\{product}\\S*",
-                                "template of Twilio's addresses, with {product} in it"),
-                key("FLEX_API", "conversations", "conversations|chat",
-                        "conversations (Flex Conversations and Interactions) or chat (Programmable Chat and Flex"
-                        + " Flows)"),
-                key("FLEX_CHAT_SERVICE", LEARNT, "IS" + HEX, "the Flex chat service's SID, IS and 32 hex digits"),
-                key("FLEX_FLOW_SID", LEARNT, "FO" + HEX, "the Flex Flow's SID, FO and 32 hex digits (FLEX_API=chat)"),
-                key("FLEX_WORKSPACE_SID", LEARNT, "WS" + HEX,
-                        "the TaskRouter workspace's SID, WS and 32 hex digits (FLEX_API=conversations)"),
-                key("FLEX_WORKFLOW_SID", LEARNT, "WW" + HEX,
-                        "the TaskRouter workflow's SID, WW and 32 hex digits (FLEX_API=conversations)"),
-                key("FLEX_TASK_CHANNEL", "chat", ANY, "the TaskRouter task channel's unique name"),
-                key("AUTO_REGISTER", "", "on|off",
-                        "on: the bridge registers its webhook at X itself and keeps it so, the default with ngrok's"
-                        + " address; unset: it only has it validated again; off: what is missing at X is no trouble"),
-                key("NGROK_API_URL", "", "https?://\\S+",
-                        "the local ngrok agent; unset, that at http://127.0.0.1:4040 or the next ports"),
-                key("DATA_DIR", "data", ".+", "folder of the journal; one bridge each"),
-                key("MAX_PENDING", "100000", "[1-9][0-9]{0,8}",
+        TWITTER_API("2", "2|1\\.1", "2 or 1.1: which Direct Message API sends"),
+        TWITTER_API_URL("https://api.x.com", ADDRESS, "base of the X API"),
+        TWITTER_CO_HANDLE("", ".*", "accepted, not needed: our own account is known by its id"),
+        TWILIO_ACCOUNT_SID(OPEN, Need.EVERYBODY, "AC" + HEX,
+                "the Twilio account's SID, AC and 32 hex digits: console.twilio.com, Account info"),
+        TWILIO_AUTH_TOKEN(SECRET, Need.EVERYBODY, ANY,
+                "the Twilio account's auth token, beside the SID; it also checks webhook signatures"),
+        TWILIO_AUTH_TOKEN_NEXT(SECRET, Need.NOBODY, ANY,
+                "a second token whose webhook signatures count too, while the auth token is changed"),
+        TWILIO_API_KEY(SECRET, Need.NOBODY, "SK" + HEX,
+                "an API key's SID, used for REST calls instead of the auth token"),
+        TWILIO_API_SECRET(SECRET, Need.NOBODY, ANY, "the API key's secret"),
+        TWILIO_API_URL("https://{product}.twilio.com", TEMPLATE,
+                "template of Twilio's addresses, with {product} in it"),
+        FLEX_API("conversations", "conversations|chat",
+                "conversations (Flex Conversations and Interactions) or chat (Programmable Chat and Flex Flows)"),
+        FLEX_CHAT_SERVICE(OPEN, Need.FLEX, "IS" + HEX, "the Flex chat service's SID, IS and 32 hex digits"),
+        FLEX_FLOW_SID(OPEN, Need.CHAT, "FO" + HEX, "the Flex Flow's SID, FO and 32 hex digits (FLEX_API=chat)"),
+        FLEX_WORKSPACE_SID(OPEN, Need.CONVERSATIONS, "WS" + HEX,
+                "the TaskRouter workspace's SID, WS and 32 hex digits (FLEX_API=conversations)"),
+        FLEX_WORKFLOW_SID(OPEN, Need.CONVERSATIONS, "WW" + HEX,
+                "the TaskRouter workflow's SID, WW and 32 hex digits (FLEX_API=conversations)"),
+        FLEX_TASK_CHANNEL("chat", ANY, "the TaskRouter task channel's unique name"),
+        AUTO_REGISTER("", "on|off", "on: the bridge registers its webhook at X itself and keeps it so, the default with"
+                + " ngrok's address; unset: it only has it validated again; off: what is missing at X is no trouble"),
+        NGROK_API_URL("", "https?://\\S+",
+                "the local ngrok agent; unset, that at http://127.0.0.1:4040 or the next ports"),
+        DATA_DIR("data", ".+", "folder of the journal; one bridge each"),
+        MAX_PENDING("100000", "[1-9][0-9]{0,8}",
                 "undelivered messages beyond which new ones are refused with 503"),
-                key("MAX_JOURNAL_MIB", "256", "[1-9][0-9]{0,5}",
+        MAX_JOURNAL_MIB("256", "[1-9][0-9]{0,5}",
                 "size of the journal beyond which new messages are refused with 503"),
-                key("LOG_LEVEL", "INFO", "DEBUG|INFO|WARNING|ERROR", "DEBUG, INFO, WARNING or ERROR"));
+        LOG_LEVEL("INFO", "DEBUG|INFO|WARNING|ERROR", "DEBUG, INFO, WARNING or ERROR");
 
-        /** The environment's values under their first names; an empty value is none. */
+        /** The first is its own, all are understood. */
+        final List<String> names;
+        final String fallback;
+        final String help;
+        /** Its value goes into no log, and onto no screen where it is typed. */
+        final boolean secret;
+        final Need neededBy;
+        private final String pattern;
+
+        Setting(boolean secret, Need neededBy, String fallback, String pattern, String help, List<String> otherNames) {
+            names = Stream.concat(Stream.of(name()), otherNames.stream()).toList();
+            this.fallback = fallback;
+            this.help = help;
+            this.secret = secret;
+            this.neededBy = neededBy;
+            this.pattern = pattern;
+        }
+
+        /** One with a default, be it the empty value. */
+        Setting(String fallback, String pattern, String help, String... otherNames) {
+            this(OPEN, Need.NOBODY, fallback, pattern, help, List.of(otherNames));
+        }
+
+        Setting(boolean secret, Need neededBy, String pattern, String help, String... otherNames) {
+            this(secret, neededBy, "", pattern, help, List.of(otherNames));
+        }
+
+        boolean fits(String value) { return value.matches(pattern); }
+
+        String missing() {
+            return name() + " is missing: " + help + "; " + (neededBy.foundBySetup
+                    ? "the command setup finds it out" : "put it into .env, or run setup on a terminal, which asks");
+        }
+
+        private String line() {
+            String defaults = fallback.isEmpty() ? "" : " (default " + fallback + ")";
+            return "  %-24s %s%s%n".formatted(name(), help, neededBy == Need.EVERYBODY ? " (required)" : defaults);
+        }
+    }
+
+    /** What was given, or the default, for every setting. */
+    record Settings(Map<Setting, String> values) {
+        Settings {
+            values = Collections.unmodifiableMap(new EnumMap<>(values));
+        }
+
+        /** The environment's values under their settings' first names; an empty value is none. */
         static Map<String, String> canonical(Map<String, String> environment) {
             Map<String, String> values = new HashMap<>();
-            for (Key key : KEYS) {
-                key.names().stream().map(environment::get).filter(value -> value != null && !value.isBlank())
-                        .findFirst()
-                        .ifPresent(value -> values.put(key.name(), value.strip()));
+            for (Setting setting : Setting.values()) {
+                setting.names.stream().map(name -> environment.getOrDefault(name, "").strip())
+                        .filter(value -> !value.isEmpty()).findFirst()
+                        .ifPresent(value -> values.put(setting.name(), value));
             }
             return values;
         }
 
         /**
-         * @param given by their first names, see {@link #canonical}; @throws CommandFailed with all that stands in the
-         * way of serving
+         * What is complete and right, for serving.
+         *
+         * @param given by their first names, see {@link #canonical}
+         * @throws CommandFailed with all that stands in the way
          */
         static Settings from(Map<String, String> given) throws CommandFailed {
-            Settings settings = new Settings(new LinkedHashMap<>());
-            List<String> problems = settings.take(given);
-            settings.missing().forEach(name -> problems.add(missing(name)));
+            List<String> problems = new ArrayList<>();
+            Settings settings = of(given, problems);
+            settings.missing().forEach(setting -> problems.add(setting.missing()));
             if (!problems.isEmpty()) throw new CommandFailed(2, problems);
             return settings;
         }
 
         /**
-         * What is there, for setup and check; whatever is missing stays empty. @throws CommandFailed for values that
-         * cannot be right
+         * What is there; what is missing stays empty.
+         *
+         * @param problems is told what is wrong with the values, each alone and all together
          */
-        static Settings draft(Map<String, String> given) throws CommandFailed {
-            Settings settings = new Settings(new LinkedHashMap<>());
-            List<String> problems = settings.take(given);
-            if (!problems.isEmpty()) throw new CommandFailed(2, problems);
+        static Settings of(Map<String, String> given, List<String> problems) {
+            Map<Setting, String> values = new EnumMap<>(Setting.class);
+            for (Setting setting : Setting.values()) {
+                String value = given.getOrDefault(setting.name(), setting.fallback);
+                boolean fits = value.isEmpty() || setting.fits(value);
+                if (isQuoted(value)) problems.add(quoted(setting));
+                else if (!fits) problems.add(setting + " is not right: " + setting.help);
+                values.put(setting, value);
+            }
+            Settings settings = new Settings(values);
+            if (settings.get(TWILIO_API_KEY).isEmpty() != settings.get(TWILIO_API_SECRET).isEmpty()) {
+                problems.add("TWILIO_API_KEY and TWILIO_API_SECRET go together: set both or none");
+            }
+            for (Setting setting : List.of(PUBLIC_URL, TWITTER_API_URL, NGROK_API_URL)) {
+                String url = settings.get(setting);
+                if (setting.fits(url) && !isAddress(url)) problems.add(setting + " is not right: it is no address");
+            }
+            String template = settings.twilioApiUrl();
+            if (TWILIO_API_URL.fits(template) && !isAddress(template.replace("{product}", "chat"))) {
+                problems.add("TWILIO_API_URL is not right: it is no address once {product} is filled in");
+            }
+            if (PORT.fits(settings.get(PORT)) && settings.port() > 65535) {
+                problems.add("PORT is not right: the largest port is 65535");
+            }
             return settings;
         }
 
-        /** @return what is wrong with the values, each alone and all together */
-        private List<String> take(Map<String, String> given) {
-            List<String> problems = new ArrayList<>();
-            for (Key key : KEYS) {
-                String value = given.getOrDefault(key.name(), key.fallback() == REQUIRED ? "" : key.fallback());
-                boolean fits = value.isEmpty() || value.matches(key.shape());
-                quoted(key.name(), value).or(() -> fits ? Optional.empty() : Optional.of(key.name() + " is not right: "
-                        + key.advice())).ifPresent(problems::add);
-                values.put(key.name(), value);
-            }
-            if (apiKey().isEmpty() != apiSecret().isEmpty()) {
-                problems.add("TWILIO_API_KEY and TWILIO_API_SECRET go together: set both or none");
-            }
-            for (String name : List.of("PUBLIC_URL", "TWITTER_API_URL", "NGROK_API_URL")) {
-                String url = get(name);
-                boolean shaped = !url.isEmpty() && url.matches(key(name).shape());
-                if (shaped && !usable(url)) problems.add(name + " is not right: it is no address");
-            }
-            try {
-                new URI(twilioApiUrl().replace("{product}", "chat"));
-            } catch (URISyntaxException broken) {
-                problems.add("TWILIO_API_URL is not right: it is no address once {product} is filled in");
-            }
-            if (get("PORT").matches("[0-9]{1,5}")
-                    && port() > 65535) problems.add("PORT is not right: the largest port is 65535");
-            return problems;
-        }
-
-        private static boolean usable(String url) {
+        private static boolean isAddress(String url) {
             try {
                 return new URI(url).getHost() != null;
             } catch (URISyntaxException broken) {
@@ -3583,60 +4330,49 @@ public final class Bridge {
             }
         }
 
-        /** The names of what serving needs and is not there. */
-        List<String> missing() {
-            List<String> needed = new ArrayList<>(KEYS.stream().filter(key -> key.fallback() == REQUIRED).map(Key::name)
-                    .toList());
-            needed.add("FLEX_CHAT_SERVICE");
-            needed.addAll(flexApi().equals("chat") ? List.of("FLEX_FLOW_SID")
-                    : List.of("FLEX_WORKSPACE_SID", "FLEX_WORKFLOW_SID"));
-            return needed.stream().filter(name -> get(name).isEmpty()).toList();
+        /** What serving needs and is not there. */
+        List<Setting> missing() {
+            return Stream.of(Setting.values()).filter(setting -> needs(setting) && get(setting).isEmpty()).toList();
         }
 
-        static Key key(String name) {
-            return KEYS.stream().filter(key -> key.name().equals(name)).findFirst().orElseThrow();
+        private boolean needs(Setting setting) {
+            boolean chat = get(FLEX_API).equals("chat");
+            return switch (setting.neededBy) {
+                case NOBODY -> false;
+                case EVERYBODY, FLEX -> true;
+                case CONVERSATIONS -> !chat;
+                case CHAT -> chat;
+            };
         }
-        static String advice(String name) { return key(name).advice(); }
 
-        static String missing(String name) {
-            boolean yours = key(name).fallback() == REQUIRED;
-            return name + " is missing: " + advice(name) + "; " + (yours
-                    ? "put it into .env, or run setup on a terminal, which asks" : "the command setup finds it out");
-        }
+        String get(Setting setting) { return values.get(setting); }
 
-        static boolean fits(String name, String value) { return value.matches(key(name).shape()); }
-
-        Settings with(String name, String value) {
-            Map<String, String> changed = new LinkedHashMap<>(values);
-            changed.put(name, value);
+        Settings with(Setting setting, String value) {
+            Map<Setting, String> changed = new EnumMap<>(values);
+            changed.put(setting, value);
             return new Settings(changed);
         }
 
-        private static Optional<String> quoted(String name, String value) {
-            if (!value.matches("([\"']).*\\1")) return Optional.empty();
-            return Optional.of(name + " has quotes around its value, as docker --env-file leaves them there: write it"
-                    + " without them");
+        private static boolean isQuoted(String value) { return value.matches("([\"']).*\\1"); }
+
+        private static String quoted(Setting setting) {
+            return setting + " has quotes around its value, as docker --env-file leaves them there: write it without"
+                    + " them";
         }
 
         /** The folder alone, for commands that need no account. */
         static Path dataFolder(Map<String, String> given) throws CommandFailed {
-            String folder = given.getOrDefault("DATA_DIR", "data");
-            Optional<String> quoted = quoted("DATA_DIR", folder);
-            if (quoted.isPresent()) throw new CommandFailed(2, List.of(quoted.get()));
+            String folder = given.getOrDefault(DATA_DIR.name(), DATA_DIR.fallback);
+            if (isQuoted(folder)) throw new CommandFailed(2, List.of(quoted(DATA_DIR)));
             return Path.of(folder);
         }
 
         static String describe() {
-            return KEYS.stream().map(key -> "  %-24s %s%s%n".formatted(key.name(), key.advice(),
-                    key.fallback() == null ? " (required)" : key.fallback().isEmpty() ? ""
-                    : " (default " + key.fallback() + ")"))
-                            .collect(Collectors.joining());
+            return Stream.of(Setting.values()).map(Setting::line).collect(Collectors.joining());
         }
 
-        String get(String name) { return Objects.requireNonNull(values.get(name), name); }
-        int port() { return Integer.parseInt(get("PORT")); }
-        String host() { return get("HOST"); }
-        boolean autoRegister() { return get("AUTO_REGISTER").equals("on"); }
+        int port() { return Integer.parseInt(get(PORT)); }
+        boolean autoRegister() { return get(AUTO_REGISTER).equals("on"); }
 
         private static final List<String> CONTAINER = List.of(".dockerenv", "run/.containerenv",
                 "run/secrets/kubernetes.io", "var/run/secrets/kubernetes.io");
@@ -3647,17 +4383,18 @@ public final class Bridge {
             try {
                 String group = contained ? "" : Files.readString(root.resolve("proc/1/cgroup"));
                 contained |= Pattern.compile("docker|kubepods|containerd|libpod|lxc").matcher(group).find();
-                if (!contained || !InetAddress.getByName(host()).isLoopbackAddress()) return Optional.empty();
+                if (!contained || !InetAddress.getByName(get(HOST)).isLoopbackAddress()) return Optional.empty();
             } catch (IOException noLinux) {
                 return Optional.empty();
             }
-            return Optional.of("HOST=" + host() + " can only be reached from inside this container: set HOST=0.0.0.0,"
-                    + " and publish the port to this machine alone (docker run -p 127.0.0.1:3000:" + port() + ")");
+            return Optional.of("HOST=" + get(HOST) + " can only be reached from inside this container: set"
+                    + " HOST=0.0.0.0, and publish the port to this machine alone"
+                    + " (docker run -p 127.0.0.1:3000:" + port() + ")");
         }
 
         /** Without a slash at its end, and its host in lower case, as the services write it. */
         String publicUrl() {
-            return Pattern.compile("^[^/]+//[^/]+").matcher(get("PUBLIC_URL").replaceAll("/+$", ""))
+            return Pattern.compile("^[^/]+//[^/]+").matcher(get(PUBLIC_URL).replaceAll("/+$", ""))
                     .replaceFirst(host -> Matcher.quoteReplacement(host.group().toLowerCase(Locale.ROOT)));
         }
 
@@ -3668,49 +4405,32 @@ public final class Bridge {
          * Where Flex sends what happens in a customer's chat. Twilio signs the URL, so nobody else can name a customer.
          */
         String fromFlexUrl(String customer) { return publicUrl() + "/fromFlex?customer=" + customer; }
-        String consumerKey() { return get("TWITTER_CONSUMER_KEY"); }
-        String consumerSecret() { return get("TWITTER_CONSUMER_SECRET"); }
-        String accessToken() { return get("TWITTER_ACCESS_KEY"); }
-        String accessSecret() { return get("TWITTER_ACCESS_SECRET"); }
-        String clientSecret() { return get("TWITTER_CLIENT_SECRET"); }
 
         /** X's access tokens begin with the account's id; empty if this one does not. */
         String ownId() {
-            Matcher id = Pattern.compile("([0-9]+)-.*").matcher(accessToken());
+            Matcher id = Pattern.compile("([0-9]+)-.*").matcher(get(TWITTER_ACCESS_KEY));
             return id.matches() ? id.group(1) : "";
         }
 
-        String twitterApi() { return get("TWITTER_API"); }
-        String twitterApiUrl() { return get("TWITTER_API_URL").replaceAll("/+$", ""); }
-        String accountSid() { return get("TWILIO_ACCOUNT_SID"); }
-        String authToken() { return get("TWILIO_AUTH_TOKEN"); }
+        String twitterApiUrl() { return get(TWITTER_API_URL).replaceAll("/+$", ""); }
 
         /** With which Twilio may sign: while its token is changed, the one after it too. */
         List<String> webhookTokens() {
-            return Stream.of(authToken(), get("TWILIO_AUTH_TOKEN_NEXT")).filter(token -> !token.isEmpty()).toList();
+            return Stream.of(get(TWILIO_AUTH_TOKEN), get(TWILIO_AUTH_TOKEN_NEXT)).filter(token -> !token.isEmpty())
+                    .toList();
         }
 
-        String apiKey() { return get("TWILIO_API_KEY"); }
-        String apiSecret() { return get("TWILIO_API_SECRET"); }
-        String twilioApiUrl() { return get("TWILIO_API_URL").replaceAll("/+$", ""); }
-        String flexApi() { return get("FLEX_API"); }
-        String chatService() { return get("FLEX_CHAT_SERVICE"); }
-        String flexFlow() { return get("FLEX_FLOW_SID"); }
-        String workspace() { return get("FLEX_WORKSPACE_SID"); }
-        String workflow() { return get("FLEX_WORKFLOW_SID"); }
-        String taskChannel() { return get("FLEX_TASK_CHANNEL"); }
-        String userToken() { return get("TWITTER_USER_TOKEN"); }
-        Path dataDir() { return Path.of(get("DATA_DIR")); }
-        int maxPending() { return Integer.parseInt(get("MAX_PENDING")); }
-        long maxJournalBytes() { return Long.parseLong(get("MAX_JOURNAL_MIB")) << 20; }
+        String twilioApiUrl() { return get(TWILIO_API_URL).replaceAll("/+$", ""); }
+        Path dataDir() { return Path.of(get(DATA_DIR)); }
+        int maxPending() { return Integer.parseInt(get(MAX_PENDING)); }
+        long maxJournalBytes() { return Long.parseLong(get(MAX_JOURNAL_MIB)) << 20; }
 
-        System.Logger.Level logLevel() { return System.Logger.Level.valueOf(get("LOG_LEVEL")); }
+        System.Logger.Level logLevel() { return System.Logger.Level.valueOf(get(LOG_LEVEL)); }
 
         /** What was understood, without the secrets. */
         @Override public String toString() {
             return values.entrySet().stream().filter(value -> !value.getValue().isEmpty())
-                    .map(value -> value.getKey() + "="
-                            + (value.getKey().matches(".*(SECRET|TOKEN|KEY).*") ? "***" : value.getValue()))
+                    .map(value -> value.getKey() + "=" + (value.getKey().secret ? "***" : value.getValue()))
                     .collect(Collectors.joining(" "));
         }
 
@@ -3727,7 +4447,7 @@ public final class Bridge {
 
         private static final Pattern ESCAPE = Pattern.compile("\\\\(.)");
         static final Pattern LINE = Pattern.compile("(?:export\\s+)?([A-Za-z_][A-Za-z0-9_]*)\\s*=\\s*"
-                + "(?:\"((?:[^\"\\\\]|\\\\.)*+)\"|'([^']*)'|"
+                + "(?<value>\"((?:[^\"\\\\]|\\\\.)*+)\"|'([^']*)'|"
                 + "(?![\"'])((?:[^#\\s]|(?<!\\s)#|[ \\t]+(?![ \\t#]|$))*+))\\s*(?:#.*)?");
 
         /**
@@ -3743,10 +4463,10 @@ public final class Bridge {
                 String line = raw.strip();
                 Matcher parts = LINE.matcher(line);
                 if (parts.matches()) {
-                    String quoted = parts.group(2) == null ? parts.group(3)
-                            : ESCAPE.matcher(parts.group(2)).replaceAll(one -> one.group(1).equals("n") ? "\n"
+                    String quoted = parts.group(3) == null ? parts.group(4)
+                            : ESCAPE.matcher(parts.group(3)).replaceAll(one -> one.group(1).equals("n") ? "\n"
                                     : Matcher.quoteReplacement(one.group(1)));
-                    values.put(parts.group(1), quoted == null ? parts.group(4) : quoted);
+                    values.put(parts.group(1), quoted == null ? parts.group(5) : quoted);
                 } else if (!line.isEmpty() && !line.startsWith("#")) {
                     problems.add(".env line " + number + " is not NAME=value");
                 }
@@ -3758,7 +4478,7 @@ public final class Bridge {
     }
 
     // -----------------------------------------------------------------------------------------------------------------
-    // 15. The log, and small functions.
+    // 16. The log, and small functions.
 
     /**
      * The log, on standard error: one line per event, {@code key=value}, with message ids and never a text.

@@ -6,6 +6,7 @@ import static java.lang.System.Logger.Level.INFO;
 import static java.lang.System.Logger.Level.WARNING;
 import static java.nio.charset.StandardCharsets.UTF_8;
 import static twitterflex.Bridge.*;
+import static twitterflex.Bridge.Setting.*;
 import static twitterflex.Operator.Setup.Change.*;
 import static twitterflex.Operator.Setup.State.*;
 
@@ -55,8 +56,12 @@ public final class Operator {
 
     /** What may follow a command, in any order. */
     private static final Map<String, List<String>> ARGUMENTS = Map.of(
-            "serve", List.of(), "failed", List.of(), "help", List.of(),
-            "setup", List.of("--dry-run", "--move"), "check", List.of("--json"), "retry", List.of("ID"));
+            "serve", List.of(),
+            "setup", List.of("--dry-run", "--move"),
+            "check", List.of("--json"),
+            "failed", List.of(),
+            "retry", List.of("ID"),
+            "help", List.of());
 
     public static void main(String[] arguments) {
         String command = arguments.length == 0 ? "serve" : arguments[0].replaceFirst("^(-h|--help)$", "help");
@@ -68,19 +73,20 @@ public final class Operator {
             switch (command) {
                 case "serve" -> {
                     DotEnv.sweep(DOT_ENV);
-                    serve(Ngrok.address(Settings.from(environment()), Duration.ofSeconds(30)), Watch::new);
+                    Settings settings = Settings.from(environment());
+                    serve(Ngrok.address(settings, Duration.ofSeconds(30)), Watch::new);
                 }
-                case "setup" -> System.exit(Setup.run(environment(), DOT_ENV, words, out::println) ? 0 : 1);
-                case "check" -> System.exit(check(words.contains("--json"), out::println) ? 0 : 1);
+                case "setup" -> exit(Setup.run(environment(), DOT_ENV, words, out::println));
+                case "check" -> exit(check(words.contains("--json"), out::println));
                 case "failed" -> {
-                    Path folder = Settings.dataFolder(environment());
+                    Path folder = Settings.dataFolder(environment()).toAbsolutePath();
                     List<String> lines = Journal.failed(folder);
                     lines.forEach(out::println);
                     // Not among the lines, which scripts count and cut.
                     System.err.println(messages(lines.size()) + " refused" + by(folder));
                 }
                 case "retry" -> {
-                    Path folder = Settings.dataFolder(environment());
+                    Path folder = Settings.dataFolder(environment()).toAbsolutePath();
                     int asked = Journal.requestRetry(folder, String.join("", words));
                     out.println(messages(asked) + " put back" + by(folder) + ": delivered after what was sent since,"
                             + " within seconds if the bridge runs, else when it starts");
@@ -90,32 +96,38 @@ public final class Operator {
         });
     }
 
+    private static void exit(boolean good) { System.exit(good ? 0 : 1); }
+
     private static boolean check(boolean json, Consumer<String> out) {
         try {
             return Setup.check(environment(), json, out);
         } catch (CommandFailed unreadable) {
-            return Setup.told(Setup.wrong(unreadable), json, out);
+            return Setup.told(Setup.wrong(unreadable.sentences), json, out);
         }
     }
 
-    private static String messages(int number) { return number == 1 ? "1 message" : number + " messages"; }
+    private static String messages(int number) {
+        return number == 1 ? "1 message" : number + " messages";
+    }
 
     private static String text(JsonNode json, String pointer) { return json.at(pointer).asText(""); }
 
-    private static String by(Path folder) { return ", by the journal in " + folder.toAbsolutePath(); }
+    private static String by(Path folder) { return ", by the journal in " + folder; }
 
     /** @throws CommandFailed for a word that the command does not know */
     private static Set<String> words(String command, String[] arguments) throws CommandFailed {
         List<String> known = ARGUMENTS.get(command);
         if (known == null) throw new CommandFailed(2, List.of("unknown command '" + command + "': try help"));
-        Set<String> words = Stream.of(arguments).skip(1).collect(Collectors.toCollection(LinkedHashSet::new));
-        for (String word : words) {
-            boolean id = known.contains("ID") && words.size() == 1 && !word.startsWith("-");
-            if (known.contains(word) || id) continue;
-            String knows = known.isEmpty() ? "nothing after it" : "only " + String.join(" and ", known);
-            throw new CommandFailed(2, List.of(command + " takes " + knows + ", not '" + word + "': try help"));
-        }
-        return words;
+        Set<String> words = Stream.of(arguments).skip(1)
+                .collect(Collectors.toCollection(LinkedHashSet::new));
+        boolean takesId = known.contains("ID");
+        boolean plain = words.stream().noneMatch(word -> word.startsWith("-"));
+        boolean right = takesId ? plain && words.size() < 2 : known.containsAll(words);
+        if (right) return words;
+        String some = takesId ? "one ID" : "only " + String.join(" and ", known);
+        String takes = known.isEmpty() ? "nothing after it" : some;
+        String given = String.join(" ", words);
+        throw new CommandFailed(2, List.of(command + " takes " + takes + ", not '" + given + "': try help"));
     }
 
     // -----------------------------------------------------------------------------------------------------------------
@@ -143,33 +155,36 @@ public final class Operator {
                 String unreachable = "PUBLIC_URL is not set, and no tunnel can lead to PORT=0: set one of them";
                 throw new CommandFailed(2, List.of(unreachable));
             }
-            String set = settings.get("NGROK_API_URL").replaceAll("/+$", "");
+            String set = settings.get(NGROK_API_URL).replaceAll("/+$", "");
             List<String> agents = set.isEmpty() ? AGENTS : List.of(set);
-            out.accept("PUBLIC_URL is not set: asking the ngrok agent at " + URI.create(agents.get(0)).getAuthority()
-                    + (set.isEmpty() ? " and the next ports" : "") + " for up to " + patience.toSeconds() + " s");
-            Client client = new Client(Duration.ofSeconds(2), new Metrics());
+            String where = URI.create(agents.get(0)).getAuthority() + (set.isEmpty() ? " and the next ports" : "");
+            out.accept("PUBLIC_URL is not set: asking the ngrok agent at " + where
+                    + " for up to " + patience.toSeconds() + " s");
+            Client client = new Client(Duration.ofSeconds(2), (service, status) -> { });
             long end = System.nanoTime() + patience.toNanos();
             for (; System.nanoTime() < end; LockSupport.parkNanos(PAUSE)) {
-                Optional<String> tunnel = agents.stream().flatMap(agent -> tunnels(client, agent))
+                Optional<String> tunnel = agents.stream()
+                        .flatMap(agent -> tunnels(client, agent))
                         .filter(one -> text(one, "/config/addr").matches("(.*[:/])?" + port + "/?"))
                         .map(one -> text(one, "/public_url"))
                         .filter(url -> url.startsWith("https://"))
                         .findFirst();
                 if (tunnel.isEmpty()) continue;
-                Settings found = settings.with("PUBLIC_URL", tunnel.get());
-                return settings.get("AUTO_REGISTER").isEmpty() ? found.with("AUTO_REGISTER", "on") : found;
+                Settings found = settings.with(PUBLIC_URL, tunnel.get());
+                return settings.get(AUTO_REGISTER).isEmpty() ? found.with(AUTO_REGISTER, "on") : found;
             }
             throw new CommandFailed(1, List.of("PUBLIC_URL is not set, and no ngrok tunnel leads to port " + port
                     + ": start one with 'ngrok http " + port + "' and try again, or set PUBLIC_URL"));
         }
 
         private static Stream<JsonNode> tunnels(Client client, String agent) {
-            Response answer = client.call("ngrok", HttpRequest.newBuilder(URI.create(agent + "/api/tunnels")));
+            URI url = URI.create(agent + "/api/tunnels");
+            Response answer = client.call("ngrok", HttpRequest.newBuilder(url));
             return answer.body().path("tunnels").valueStream();
         }
     }
 
-    /** Looks after X's webhook while the bridge serves, and tells open conversations its new address; delays none. */
+    /** Looks after X's webhook while the bridge serves, and delays no message. */
     static final class Watch implements Caretaker {
         private final Bridge bridge;
         private final Settings settings;
@@ -179,10 +194,11 @@ public final class Operator {
         private final Runnable look = logFailures(this::look, "X's webhook could not be looked at");
         private final AtomicBoolean asked = new AtomicBoolean();
         private Duration pause;
-        private boolean told;
         /** X has taken the former address again, not the new one: to try at each look would lose messages each time. */
         private boolean stays;
         private volatile List<String> troubles = List.of();
+        /** Whether X's webhook was found out of order, so that events may have been missed. */
+        private boolean wrong;
 
         Watch(Bridge bridge) {
             this.bridge = bridge;
@@ -193,16 +209,19 @@ public final class Operator {
 
         /** The first look is at once where the bridge registers itself; else there is no hurry. */
         @Override public void start() {
-            if (settings.autoRegister()) troubles = List.of("X has not been looked at yet");
-            else clock.execute(logFailures(() -> tellConversations(true), UNTOLD));
-            next(settings.autoRegister() ? Duration.ZERO : timing.webhookCheck().dividedBy(30));
+            boolean registers = settings.autoRegister();
+            if (registers) troubles = List.of("X has not been looked at yet");
+            else bridge.journal.moved(settings.publicUrl());
+            next(registers ? Duration.ZERO : timing.webhookCheck().dividedBy(30));
         }
 
         @Override public void stop() { clock.shutdownNow(); }
         @Override public List<String> troubles() { return troubles; }
 
         /** X has said something that may mean it sends no more. */
-        @Override public void lookNow() { if (asked.compareAndSet(false, true)) clock.execute(look); }
+        @Override public void lookNow() {
+            if (asked.compareAndSet(false, true)) clock.execute(look);
+        }
 
         /** What is not well is looked at again soon, at first. */
         private void next(Duration after) {
@@ -220,12 +239,13 @@ public final class Operator {
             Set<Setup.Change> changes = EnumSet.of(REVALIDATE);
             if (settings.autoRegister()) changes.add(CREATE);
             if (settings.autoRegister() && !stays) changes.add(MOVE_FROM_FORMER_URL);
-            Setup.Permission may = Setup.Permission.of(changes);
-            Setup setup = new Setup(settings, bridge.client, bridge.journal.address(), may, steps::add);
+            Setup.Permission may = new Setup.Permission(changes);
+            String former = bridge.journal.address();
+            Setup setup = new Setup(settings, bridge.client, former, may, steps::add);
             setup.x(false);
             stays |= setup.restored;
             // AUTO_REGISTER=off: the operator registers elsewhere, missing registrations are no trouble.
-            boolean off = settings.get("AUTO_REGISTER").equals("off");
+            boolean off = settings.get(AUTO_REGISTER).equals("off");
             Set<String> found = new LinkedHashSet<>();
             boolean answered = true;
             for (Setup.Step step : steps) {
@@ -239,35 +259,22 @@ public final class Operator {
                 LOG.log(step.good() ? INFO : bad, () -> line);
             }
             // While X does not answer, what was known of it holds.
-            if (answered) troubles = List.copyOf(found);
-            tellConversations(!settings.autoRegister() || answered && found.isEmpty());
-        }
-
-        private static final String UNTOLD = "open conversations could not all be told the new address";
-
-        /**
-         * Agents' answers come to the address that a conversation was opened with.
-         *
-         * @param registered whether X knows the new one
-         */
-        private void tellConversations(boolean registered) {
-            String before = bridge.journal.address(), now = settings.publicUrl();
-            if (before.equals(now)) return;
-            Optional<Response> failed = told || before.isEmpty() ? Optional.empty() : bridge.flex.moved(before);
-            told = failed.isEmpty();
+            if (!answered) return;
+            troubles = List.copyOf(found);
+            if (wrong && found.isEmpty()) bridge.catchUp.missedAtX();
+            wrong = !found.isEmpty();
             // Until X's webhook is moved too, it is known by the address before.
-            if (told && registered) bridge.journal.moved(now);
-            failed.ifPresent(answer -> {
-                LOG.log(WARNING, () -> UNTOLD + ": " + answer.sentence());
-                clock.schedule(logFailures(() -> tellConversations(registered), UNTOLD), timing.maxBackoff().toMillis(),
-                        TimeUnit.MILLISECONDS);
-            });
+            if (!wrong && settings.autoRegister()) bridge.journal.moved(settings.publicUrl());
         }
     }
 
-    /** Looks at everything the bridge needs, one thing after the other, and makes what is missing if it may. */
+    /**
+     * Looks at everything the bridge needs, plans what is missing, and does of the plan what it may: setup all of it,
+     * check nothing, a dry run tells the calls. At Twilio that goes thing by thing, as each is looked for in the one
+     * before; at X all is seen first, since what works elsewhere is given up last.
+     */
     static final class Setup {
-        enum Change { CREATE, REVALIDATE, MOVE_FROM_FORMER_URL }
+        enum Change { NONE, CREATE, REVALIDATE, MOVE_FROM_FORMER_URL }
         enum State { FOUND, CREATED, CHANGED, MISSING, UNKNOWN }
 
         /** @param detail what was found or done; of what is missing, what to do about it */
@@ -276,7 +283,19 @@ public final class Operator {
         }
 
         /**
-         * What a look may do.
+         * What follows from what was seen: a change, or the word that none is needed or none would help.
+         *
+         * @param state of it once it is done, which is told with the detail
+         * @param from the address that it takes something from, or none
+         * @param calls to try in turn: the others are for when the way of signing is refused
+         */
+        record Action(String name, State state, String detail, Change change, String from, Call... calls) { }
+
+        /** @param request is made when it is sent, since a signature has its time; @param body JSON, a form, or none */
+        record Call(String service, Supplier<HttpRequest.Builder> request, String method, String body) { }
+
+        /**
+         * What may be done of a plan.
          *
          * @param consent whether what is at another bridge's address may be moved
          * @param dotEnv where to write what was found out, for setup only
@@ -284,17 +303,16 @@ public final class Operator {
          */
         record Permission(Set<Change> changes, Predicate<String> consent, Optional<Path> dotEnv,
                 Optional<Consumer<String>> dryRun) {
-            static final Permission NONE = of(Set.of());
-
-            static Permission of(Set<Change> changes) {
-                return new Permission(changes, url -> false, Optional.empty(), Optional.empty());
+            Permission(Set<Change> changes) {
+                this(changes, url -> false, Optional.empty(), Optional.empty());
             }
         }
 
         static final String ACCOUNT = "X account", PATH = "/fromTwitter";
+        private static final String WEBHOOK = "X webhook", OLD = "old X webhook", SUBSCRIPTION = "X subscription";
         private static final String FLOW = "X Direct Messages";
 
-        private final Settings settings;
+        private Settings settings;
         private final Client client;
         private final Twilio twilio;
         private final Permission may;
@@ -305,7 +323,9 @@ public final class Operator {
         private final Map<String, Boolean> consents = new HashMap<>();
         private final String question = PATH + "?crc_token=" + UUID.randomUUID();
         private String bearer = "";
-        private Seen seen = new Seen("", List.of(), List.of());
+        private Seen seen = new Seen("", "", List.of(), List.of());
+        /** The id of the webhook that everything is to come to. */
+        private String target = "";
         /** Whether the new address has answered, us or X. */
         private boolean proven;
         /** The URL of the webhook that made room for the new one; empty if there is none to put back. */
@@ -321,7 +341,9 @@ public final class Operator {
             twilio = new Twilio(client, settings);
         }
 
-        private static Client client() { return new Client(Duration.ofSeconds(15), new Metrics()); }
+        private static Client client() {
+            return new Client(Duration.ofSeconds(15), (service, status) -> { });
+        }
 
         // The two commands.
 
@@ -332,22 +354,24 @@ public final class Operator {
             DotEnv.sweep(dotEnv);
             Map<String, String> values = new HashMap<>(given);
             ask(values, dotEnv, dryRun, out);
-            Settings settings = Settings.draft(values);
-            if (!values.containsKey("FLEX_TASK_CHANNEL")) settings.values().put("FLEX_TASK_CHANNEL", "");
+            Settings read = read(values);
+            boolean set = values.containsKey(FLEX_TASK_CHANNEL.name());
+            Settings settings = set ? read : read.with(FLEX_TASK_CHANNEL, "");
             List<Step> steps = new ArrayList<>();
             Consumer<Step> report = step -> {
                 steps.add(step);
-                String state = step.good() ? step.state().name().toLowerCase(Locale.ROOT) : "to do";
-                out.accept("%s %-8s %-16s %s".formatted(mark(step), state, step.name(), step.detail()));
+                String good = step.state().name().toLowerCase(Locale.ROOT);
+                out.accept("%s %-8s %-16s %s".formatted(mark(step),
+                        step.good() ? good : "to do", step.name(), step.detail()));
             };
             Predicate<String> asks = dryRun ? url -> {
                 out.accept("           would ask whether what is at " + url + " may be moved (--move says yes)");
                 return true;
             } : Setup::asked;
             Predicate<String> consent = words.contains("--move") ? url -> true : asks;
-            Permission may = dryRun
-                    ? new Permission(Set.of(), consent, Optional.empty(), Optional.of(out))
-                    : new Permission(EnumSet.allOf(Change.class), consent, Optional.of(dotEnv), Optional.empty());
+            Permission may = new Permission(EnumSet.allOf(Change.class), consent,
+                    Optional.of(dotEnv).filter(file -> !dryRun),
+                    Optional.of(out).filter(told -> dryRun));
             Setup setup = new Setup(settings, client(), lastAddress(settings), may, report);
             setup.twilio();
             setup.listening(out);
@@ -358,7 +382,16 @@ public final class Operator {
             return done;
         }
 
-        private static String mark(Step step) { return step.good() ? "✓" : "✗"; }
+        private static Settings read(Map<String, String> given) throws CommandFailed {
+            List<String> problems = new ArrayList<>();
+            Settings settings = Settings.of(given, problems);
+            if (!problems.isEmpty()) throw new CommandFailed(2, problems);
+            return settings;
+        }
+
+        private static String mark(Step step) {
+            return step.good() ? "✓" : "✗";
+        }
 
         /** Only on a terminal somebody can be asked. */
         private static boolean asked(String url) {
@@ -383,7 +416,8 @@ public final class Operator {
             Optional<Edge> edge = Optional.empty();
             try {
                 Handler answers = request -> challenge(settings, request);
-                edge = Optional.of(new Edge(settings, Map.of("GET " + PATH, answers)));
+                Map<String, Handler> routes = Map.of("GET " + PATH, answers);
+                edge = Optional.of(new Edge(settings, routes));
                 edge.get().start();
             } catch (CommandFailed taken) {
                 LOG.log(DEBUG, () -> "the bridge has the port, as a rule; whether it answers will be seen");
@@ -397,7 +431,7 @@ public final class Operator {
 
         private void findAddress(Duration patience, Consumer<String> out) {
             try {
-                settings.values().putAll(Ngrok.address(settings, patience, out).values());
+                settings = Ngrok.address(settings, patience, out);
             } catch (CommandFailed noTunnel) {
                 report("public address", MISSING, noTunnel.getMessage());
             }
@@ -406,34 +440,35 @@ public final class Operator {
         /** Asks for what only the user can know; whatever they have given is kept at once. */
         private static void ask(Map<String, String> values, Path dotEnv, boolean dryRun, Consumer<String> out)
                 throws CommandFailed {
-            List<String> missing = new ArrayList<>(Settings.draft(values).missing());
-            missing.removeIf(name -> name.startsWith("FLEX_"));
+            List<Setting> missing = read(values).missing().stream()
+                    .filter(setting -> !setting.neededBy.foundBySetup).toList();
             Console console = System.console();
             if (!missing.isEmpty() && (console == null || dryRun)) {
-                throw new CommandFailed(2, missing.stream().map(Settings::missing).toList());
+                throw new CommandFailed(2, missing.stream().map(Setting::missing).toList());
             }
-            for (String name : missing) {
-                out.accept(name + ": " + Settings.advice(name));
-                String value = typed(console, name);
-                while (value.isEmpty() || !Settings.fits(name, value)) {
+            for (Setting setting : missing) {
+                out.accept(setting + ": " + setting.help);
+                String value = typed(console, setting);
+                while (value.isEmpty() || !setting.fits(value)) {
                     out.accept("That is not right.");
-                    value = typed(console, name);
+                    value = typed(console, setting);
                 }
-                values.put(name, value);
+                values.put(setting.name(), value);
                 try {
-                    DotEnv.write(dotEnv, name, value);
+                    DotEnv.write(dotEnv, setting, value);
                 } catch (IOException readOnly) {
                     throw new CommandFailed(1, List.of(".env cannot be written (" + reason(readOnly)
-                            + "): make this folder writable, or set " + name + " in the environment"));
+                            + "): make this folder writable, or set " + setting + " in the environment"));
                 }
             }
         }
 
-        private static String typed(Console console, String name) throws CommandFailed {
-            Optional<String> typed = name.matches(".*(SECRET|TOKEN|KEY)")
-                    ? Optional.ofNullable(console.readPassword("%s (not shown): ", name)).map(String::new)
-                    : Optional.ofNullable(console.readLine("%s: ", name));
-            if (typed.isEmpty()) throw new CommandFailed(2, List.of(Settings.missing(name)));
+        private static String typed(Console console, Setting setting) throws CommandFailed {
+            Optional<String> typed = setting.secret
+                    ? Optional.ofNullable(console.readPassword("%s (not shown): ", setting))
+                            .map(String::new)
+                    : Optional.ofNullable(console.readLine("%s: ", setting));
+            if (typed.isEmpty()) throw new CommandFailed(2, List.of(setting.missing()));
             return typed.get().strip();
         }
 
@@ -442,29 +477,29 @@ public final class Operator {
             List<Step> steps = new ArrayList<>();
             String java = System.getProperty("java.version") + ", " + System.getProperty("java.vendor");
             steps.add(new Step("Java", FOUND, java));
-            try {
-                Settings.from(given);
-                steps.add(new Step("settings", FOUND, "complete"));
-            } catch (CommandFailed incomplete) {
-                steps.addAll(wrong(incomplete));
-            }
-            try {
-                Settings settings = Settings.draft(given);
-                Setup setup = new Setup(settings, client(), lastAddress(settings), Permission.NONE, steps::add);
+            List<String> problems = new ArrayList<>();
+            Settings settings = Settings.of(given, problems);
+            boolean usable = problems.isEmpty();
+            settings.missing().forEach(setting -> problems.add(setting.missing()));
+            steps.addAll(wrong(problems));
+            if (problems.isEmpty()) steps.add(new Step("settings", FOUND, "complete"));
+            if (usable) {
+                Permission none = new Permission(Set.of());
+                Setup setup = new Setup(settings, client(), lastAddress(settings), none, steps::add);
                 setup.folder();
                 setup.bridge();
                 setup.twilio();
                 setup.findAddress(Duration.ofSeconds(1), line -> { });
                 setup.x(true);
                 setup.clock();
-            } catch (CommandFailed unusable) {
-                LOG.log(DEBUG, () -> "said above, as settings");
             }
             return told(steps, json, out);
         }
 
-        static List<Step> wrong(CommandFailed settings) {
-            return settings.sentences.stream().map(sentence -> new Step("settings", MISSING, sentence)).toList();
+        static List<Step> wrong(List<String> settings) {
+            return settings.stream()
+                    .map(sentence -> new Step("settings", MISSING, sentence))
+                    .toList();
         }
 
         /** @return whether everything holds */
@@ -473,9 +508,12 @@ public final class Operator {
             ObjectNode all = object().put("ok", ok);
             ArrayNode rows = all.putArray("checks");
             for (Step step : steps) {
-                ObjectNode row = rows.addObject().put("name", step.name());
-                row.put("ok", step.good()).put("words", step.detail());
-                if (!json) out.accept("%s %-16s %s".formatted(mark(step), step.name(), step.detail()));
+                rows.addObject()
+                        .put("name", step.name())
+                        .put("ok", step.good())
+                        .put("words", step.detail());
+                String line = "%s %-16s %s".formatted(mark(step), step.name(), step.detail());
+                if (!json) out.accept(line);
             }
             if (json) out.accept(all.toString());
             return ok;
@@ -487,7 +525,9 @@ public final class Operator {
             Path folder = settings.dataDir();
             boolean there = Files.isDirectory(folder);
             Path parent = folder.toAbsolutePath();
-            while (!Files.exists(parent) && parent.getParent() != null) parent = parent.getParent();
+            while (!Files.exists(parent) && parent.getParent() != null) {
+                parent = parent.getParent();
+            }
             boolean usable = Files.isWritable(parent) && (there || !Files.exists(folder));
             String trouble = usable ? full(parent) : "the bridge cannot write to " + folder
                     + ": make it a folder of the bridge's user, or set DATA_DIR";
@@ -495,9 +535,10 @@ public final class Operator {
             report("data folder", trouble.isEmpty(), folder + made, trouble);
             if (!usable) return;
             try {
-                Journal.Counts counts = Journal.look(folder).counts();
-                report("journal", FOUND, counts.pending() + " messages wait, " + counts.failed() + " were refused"
-                        + (counts.failed() == 0 ? "" : " (see the command failed)"));
+                Map<String, Long> counts = Journal.look(folder).counts();
+                String see = counts.get("failed") == 0 ? "" : " (see the command failed)";
+                report("journal", FOUND, counts.get("pending") + " messages wait, "
+                        + counts.get("failed") + " were refused" + see);
             } catch (CommandFailed damaged) {
                 report("journal", MISSING, damaged.getMessage());
             } catch (IOException unreadable) {
@@ -518,18 +559,21 @@ public final class Operator {
 
         /** The bridge itself knows of outages that no look from here shows. That none runs is no fault. */
         private void bridge() {
-            String at = settings.host() + ":" + settings.port();
+            String at = settings.get(HOST) + ":" + settings.port();
             Response answer;
             try {
-                URI health = new URI("http", null, settings.host(), settings.port(), "/healthz", null, null);
+                URI health = new URI("http", null, settings.get(HOST), settings.port(),
+                        "/healthz", null, null);
                 answer = client.call("bridge", HttpRequest.newBuilder(health));
             } catch (URISyntaxException | IllegalArgumentException unusable) {
                 report("bridge", MISSING, "HOST is no address: set it to one of this machine's");
                 return;
             }
             JsonNode health = answer.body();
-            String counters = health.properties().stream().filter(one -> one.getValue().isNumber())
-                    .map(one -> one.getKey() + " " + one.getValue()).collect(Collectors.joining(", "));
+            String counters = health.properties().stream()
+                    .filter(one -> one.getValue().isNumber())
+                    .map(one -> one.getKey() + " " + one.getValue())
+                    .collect(Collectors.joining(", "));
             switch (health.path("status").asText(answer.sent() ? "unknown" : "none")) {
                 case "none" -> report("bridge", FOUND, "does not run: nothing answers at " + at);
                 case "ok" -> report("bridge", FOUND, "runs at " + at + ": " + counters);
@@ -544,12 +588,16 @@ public final class Operator {
         private void clock() {
             List<String> off = new ArrayList<>();
             lastAnswers.forEach((service, answer) -> {
-                long seconds = ahead(answer);
+                long seconds = ahead(answer), size = Math.abs(seconds);
                 String direction = seconds > 0 ? " s ahead of " : " s behind ";
-                if (Math.abs(seconds) > 120) off.add(Math.abs(seconds) + direction + service);
+                if (size > 120) off.add(size + direction + service);
             });
-            if (lastAnswers.isEmpty()) report("clock", UNKNOWN, "nobody answered who could tell the time");
-            else report("clock", off.isEmpty(), "agrees with " + String.join(" and ", lastAnswers.keySet()),
+            if (lastAnswers.isEmpty()) {
+                report("clock", UNKNOWN, "nobody answered who could tell the time");
+                return;
+            }
+            report("clock", off.isEmpty(),
+                    "agrees with " + String.join(" and ", lastAnswers.keySet()),
                     "this machine is " + String.join(" and ", off)
                     + ": X refuses such signatures, switch on time synchronisation (NTP)");
         }
@@ -560,76 +608,91 @@ public final class Operator {
         }
 
         void twilio() {
-            if (settings.accountSid().isEmpty() || settings.authToken().isEmpty()) return;
+            String sid = settings.get(TWILIO_ACCOUNT_SID);
+            if (sid.isEmpty() || settings.get(TWILIO_AUTH_TOKEN).isEmpty()) return;
             Response flex = call(atTwilio("GET", "flex-api", "/v1/Configuration", ""));
             if (!succeeded("Twilio account", flex)) return;
             // An API key says nothing of the token that checks webhooks.
-            if (!settings.apiKey().isEmpty()) {
-                Call account = atTwilio("GET", "api", "/2010-04-01/Accounts/" + settings.accountSid() + ".json", "");
-                account.request().setHeader("Authorization",
-                        Signatures.basic(settings.accountSid(), settings.authToken()));
+            if (!settings.get(TWILIO_API_KEY).isEmpty()) {
+                Twilio byToken = new Twilio(client, settings.with(TWILIO_API_KEY, ""));
+                String path = "/2010-04-01/Accounts/" + sid + ".json";
+                Call account = new Call(Twilio.SERVICE, () -> byToken.request("api", path), "GET", "");
                 if (!succeeded("Twilio account", call(account))) return;
             }
-            String sid = settings.accountSid();
-            report("Twilio account", flex.body().path("account_sid").asText(sid).equals(sid), "Flex answers for " + sid,
+            report("Twilio account", flex.body().path("account_sid").asText(sid).equals(sid),
+                    "Flex answers for " + sid,
                     "the API key is one of another account than TWILIO_ACCOUNT_SID");
-            boolean ready = adopt("chat service", "FLEX_CHAT_SERVICE", flex.body().path("chat_service_instance_sid"));
-            boolean chat = settings.flexApi().equals("chat");
+            boolean ready = adopt("chat service", FLEX_CHAT_SERVICE,
+                    flex.body().path("chat_service_instance_sid"));
+            boolean chat = settings.get(FLEX_API).equals("chat");
             if (ready && !chat) conversationsService();
-            if (chat && !settings.flexFlow().isEmpty()) {
+            if (chat && !settings.get(FLEX_FLOW_SID).isEmpty()) {
                 knownFlexFlow();
                 return;
             }
-            if (!adopt("workspace", "FLEX_WORKSPACE_SID", flex.body().path("taskrouter_workspace_sid"))) return;
-            if (!workflow()) return;
+            boolean workspace = adopt("workspace", FLEX_WORKSPACE_SID,
+                    flex.body().path("taskrouter_workspace_sid"));
+            if (!workspace || !workflow()) return;
             Optional<String> channel = taskChannel();
             if (!ready || !chat) return;
-            channel.flatMap(this::studioFlow).flatMap(this::flexFlow).ifPresent(made -> save("FLEX_FLOW_SID", made));
+            channel.flatMap(this::studioFlow).flatMap(this::flexFlow)
+                    .ifPresent(made -> save(FLEX_FLOW_SID, made));
         }
 
         private void conversationsService() {
             Response defaults = call(atTwilio("GET", "conversations", "/v1/Configuration", ""));
             if (!succeeded("conversations", defaults)) return;
             String used = text(defaults.body(), "/default_chat_service_sid");
-            report("conversations", used.equals(settings.chatService()), "Flex's chat service is the account's default",
+            String ours = settings.get(FLEX_CHAT_SERVICE);
+            report("conversations", used.equals(ours), "Flex's chat service is the account's default",
                     "the account's default conversations service is " + used + ", so tasks cannot find conversations:"
-                    + " make " + settings.chatService() + " the default at console.twilio.com, Conversations, Manage,"
-                    + " Defaults");
+                    + " make " + ours + " the default at console.twilio.com, Conversations, Manage, Defaults");
         }
 
         private boolean workflow() {
-            Optional<List<JsonNode>> listed = list("workflow", "taskrouter", ofWorkspace("/Workflows"), "workflows");
+            Optional<List<JsonNode>> listed = list("workflow",
+                    "taskrouter", ofWorkspace("/Workflows"), "workflows");
             if (listed.isEmpty()) return false;
             List<JsonNode> all = listed.get();
-            String set = settings.workflow();
-            Predicate<JsonNode> ours = set.isEmpty() ? named("Assign to Anyone") : has("/sid", set);
-            Optional<JsonNode> chosen = all.stream().filter(ours).findFirst();
+            String set = settings.get(FLEX_WORKFLOW_SID);
             boolean theOnlyOne = set.isEmpty() && all.size() == 1;
-            if (chosen.isEmpty() && theOnlyOne) chosen = Optional.of(all.get(0));
-            if (chosen.isPresent()) return adopt("workflow", "FLEX_WORKFLOW_SID", chosen.get().path("sid"));
-            String names = all.stream().map(one -> text(one, "/sid") + " (" + text(one, "/friendly_name") + ")")
+            Predicate<JsonNode> ours = set.isEmpty() ? named("Assign to Anyone") : has("/sid", set);
+            Optional<JsonNode> chosen = all.stream()
+                    .filter(ours.or(one -> theOnlyOne))
+                    .findFirst();
+            if (chosen.isPresent()) {
+                return adopt("workflow", FLEX_WORKFLOW_SID, chosen.get().path("sid"));
+            }
+            String names = all.stream()
+                    .map(one -> text(one, "/sid") + " (" + text(one, "/friendly_name") + ")")
                     .collect(Collectors.joining(", "));
             return report("workflow", MISSING, all.isEmpty()
                     ? "the workspace has none: make one at console.twilio.com, TaskRouter"
                     : "set FLEX_WORKFLOW_SID to one of " + names);
         }
 
-        private String ofWorkspace(String path) { return "/v1/Workspaces/" + settings.workspace() + path; }
+        private String ofWorkspace(String path) {
+            return "/v1/Workspaces/" + settings.get(FLEX_WORKSPACE_SID) + path;
+        }
 
         private static Predicate<JsonNode> has(String pointer, String text) {
             return json -> text(json, pointer).equals(text);
         }
 
-        private static Predicate<JsonNode> named(String name) { return has("/friendly_name", name); }
+        private static Predicate<JsonNode> named(String name) {
+            return has("/friendly_name", name);
+        }
 
         /** @return its SID. One of its own lets reports and agents' capacity tell X from web chat. */
         private Optional<String> taskChannel() {
-            boolean set = !settings.taskChannel().isEmpty();
-            String name = set ? settings.taskChannel() : "twitter";
-            Optional<String> sid = findOrCreate("task channel", "taskrouter", ofWorkspace("/TaskChannels"), "channels",
-                    has("/unique_name", name), set ? name : name + ", written to .env as FLEX_TASK_CHANNEL",
+            boolean set = !settings.get(FLEX_TASK_CHANNEL).isEmpty();
+            String name = set ? settings.get(FLEX_TASK_CHANNEL) : "twitter";
+            String detail = set ? name : name + ", written to .env as FLEX_TASK_CHANNEL";
+            Optional<String> sid = findOrCreate("task channel",
+                    "taskrouter", ofWorkspace("/TaskChannels"), "channels",
+                    has("/unique_name", name), detail,
                     Form.of("FriendlyName", name, "UniqueName", name));
-            if (sid.isPresent() && !set) save("FLEX_TASK_CHANNEL", name);
+            if (sid.isPresent() && !set) save(FLEX_TASK_CHANNEL, name);
             return sid;
         }
 
@@ -653,29 +716,35 @@ public final class Operator {
         private Optional<String> studioFlow(String taskChannel) {
             ObjectNode definition = (ObjectNode) jsonOrMissing(STUDIO_FLOW);
             ObjectNode task = (ObjectNode) definition.at("/states/1/properties");
-            task.put("workflow", settings.workflow()).put("channel", taskChannel);
+            task.put("workflow", settings.get(FLEX_WORKFLOW_SID));
+            task.put("channel", taskChannel);
             return findOrCreate("Studio flow", "studio", "/v2/Flows", "flows",
                     named(FLOW).and(has("/status", "published")), FLOW,
-                    Form.of("FriendlyName", FLOW, "Status", "published", "Definition", definition.toString()));
+                    Form.of("FriendlyName", FLOW, "Status", "published",
+                            "Definition", definition.toString()));
         }
 
         private Optional<String> flexFlow(String studio) {
             return findOrCreate("Flex Flow", "flex-api", "/v1/FlexFlows", "flex_flows",
                     named(FLOW).and(this::serves).and(has("/integration/flow_sid", studio)), FLOW,
-                    Form.of("FriendlyName", FLOW, "ChatServiceSid", settings.chatService(), "ChannelType", "custom",
-                            "ContactIdentity", "twitter", "Enabled", "true", "IntegrationType", "studio",
-                            "Integration.FlowSid", studio, "JanitorEnabled", "true"));
+                    Form.of("FriendlyName", FLOW, "ChatServiceSid", settings.get(FLEX_CHAT_SERVICE),
+                            "ChannelType", "custom", "ContactIdentity", "twitter", "Enabled", "true",
+                            "IntegrationType", "studio", "Integration.FlowSid", studio,
+                            "JanitorEnabled", "true"));
         }
 
         private boolean serves(JsonNode flow) {
-            return flow.path("enabled").asBoolean() && text(flow, "/chat_service_sid").equals(settings.chatService());
+            boolean enabled = flow.path("enabled").asBoolean();
+            return enabled && text(flow, "/chat_service_sid").equals(settings.get(FLEX_CHAT_SERVICE));
         }
 
         private void knownFlexFlow() {
-            Response known = call(atTwilio("GET", "flex-api", "/v1/FlexFlows/" + settings.flexFlow(), ""));
+            String sid = settings.get(FLEX_FLOW_SID);
+            Response known = call(atTwilio("GET", "flex-api", "/v1/FlexFlows/" + sid, ""));
             if (!succeeded("Flex Flow", known)) return;
-            report("Flex Flow", serves(known.body()), settings.flexFlow(), "FLEX_FLOW_SID is switched off or belongs to"
-                    + " another chat service: set it to one that is right, or remove it and run setup again");
+            report("Flex Flow", serves(known.body()), sid,
+                    "FLEX_FLOW_SID is switched off or belongs to another chat service: set it to one that is right,"
+                    + " or remove it and run setup again");
         }
 
         /** Finds what is fit for use, or makes it. @return its SID */
@@ -683,11 +752,13 @@ public final class Operator {
                 Predicate<JsonNode> fit, String detail, Form form) {
             Optional<List<JsonNode>> listed = list(name, product, path, list);
             if (listed.isEmpty()) return Optional.empty();
-            Optional<String> known = listed.get().stream().filter(fit).findFirst()
+            Optional<String> known = listed.get().stream()
+                    .filter(fit)
+                    .findFirst()
                     .map(one -> text(one, "/sid"));
             known.ifPresent(sid -> report(name, FOUND, form.get("FriendlyName") + " (" + sid + ")"));
             Call creating = atTwilio("POST", product, path, form.encode());
-            return known.or(() -> make(name, CREATE, CREATED, detail, creating));
+            return known.or(() -> apply(new Action(name, CREATED, detail, CREATE, "", creating)));
         }
 
         /** All of a list; empty if it could not be had, which is told. */
@@ -703,9 +774,10 @@ public final class Operator {
 
         /** @param outside whether to ask for our own challenge by the public URL, as X does */
         void x(boolean outside) {
-            if (settings.consumerKey().isEmpty() || settings.consumerSecret().isEmpty()) return;
-            String basic = Signatures.basic(Form.escape(settings.consumerKey()),
-                    Form.escape(settings.consumerSecret()));
+            String key = settings.get(TWITTER_CONSUMER_KEY);
+            String secret = settings.get(TWITTER_CONSUMER_SECRET);
+            if (key.isEmpty() || secret.isEmpty()) return;
+            String basic = Signatures.basic(Form.escape(key), Form.escape(secret));
             Response token = call(atX(basic, "POST", "/oauth2/token", "grant_type=client_credentials"));
             if (!succeeded("X app", token)) return;
             report("X app", FOUND, "key and secret are right");
@@ -714,66 +786,95 @@ public final class Operator {
             if (!succeeded(ACCOUNT, account)) return;
             String all = "read-write-directmessages";
             String level = account.headers().firstValue("x-access-level").orElse(all);
-            report(ACCOUNT, level.equals(all), "@" + text(account.body(), "/data/username"), "the app may only " + level
-                    + ": give it 'Read and write and Direct message' at developer.x.com, then make a new access token"
-                    + " and put it into TWITTER_ACCESS_KEY and TWITTER_ACCESS_SECRET");
+            report(ACCOUNT, level.equals(all), "@" + text(account.body(), "/data/username"),
+                    "the app may only " + level + ": give it 'Read and write and Direct message' at developer.x.com,"
+                    + " then make a new access token and put it into TWITTER_ACCESS_KEY and TWITTER_ACCESS_SECRET");
             if (settings.publicUrl().isEmpty()) return;
-            State reached = outside ? reached() : UNKNOWN;
-            proven = reached == FOUND;
-            if (reached == MISSING) return;
-            String url = settings.publicUrl() + PATH;
-            if (look(text(account.body(), "/data/id"))) webhook(url);
-            else seen.at(url).ifPresent(this::valid);
+            if (outside && leadsElsewhere()) return;
+            if (look(text(account.body(), "/data/id"))) moveHere();
+            else if (seen.here().isPresent()) apply(webhook(seen));
         }
 
-        private record Webhook(String id, String url, boolean valid) { }
+        record Webhook(String id, String url, boolean valid) { }
 
         /** @param id empty in the Account Activity API, where the account and the webhook say which one it is */
-        private record Subscription(String id, String event, String webhook, String user) { }
+        record Subscription(String id, String event, String webhook, String user) { }
 
-        /** What stands at X. @param user our account */
-        private record Seen(String user, List<Webhook> webhooks, List<Subscription> subscriptions) {
+        /** What stands at X. @param user our account; @param address that of our webhook, be it there or not */
+        record Seen(String user, String address, List<Webhook> webhooks, List<Subscription> subscriptions) {
+            Optional<Webhook> here() { return at(address); }
+
             Optional<Webhook> at(String url) {
-                return webhooks.stream().filter(one -> one.url().equals(url)).findFirst();
+                return webhooks.stream()
+                        .filter(one -> one.url().equals(url))
+                        .findFirst();
             }
 
             /** This program's webhooks at other addresses. */
-            List<Webhook> elsewhere(String url) {
-                return webhooks.stream().filter(one -> one.url().endsWith(PATH))
-                        .filter(one -> !one.url().equals(url)).toList();
+            List<Webhook> elsewhere() {
+                return webhooks.stream()
+                        .filter(one -> one.url().endsWith(PATH))
+                        .filter(one -> !one.url().equals(address))
+                        .toList();
             }
 
-            boolean serves(Webhook webhook) { return users(webhook).contains(user); }
+            /** Our subscriptions to a kind of event. */
+            List<Subscription> to(String event) {
+                return subscriptions.stream()
+                        .filter(one -> one.user().equals(user))
+                        .filter(one -> one.event().equals(event))
+                        .toList();
+            }
+
+            boolean serves(Webhook webhook) {
+                return users(webhook).contains(user);
+            }
 
             boolean servesOthers(Webhook webhook) {
                 return users(webhook).stream().anyMatch(one -> !one.equals(user));
             }
 
             private List<String> users(Webhook webhook) {
-                return subscriptions.stream().filter(one -> one.webhook().equals(webhook.id()))
-                        .map(Subscription::user).toList();
+                return subscriptions.stream()
+                        .filter(one -> one.webhook().equals(webhook.id()))
+                        .map(Subscription::user)
+                        .toList();
+            }
+
+            /** What is left once a webhook is removed, and its subscriptions with it. */
+            Seen without(Webhook removed) {
+                return new Seen(user, address,
+                        webhooks.stream()
+                                .filter(one -> !one.equals(removed))
+                                .toList(),
+                        subscriptions.stream()
+                                .filter(one -> !one.webhook().equals(removed.id()))
+                                .toList());
             }
         }
 
         /** @return whether all could be seen; that it could not is told */
         private boolean look(String user) {
-            seen = new Seen(user, new ArrayList<>(), new ArrayList<>());
-            boolean looked = each("X webhook", "/2/webhooks", "/data", one -> {
+            List<Webhook> webhooks = new ArrayList<>();
+            List<Subscription> subscriptions = new ArrayList<>();
+            seen = new Seen(user, address(), webhooks, subscriptions);
+            boolean looked = each(WEBHOOK, "/2/webhooks", "/data", one -> {
                 boolean valid = one.path("valid").asBoolean();
-                seen.webhooks().add(new Webhook(text(one, "/id"), text(one, "/url"), valid));
+                webhooks.add(new Webhook(text(one, "/id"), text(one, "/url"), valid));
             });
             if (!everything()) {
-                return looked && each("X subscription", SUBSCRIPTIONS, "/data", one -> {
+                return looked && each(SUBSCRIPTION, SUBSCRIPTIONS, "/data", one -> {
                     String id = one.path("subscription_id").asText(text(one, "/id"));
-                    String webhook = text(one, "/webhook_id");
-                    seen.subscriptions().add(new Subscription(id, text(one, "/event_type"), webhook, whose(one, user)));
+                    subscriptions.add(new Subscription(id, text(one, "/event_type"),
+                            text(one, "/webhook_id"), whose(one, user)));
                 });
             }
-            for (Webhook webhook : seen.webhooks()) {
+            for (Webhook webhook : webhooks) {
                 if (!looked || !webhook.url().endsWith(PATH)) continue;
-                looked = each("X subscription", everythingOf(webhook.id()) + "/list", "/data/subscriptions", one -> {
+                String path = everythingOf(webhook.id()) + "/list";
+                looked = each(SUBSCRIPTION, path, "/data/subscriptions", one -> {
                     String account = text(one, "/user_id");
-                    seen.subscriptions().add(new Subscription("", EVERYTHING, webhook.id(), account));
+                    subscriptions.add(new Subscription("", EVERYTHING, webhook.id(), account));
                 });
             }
             return looked;
@@ -799,51 +900,21 @@ public final class Operator {
             return anybody ? user : text(subscription, "/filter/user_id");
         }
 
-        /** What works elsewhere is given up last, for what works too; where X has no room for both, it is put back. */
-        private void webhook(String url) {
-            for (Webhook old : seen.elsewhere(url)) {
-                if (seen.serves(old) && !mayMove("X webhook", old.url())) return;
-            }
-            removed = noted();
-            Optional<Webhook> here = seen.at(url);
-            Optional<String> webhook = here.isPresent() ? valid(here.get()) : register(url);
-            if (webhook.isPresent() && subscribe(webhook.get())) {
-                note("");
-                if (!dryRun() && !may.changes().contains(CREATE)) return;
-                for (Webhook old : seen.elsewhere(url)) {
-                    boolean left = (seen.serves(old) || isFormer(old.url())) && !seen.servesOthers(old);
-                    if (left && prove(webhook.get())) remove(old);
-                }
-            } else if (!removed.isEmpty()) {
-                settle(url);
-            }
-        }
-
-        private boolean dryRun() { return may.dryRun().isPresent(); }
-        private boolean isFormer(String url) { return url.equals(former + PATH); }
-
-        /** What is at this folder's former address is its own; what is at any other somebody has to give up. */
-        private boolean mayMove(String name, String url) {
-            boolean own = isFormer(url) || url.equals(settings.publicUrl() + PATH);
-            if (own && (dryRun() || may.changes().contains(MOVE_FROM_FORMER_URL))) return true;
-            if (!own && consents.computeIfAbsent(url, may.consent()::test)) return true;
-            return report(name, MISSING, own ? "it is still at " + url + ": run setup"
-                    : "it is at " + url + ", where another bridge may need it; if it does not, run setup --move");
-        }
+        private String address() { return settings.publicUrl() + PATH; }
 
         /** Asks for our own challenge. Where that cannot be reached from this machine, X's may all the same. */
-        private State reached() {
+        private boolean leadsElsewhere() {
             String url = settings.publicUrl();
             Response answer = challenged(url);
             if (!answer.ok()) {
                 String why = answer.status() == 0 ? answer.trouble() : "status " + answer.status();
                 report("public address", UNKNOWN, "the bridge does not answer at " + url + " (" + why
                         + "): start it, and the tunnel or proxy that leads to port " + settings.port());
-                return UNKNOWN;
+                return false;
             }
-            boolean ours = report("public address", isOurs(answer), url, "what answers at " + url
+            proven = report("public address", isOurs(answer), url, "what answers at " + url
                     + " signs with other secrets than these: start the bridge with this .env");
-            return ours ? FOUND : MISSING;
+            return !proven;
         }
 
         private Response challenged(String base) {
@@ -853,106 +924,233 @@ public final class Operator {
         /** Whether who answered knows our secret. */
         private boolean isOurs(Response answer) {
             Request asked = new Request("GET", PATH, question, Map.of(), new byte[0]);
-            return answer.ok() && answer.body().toString().equals(challenge(settings, asked).body());
+            String right = challenge(settings, asked).body();
+            return answer.ok() && answer.body().toString().equals(right);
         }
+
+        // What follows from what stands at X.
+
+        /** What our address needs: its webhook, and that everything comes to it. */
+        List<Action> plan(Seen seen) {
+            String webhook = seen.here().map(Webhook::id).orElse("");
+            List<Action> plan = new ArrayList<>();
+            plan.add(webhook(seen));
+            plan.addAll(subscriptions(seen, webhook));
+            return plan;
+        }
+
+        private static final String HTTPS_ONLY =
+                "X takes https addresses without a port, of at most 200 characters: see PUBLIC_URL";
 
         /** X switches a webhook off after wrong answers, or a day without right ones; asked, it challenges it anew. */
-        private Optional<String> valid(Webhook webhook) {
-            boolean sends = webhook.valid() ? report("X webhook", FOUND, webhook.url())
-                    : challengedByX(webhook.id(), CHANGED, "X had switched it off, and sends again");
-            return sends ? Optional.of(webhook.id()) : Optional.empty();
+        private Action webhook(Seen seen) {
+            String url = seen.address();
+            Optional<Webhook> here = seen.here();
+            if (here.isPresent() && here.get().valid()) {
+                return new Action(WEBHOOK, FOUND, url, NONE, "");
+            }
+            if (here.isPresent()) {
+                return challengeByX(here.get().id(), CHANGED, "X had switched it off, and sends again");
+            }
+            URI parts = URI.create(url);
+            boolean odd = parts.getPort() >= 0 || url.length() > 200;
+            if (odd && parts.getScheme().equals("https")) {
+                return new Action(WEBHOOK, MISSING, HTTPS_ONLY, NONE, "");
+            }
+            return new Action(WEBHOOK, CREATED, url, CREATE, "", registering(url));
         }
 
-        private boolean challengedByX(String webhook, State done, String detail) {
+        private Action challengeByX(String webhook, State state, String detail) {
             Call call = byApp("PUT", "/2/webhooks/" + webhook, "");
-            boolean valid = make("X webhook", REVALIDATE, done, detail, call).isPresent();
-            proven |= valid;
-            return valid;
-        }
-
-        /** Nothing is given up for an address that has answered neither us nor X. */
-        private boolean prove(String webhook) {
-            return proven || dryRun() || challengedByX(webhook, FOUND, "X has challenged it anew");
+            return new Action(WEBHOOK, state, detail, REVALIDATE, "", call);
         }
 
         private Call registering(String url) {
             return byApp("POST", "/2/webhooks", object().put("url", url).toString());
         }
 
-        private Optional<String> register(String url) {
-            URI address = URI.create(url);
-            if (address.getScheme().equals("https") && (address.getPort() >= 0 || url.length() > 200)) {
-                report("X webhook", MISSING, HTTPS_ONLY);
-                return Optional.empty();
+        private Action removal(Webhook old) {
+            Call call = byApp("DELETE", "/2/webhooks/" + old.id(), "");
+            return new Action(OLD, CHANGED, old.url() + " is removed", CREATE, "", call);
+        }
+
+        /** @param webhook which everything the bridge needs is to come to; empty if it has yet to be registered */
+        private List<Action> subscriptions(Seen seen, String webhook) {
+            List<Action> plan = new ArrayList<>();
+            for (String event : events()) {
+                List<Subscription> ours = seen.to(event);
+                boolean comesHere = ours.stream()
+                        .anyMatch(one -> one.webhook().equals(webhook));
+                if (comesHere) {
+                    plan.add(new Action(SUBSCRIPTION, FOUND, event, NONE, ""));
+                } else if (everything() || ours.isEmpty()) {
+                    Call[] calls = subscribing(seen, event, webhook);
+                    plan.add(new Action(SUBSCRIPTION, CREATED, event, CREATE, "", calls));
+                } else {
+                    plan.add(bringing(seen, ours.get(0), webhook));
+                }
             }
+            return plan;
+        }
+
+        /** Has a subscription lead to another webhook. */
+        private Action bringing(Seen seen, Subscription subscription, String webhook) {
+            String from = seen.webhooks().stream()
+                    .filter(one -> one.id().equals(subscription.webhook()))
+                    .map(Webhook::url)
+                    .findFirst().orElse("");
+            String before = from.isEmpty() ? "" : ", no longer to " + from;
+            String detail = subscription.event() + " comes to this address" + before;
+            String body = object().put("webhook_id", webhook).toString();
+            Call call = byApp("PUT", SUBSCRIPTIONS + "/" + subscription.id(), body);
+            return new Action(SUBSCRIPTION, CHANGED, detail, CREATE, from, call);
+        }
+
+        // Subscriptions: in X's Activity API one for each kind of event, in its Account Activity API one for all.
+
+        private static final String EVERYTHING = "all of the account's activity",
+                SUBSCRIPTIONS = "/2/activity/subscriptions";
+
+        private boolean everything() {
+            return settings.get(TWITTER_API).equals("1.1");
+        }
+
+        private List<String> events() {
+            return everything() ? List.of(EVERYTHING) : List.of("dm.received", "oauth.revoke");
+        }
+
+        private static String everythingOf(String webhook) {
+            return "/2/account_activity/webhooks/" + webhook + "/subscriptions/all";
+        }
+
+        /** @return calls to try in turn: X's pages want OAuth 2.0, its OpenAPI description takes OAuth 1.0a too */
+        private Call[] subscribing(Seen seen, String event, String webhook) {
+            if (everything()) return new Call[] {byKeys("POST", everythingOf(webhook), "{}")};
+            ObjectNode body = object().put("webhook_id", webhook).put("event_type", event);
+            body.put("tag", "twitter-flex-bridge");
+            body.putObject("filter").put("user_id", seen.user());
+            Call byKeys = byKeys("POST", SUBSCRIPTIONS, body.toString());
+            String token = settings.get(TWITTER_USER_TOKEN);
+            Call byToken = atX("Bearer " + token, "POST", SUBSCRIPTIONS, body.toString());
+            return token.isEmpty() ? new Call[] {byKeys} : new Call[] {byKeys, byToken};
+        }
+
+        // What is done of it.
+
+        /** What works elsewhere is given up last, for what works too; where X has no room for both, it is put back. */
+        private void moveHere() {
+            for (Webhook old : seen.elsewhere()) {
+                if (seen.serves(old) && !mayMove(WEBHOOK, old.url())) return;
+            }
+            removed = noted();
+            if (comesHere()) {
+                note("");
+                if (may.changes().contains(CREATE)) leaveOthers();
+            } else if (!removed.isEmpty()) {
+                settle();
+            }
+        }
+
+        private boolean comesHere() {
+            Optional<String> learnt = apply(webhook(seen));
+            if (learnt.isEmpty()) return false;
+            return allComesTo(seen.here().map(Webhook::id).orElse(learnt.get()));
+        }
+
+        private boolean allComesTo(String webhook) {
+            target = webhook;
+            boolean all = true;
+            for (Action action : subscriptions(seen, webhook)) all &= apply(action).isPresent();
+            return all;
+        }
+
+        private void leaveOthers() {
+            for (Webhook old : seen.elsewhere()) {
+                boolean ours = seen.serves(old) || isFormer(old.url());
+                if (ours && !seen.servesOthers(old) && prove()) apply(removal(old));
+            }
+        }
+
+        private boolean isFormer(String url) {
+            return url.equals(former + PATH);
+        }
+
+        /** What is at this folder's former address is its own; what is at any other somebody has to give up. */
+        private boolean mayMove(String name, String url) {
+            boolean own = isFormer(url) || url.equals(address());
+            if (own && may.changes().contains(MOVE_FROM_FORMER_URL)) return true;
+            if (!own && consents.computeIfAbsent(url, may.consent()::test)) return true;
+            return report(name, MISSING, own ? "it is still at " + url + ": run setup"
+                    : "it is at " + url + ", where another bridge may need it; if it does not, run setup --move");
+        }
+
+        /** Nothing is given up for an address that has answered neither us nor X. */
+        private boolean prove() {
+            boolean enough = proven || may.dryRun().isPresent();
+            return enough || apply(challengeByX(target, FOUND, "X has challenged it anew")).isPresent();
+        }
+
+        /** The one of this program's other webhooks that would make room for ours. */
+        private Optional<Webhook> replaceable() {
             Comparator<Webhook> ours = Comparator.comparing(seen::serves);
-            Optional<Webhook> old = seen.elsewhere(url).stream()
+            return seen.elsewhere().stream()
                     .max(ours.thenComparing(one -> isFormer(one.url())));
-            if (old.isEmpty() || !may.changes().contains(CREATE)) {
-                Optional<String> made = make("X webhook", CREATE, CREATED, url, registering(url));
-                if (dryRun()) old.ifPresent(one -> tellOrder(one, url));
-                proven |= made.isPresent();
-                return made;
-            }
-            Response answer = call(registering(url));
-            boolean full = answer.sentence().contains("WebhookLimitExceeded");
-            if (full && !makeRoom(old.get())) return Optional.empty();
-            if (full) answer = call(registering(url));
-            Optional<String> made = made("X webhook", answer, CREATED, url);
-            proven |= made.isPresent();
-            // What was subscribed to the webhook that made room is gone with it.
-            return made.filter(webhook -> !full || look(seen.user()));
         }
 
         /** How many webhooks the app may have only X knows: the order of both cases is told. */
-        private void tellOrder(Webhook old, String url) {
+        private void tellOrder(Webhook old) {
             tell("which X refuses where the app may have one webhook only; then setup");
-            if (proven && !seen.servesOthers(old)) {
-                if (seen.serves(old)) tellSubscribing(events().get(0), old.id());
-                remove(old);
-                tell(registering(url));
-                events().forEach(event -> tellSubscribing(event, ""));
+            if (!proven) {
+                tell("would change nothing: the address does not answer");
+            } else if (seen.servesOthers(old)) {
+                tell("would change nothing: other accounts need the old one");
             } else {
-                String why = proven ? "other accounts need the old one" : "the address does not answer";
-                tell("would change nothing: " + why);
+                if (seen.serves(old)) tell(trial(old)[0]);
+                tell(removal(old).calls()[0]);
+                plan(seen.without(old)).forEach(action -> tell(action.calls()[0]));
             }
             tell("and where it may have more, setup");
         }
-
-        private void tellSubscribing(String event, String webhook) { tell(subscribing(event, webhook)[0]); }
 
         /**
          * An app may have one webhook only (X, pay per use). From its removal until the next one is registered there is
          * none, and if setup is killed in that moment, none until it runs again: what could go wrong is tried before.
          */
         private boolean makeRoom(Webhook old) {
-            if (!mayMove("X webhook", old.url())) return false;
+            if (!mayMove(WEBHOOK, old.url())) return false;
             boolean needed = seen.servesOthers(old);
             if (needed || !mayLeave(old)) {
                 String why = needed ? "other accounts need it" : settings.publicUrl() + " does not answer";
-                return report("X webhook", MISSING,
+                return report(WEBHOOK, MISSING,
                         "the app may have no more than the one at " + old.url() + ", which stays: " + why);
             }
             if (seen.serves(old)) {
-                Response again = call(subscribing(events().get(0), old.id()));
+                Response again = call(trial(old));
                 // That it is there already is told only to those who may subscribe.
                 boolean allowed = again.status() == 400 || again.sentence().contains("Duplicate");
-                if (!allowed && !succeeded("X subscription", again)) return false;
+                if (!allowed && !succeeded(SUBSCRIPTION, again)) return false;
             }
             if (old.valid()) note(old.url());
             return remove(old);
         }
 
+        /** Asks for what is there already, to see whether X would let us have it once more. */
+        private Call[] trial(Webhook old) {
+            return subscribing(seen, events().get(0), old.id());
+        }
+
+        private boolean remove(Webhook webhook) {
+            boolean gone = apply(removal(webhook)).isPresent();
+            if (gone) seen = seen.without(webhook);
+            return gone;
+        }
+
         /** A running bridge cannot always see itself: it leaves its former address unless only that is seen to work. */
         private boolean mayLeave(Webhook old) {
             if (proven || may.dotEnv().isPresent()) return proven;
-            String before = old.url().substring(0, old.url().length() - PATH.length());
+            int end = old.url().length() - PATH.length();
+            String before = old.url().substring(0, end);
             return isOurs(challenged(settings.publicUrl())) || !isOurs(challenged(before));
-        }
-
-        private boolean remove(Webhook old) {
-            Call call = byApp("DELETE", "/2/webhooks/" + old.id(), "");
-            return make("old X webhook", CREATE, CHANGED, old.url() + " is removed", call).isPresent();
         }
 
         /** Remembers what makes room until another one works, setup also beside .env: it may be killed in between. */
@@ -976,92 +1174,72 @@ public final class Operator {
             }
         }
 
-        private Path noteFile() { return may.dotEnv().orElseThrow().resolveSibling(".env.old-webhook"); }
+        private Path noteFile() {
+            return may.dotEnv().orElseThrow().resolveSibling(".env.old-webhook");
+        }
 
         /** After a failure half-way: goes on if X has the new webhook after all, else puts back what made room. */
-        private void settle(String url) {
+        private void settle() {
             for (int tries = 3; tries > 0; tries--) {
-                if (look(seen.user()) && settled(url)) {
+                if (look(seen.user()) && settled()) {
                     note("");
                     return;
                 }
                 LockSupport.parkNanos(Duration.ofSeconds(1).toNanos());
             }
-            report("old X webhook", MISSING, removed + " could not be put back: run setup in its own folder, or here"
+            report(OLD, MISSING, removed + " could not be put back: run setup in its own folder, or here"
                     + " once " + settings.publicUrl() + " answers");
         }
 
-        private boolean settled(String url) {
-            Optional<Webhook> here = seen.at(url);
-            boolean works = here.filter(one -> one.valid() && subscribe(one.id())).isPresent();
-            // A running bridge goes on at its next look.
-            if (works || here.isPresent() && may.dotEnv().isEmpty()) return true;
-            if (here.isPresent() && !remove(here.get())) return false;
-            Optional<String> still = seen.at(removed).map(Webhook::id);
-            Optional<String> back = still.or(() -> make("old X webhook", CREATE, CHANGED,
-                    removed + " is registered again", registering(removed)));
-            restored |= still.isEmpty() && back.isPresent();
-            return back.isPresent() && look(seen.user()) && subscribe(back.get());
-        }
-
-        // Subscriptions: in X's Activity API one for each kind of event, in its Account Activity API one for all.
-
-        private static final String EVERYTHING = "all of the account's activity",
-                SUBSCRIPTIONS = "/2/activity/subscriptions";
-
-        private boolean everything() { return settings.twitterApi().equals("1.1"); }
-
-        private List<String> events() {
-            return everything() ? List.of(EVERYTHING) : List.of("dm.received", "oauth.revoke");
-        }
-
-        private static String everythingOf(String webhook) {
-            return "/2/account_activity/webhooks/" + webhook + "/subscriptions/all";
-        }
-
-        /** @return calls to try in turn: X's pages want OAuth 2.0, its OpenAPI description takes OAuth 1.0a too */
-        private Call[] subscribing(String event, String webhook) {
-            if (everything()) return new Call[] {byKeys("POST", everythingOf(webhook), "{}")};
-            ObjectNode body = object().put("webhook_id", webhook).put("event_type", event);
-            body.put("tag", "twitter-flex-bridge");
-            body.putObject("filter").put("user_id", seen.user());
-            Call byKeys = byKeys("POST", SUBSCRIPTIONS, body.toString());
-            if (settings.userToken().isEmpty()) return new Call[] {byKeys};
-            String token = "Bearer " + settings.userToken();
-            return new Call[] {byKeys, atX(token, "POST", SUBSCRIPTIONS, body.toString())};
-        }
-
-        /** @return whether everything the bridge needs comes to this webhook */
-        private boolean subscribe(String webhook) {
-            boolean done = true;
-            for (String event : events()) {
-                List<Subscription> ours = seen.subscriptions().stream()
-                        .filter(one -> one.user().equals(seen.user()))
-                        .filter(one -> one.event().equals(event)).toList();
-                boolean here = ours.stream().anyMatch(one -> one.webhook().equals(webhook));
-                if (here) {
-                    report("X subscription", FOUND, event);
-                } else if (everything() || ours.isEmpty()) {
-                    Call[] inTurn = subscribing(event, webhook);
-                    done &= make("X subscription", CREATE, CREATED, event, inTurn).isPresent();
-                } else {
-                    done &= bring(ours.get(0), webhook);
-                }
+        private boolean settled() {
+            Optional<Webhook> half = seen.here();
+            if (half.isPresent()) {
+                if (half.get().valid() && allComesTo(half.get().id())) return true;
+                // A running bridge goes on at its next look.
+                if (may.dotEnv().isEmpty()) return true;
+                if (!remove(half.get())) return false;
             }
-            return done;
+            Optional<String> still = seen.at(removed).map(Webhook::id);
+            Optional<String> back = still.or(() -> apply(new Action(
+                    OLD, CHANGED, removed + " is registered again", CREATE, "", registering(removed))));
+            restored |= still.isEmpty() && back.isPresent();
+            return back.isPresent() && allComesTo(back.get());
         }
 
-        /** Has a subscription lead to another webhook. */
-        private boolean bring(Subscription subscription, String webhook) {
-            String from = seen.webhooks().stream()
-                    .filter(one -> one.id().equals(subscription.webhook()))
-                    .map(Webhook::url).findFirst().orElse("");
-            if (!from.isEmpty() && !(mayMove("X subscription", from) && prove(webhook))) return false;
-            String before = from.isEmpty() ? "" : ", no longer to " + from;
-            String detail = subscription.event() + " comes to this address" + before;
-            Call call = byApp("PUT", SUBSCRIPTIONS + "/" + subscription.id(),
-                    object().put("webhook_id", webhook).toString());
-            return make("X subscription", CREATE, CHANGED, detail, call).isPresent();
+        /** Does it, tells its call in a dry run, or says that it has to be done. @return the id it teaches, if any */
+        private Optional<String> apply(Action action) {
+            String name = action.name();
+            if (action.change() == NONE) {
+                return taught(report(name, action.state(), action.detail()), "");
+            }
+            boolean takes = !action.from().isEmpty();
+            if (takes && !(mayMove(name, action.from()) && prove())) return Optional.empty();
+            boolean registers = name.equals(WEBHOOK) && action.change() == CREATE;
+            if (may.dryRun().isPresent()) {
+                tell(action.calls()[0]);
+                if (registers) replaceable().ifPresent(this::tellOrder);
+                return Optional.of("");
+            }
+            if (!may.changes().contains(action.change())) {
+                return taught(report(name, MISSING, action.change() == REVALIDATE
+                        ? "X has switched it off: run setup, which has it validated again"
+                        : "not there yet (" + action.detail() + "): run setup"), "");
+            }
+            Response done = call(action.calls());
+            boolean full = registers && done.sentence().contains("WebhookLimitExceeded");
+            Optional<Webhook> old = full ? replaceable() : Optional.empty();
+            if (old.isPresent()) {
+                if (!makeRoom(old.get())) return Optional.empty();
+                done = call(action.calls());
+            }
+            boolean made = made(action, done);
+            proven |= made && name.equals(WEBHOOK);
+            String atX = text(done.body(), "/data/id");
+            return taught(made, done.body().path("sid").asText(atX));
+        }
+
+        private static Optional<String> taught(boolean good, String id) {
+            return good ? Optional.of(id) : Optional.empty();
         }
 
         // How it is looked, done and told.
@@ -1079,8 +1257,9 @@ public final class Operator {
         }
 
         /** Takes over what was found, or sees that the setting agrees. @return whether there is one to work with */
-        private boolean adopt(String name, String setting, JsonNode sid) {
-            String set = settings.get(setting), found = sid.asText("");
+        private boolean adopt(String name, Setting setting, JsonNode sid) {
+            String set = settings.get(setting);
+            String found = sid.asText("");
             if (found.isEmpty()) {
                 return report(name, MISSING, "Flex names none: finish its set-up at console.twilio.com, Flex");
             }
@@ -1088,52 +1267,53 @@ public final class Operator {
                 return report(name, set.equals(found), found, setting + " is " + set + ", but Flex uses " + found
                         + ": correct it, or remove it and run setup again");
             }
-            report(name, dryRun() || may.dotEnv().isPresent(), found + ", written to .env as " + setting,
+            report(name, may.changes().contains(CREATE), found + ", written to .env as " + setting,
                     found + " is not set: run setup, or set " + setting);
             save(setting, found);
             return true;
         }
 
-        private void save(String name, String value) {
-            settings.values().put(name, value);
-            tell("would write " + name + "=" + value + " to .env");
+        private void save(Setting setting, String value) {
+            settings = settings.with(setting, value);
+            tell("would write " + setting + "=" + value + " to .env");
             if (may.dotEnv().isEmpty()) return;
             try {
-                DotEnv.write(may.dotEnv().get(), name, value);
+                DotEnv.write(may.dotEnv().get(), setting, value);
             } catch (IOException readOnly) {
                 report(".env", MISSING,
-                        "it cannot be written (" + reason(readOnly) + "): add " + name + "=" + value + " yourself");
+                        "it cannot be written (" + reason(readOnly) + "): add " + setting + "=" + value + " yourself");
             }
         }
 
-        /** @param body JSON, a form or nothing */
-        private record Call(String service, HttpRequest.Builder request, String method, String body) { }
-
         private Call atTwilio(String method, String product, String path, String form) {
-            return new Call(Twilio.SERVICE, twilio.request(product, path), method, form);
+            return new Call(Twilio.SERVICE, () -> twilio.request(product, path), method, form);
         }
 
-        private Call byApp(String method, String path, String json) { return atX(bearer, method, path, json); }
+        private Call byApp(String method, String path, String json) {
+            return atX(bearer, method, path, json);
+        }
 
         private Call byKeys(String method, String path, String json) {
-            return new Call(X.SERVICE, X.signed(settings, method, path, Form.of()), method, json);
+            Supplier<HttpRequest.Builder> signed = () -> X.signed(settings, method, path, Form.of());
+            return new Call(X.SERVICE, signed, method, json);
         }
 
         private Call atX(String authorization, String method, String path, String body) {
             URI url = URI.create(settings.twitterApiUrl() + path);
-            HttpRequest.Builder request = HttpRequest.newBuilder(url).header("Authorization", authorization);
-            return new Call(X.SERVICE, request, method, body);
+            return new Call(X.SERVICE, () -> HttpRequest.newBuilder(url)
+                    .header("Authorization", authorization), method, body);
         }
 
-        /** @param inTurn the call; others follow for when its way of signing is refused */
         private Response call(Call... inTurn) {
             Response answer = Response.NONE;
             for (Call call : inTurn) {
-                String type = call.body().startsWith("{") ? "application/json" : "application/x-www-form-urlencoded";
-                HttpRequest.Builder request = call.body().isEmpty()
-                        ? call.request().copy().method(call.method(), HttpRequest.BodyPublishers.noBody())
-                        : call.request().copy().header("Content-Type", type)
-                                .method(call.method(), HttpRequest.BodyPublishers.ofString(call.body()));
+                String body = call.body();
+                String type = body.startsWith("{") ? "application/json" : "application/x-www-form-urlencoded";
+                HttpRequest.Builder request = call.request().get();
+                request.method(call.method(), body.isEmpty()
+                        ? HttpRequest.BodyPublishers.noBody()
+                        : HttpRequest.BodyPublishers.ofString(body));
+                if (!body.isEmpty()) request.header("Content-Type", type);
                 answer = client.call(call.service(), request);
                 if (answer.status() != 0) lastAnswers.put(call.service(), answer);
                 if (answer.status() != 401 && answer.status() != 403) break;
@@ -1141,57 +1321,41 @@ public final class Operator {
             return answer;
         }
 
-        /**
-         * Makes a change if it may be made, tells of it in a dry run, or says that it has to be made.
-         *
-         * @return the id of what was made
-         */
-        private Optional<String> make(String name, Change change, State done, String detail, Call... inTurn) {
-            if (dryRun()) {
-                tell(inTurn[0]);
-                return Optional.of("");
-            }
-            if (may.changes().contains(change)) return made(name, call(inTurn), done, detail);
-            report(name, MISSING, change == REVALIDATE
-                    ? "X has switched it off: run setup, which has it validated again"
-                    : "not there yet (" + detail + "): run setup");
-            return Optional.empty();
+        private void tell(String line) {
+            may.dryRun().ifPresent(out -> out.accept("           " + line));
         }
-
-        private void tell(String line) { may.dryRun().ifPresent(out -> out.accept("           " + line)); }
 
         private void tell(Call call) {
             String with = call.body().isEmpty() ? "" : " with " + call.body();
-            tell("would call " + call.method() + " " + call.request().copy().build().uri() + with);
+            URI url = call.request().get().build().uri();
+            tell("would call " + call.method() + " " + url + with);
         }
 
-        /** @return the id of what was made; that it was not is told */
-        private Optional<String> made(String name, Response answer, State done, String detail) {
+        /** Tells whether it was made. */
+        private boolean made(Action action, Response answer) {
             // Another process may have been quicker.
             boolean same = answer.sentence().contains("DuplicateSubscriptionFailed");
-            if (!same && !succeeded(name, answer)) return Optional.empty();
-            if (!answer.body().at("/data/valid").asBoolean(true)) {
-                report(name, MISSING, "X got no right answer from " + settings.publicUrl() + PATH
-                        + ": is it reachable from outside?");
-                return Optional.empty();
-            }
-            report(name, same ? FOUND : done, detail);
-            return Optional.of(answer.body().path("sid").asText(text(answer.body(), "/data/id")));
+            if (!same && !succeeded(action.name(), answer)) return false;
+            boolean valid = answer.body().at("/data/valid").asBoolean(true);
+            return valid ? report(action.name(), same ? FOUND : action.state(), action.detail())
+                    : report(action.name(), MISSING, "X got no right answer from " + address()
+                    + ": is it reachable from outside?");
         }
 
         /** Tells a failure, with what to do about it. */
         private boolean succeeded(String name, Response answer) {
             if (answer.ok()) return true;
-            boolean passing = answer.status() == 0 || answer.status() == 429 || answer.status() >= 500;
-            return report(name, passing ? UNKNOWN : MISSING, answer.sentence() + ": " + advice(name, answer));
+            int status = answer.status();
+            boolean passing = status == 0 || status == 429 || status >= 500;
+            String detail = answer.sentence() + ": " + advice(name, answer);
+            return report(name, passing ? UNKNOWN : MISSING, detail);
         }
-
-        private static final String HTTPS_ONLY =
-                "X takes https addresses without a port, of at most 200 characters: see PUBLIC_URL";
 
         /** What to do about a failure: the first row counts whose service or step, status, code and word fit. */
         private static final List<String[]> ADVICE = """
                 .*              0       .*          .*  look at this machine's network, proxy and trust store
+                X               .*      .*          usage-capped  the X app has used up its plan's share for the \
+                month, wait for the next one or choose a larger plan at developer.x.com
                 .*              429     .*          .*  wait a quarter of an hour and try again
                 .*              [5-9]..  .*          .*  try again later; status.twilio.com and docs.x.com/status \
                 tell of failures
@@ -1242,7 +1406,9 @@ public final class Operator {
                 boolean status = String.valueOf(answer.status()).matches(row[1]);
                 boolean code = String.valueOf(answer.code()).matches(row[2]);
                 boolean said = Pattern.compile(row[3]).matcher(signs).find();
-                if (from && status && code && said) return row[4].replace("{PUBLIC_URL}", settings.publicUrl());
+                if (from && status && code && said) {
+                    return row[4].replace("{PUBLIC_URL}", settings.publicUrl());
+                }
             }
             throw new AssertionError("the last row fits");
         }
@@ -1259,9 +1425,10 @@ public final class Operator {
          * Sets one value in the file, which only its owner may read: written aside and put in the old one's place, or
          * where that cannot be replaced (a file mounted into a container), into the file itself.
          */
-        static void write(Path file, String name, String value) throws IOException {
+        static void write(Path file, Setting setting, String value) throws IOException {
             Path real = Files.exists(file) ? file.toRealPath() : file.toAbsolutePath();
-            String text = changed(Files.exists(real) ? Files.readString(real) : "", name, value);
+            String before = Files.exists(real) ? Files.readString(real) : "";
+            String text = changed(before, setting, value);
             Path aside = aside(file);
             try {
                 Files.deleteIfExists(aside);
@@ -1318,26 +1485,24 @@ public final class Operator {
         }
 
         /** The file's text with this value in the last line that names it, else at the end; all the rest as it was. */
-        static String changed(String text, String name, String value) {
+        static String changed(String text, Setting setting, String value) {
             String plain = value.matches("[A-Za-z0-9_./:@%+=,~{}-]*") ? value
                     : '"' + value.replace("\\", "\\\\").replace("\"", "\\\"") + '"';
             String[] lines = text.split("(?<=\n)");
             for (int i = lines.length - 1; i >= 0; i--) {
                 String line = lines[i].replace("\uFEFF", "").strip();
                 Matcher parts = Settings.LINE.matcher(line);
-                if (parts.matches() && Settings.key(name).names().contains(parts.group(1))) {
-                    int quoted = parts.group(4) == null ? 1 : 0;
-                    int inQuotes = parts.group(3) != null ? 3 : 2;
-                    int group = quoted == 0 ? 4 : inQuotes;
-                    String rest = line.substring(parts.end(group) + quoted);
+                if (parts.matches() && setting.names.contains(parts.group(1))) {
+                    String rest = line.substring(parts.end("value"));
                     String gap = rest.startsWith("#") ? " " : "";
-                    String set = line.substring(0, parts.start(group) - quoted) + plain + gap + rest;
+                    String set = line.substring(0, parts.start("value")) + plain + gap + rest;
                     lines[i] = lines[i].replace(line, set);
                     return String.join("", lines);
                 }
             }
             String end = text.contains("\r\n") ? "\r\n" : "\n";
-            return text + (text.isEmpty() || text.endsWith("\n") ? "" : end) + name + "=" + plain + end;
+            boolean whole = text.isEmpty() || text.endsWith("\n");
+            return text + (whole ? "" : end) + setting + "=" + plain + end;
         }
     }
 }

@@ -17,7 +17,7 @@ import twitterflex.sandbox.Ports;
 
 /** One call to a service, whatever happens in between. */
 class CallingOutTest {
-    private final Bridge.Client client = new Bridge.Client(Duration.ofSeconds(4), new Bridge.Metrics());
+    private final Bridge.Client client = new Bridge.Client(Duration.ofSeconds(4), (service, status) -> { });
 
     private Bridge.Response call(int port) {
         return client.call("nobody", HttpRequest.newBuilder(URI.create("http://127.0.0.1:" + port + "/"))

@@ -111,6 +111,7 @@ class CheckTest {
                     test.given.remove("PUBLIC_URL");
                 }),
                 fault("X webhook", "access level does not include this", test -> test.rig.x.faults().always("GET /2/webhooks", Refusals.NO_ACCESS)),
+                fault("X webhook", "share for the month", test -> test.rig.x.faults().always("GET /2/webhooks", Refusals.MONTHLY_CAP)),
                 fault("X webhook", "run setup", test -> test.rig.x.registrations().webhooks().forEach(webhook -> test.rig.x.registrations().forget(webhook.id()))),
                 fault("X webhook", "run setup", test -> test.rig.x.registrations().invalidateWebhooks()),
                 fault("X subscription", "run setup", test -> test.rig.x.registrations().unsubscribe()));

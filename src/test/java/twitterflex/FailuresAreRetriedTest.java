@@ -134,7 +134,7 @@ class FailuresAreRetriedTest {
     @EnumSource
     void anHoursOutageOfEachServiceIsSatOutAndTheBacklogDrainsInOrderAtTheAllowedRate(Rig.Generation generation) throws Exception {
         rig = new Rig(generation, Map.of(), new Bridge.Timing(Duration.ofMillis(1), Duration.ofMillis(50), Duration.ofSeconds(4),
-                Duration.ofMinutes(1), Duration.ofSeconds(5), Duration.ofHours(1), Duration.ofHours(1)));
+                Duration.ofMinutes(1), Duration.ofSeconds(5), Duration.ofHours(1), Duration.ofHours(1), Duration.ofHours(1)));
         int customers = 15;
         List<Chat> chats = new ArrayList<>();
         for (int i = 0; i < customers; i++) {

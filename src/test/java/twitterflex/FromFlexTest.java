@@ -139,7 +139,8 @@ class FromFlexTest {
     @Test
     void aChatThatBecomesInactiveHasEnded() throws IOException {
         FromFlex event = FromFlex.read(captured("onChannelUpdated"), CUSTOMER);
-        assertEquals(Optional.of(captured("onChannelUpdated").get("ChannelSid")), event.ended());
+        assertTrue(event.ended());
+        assertEquals(captured("onChannelUpdated").get("ChannelSid"), event.conversation());
         assertEquals(CUSTOMER, event.customer());
         assertEquals(List.of(), event.messages());
     }
@@ -148,7 +149,7 @@ class FromFlexTest {
     @ValueSource(strings = {"{\"status\":\"ACTIVE\"}", "{}", "", "null", "INACTIVE", "\"INACTIVE\"", "[\"INACTIVE\"]", "{\"status\":{\"INACTIVE\":1}}",
         "{\"status\":\"INACTIVE\"", "{\"status\":\"INACTIVE\"} and more", "�\u0000"})
     void otherAndGarbledAttributesEndNothing(String attributes) throws IOException {
-        assertEquals(Optional.empty(), FromFlex.read(with(captured("onChannelUpdated"), "Attributes", attributes), CUSTOMER).ended());
+        assertFalse(FromFlex.read(with(captured("onChannelUpdated"), "Attributes", attributes), CUSTOMER).ended());
     }
 
     @ParameterizedTest
@@ -171,7 +172,8 @@ class FromFlexTest {
         Form form = Form.of("EventType", "onConversationStateUpdated", "ChatServiceSid", "IS38067ec392f1486bb6e4de4610f26fb3",
                 "ConversationSid", "CH8dccb45b337e4c6fbf5a3499dabd2f86", "StateFrom", from, "StateTo", to, "Reason", "API");
         FromFlex event = FromFlex.read(form, CUSTOMER);
-        assertEquals(ended ? Optional.of("CH8dccb45b337e4c6fbf5a3499dabd2f86") : Optional.empty(), event.ended());
+        assertEquals(ended, event.ended());
+        assertEquals("CH8dccb45b337e4c6fbf5a3499dabd2f86", event.conversation());
         assertEquals(List.of(), event.messages());
     }
 
@@ -180,13 +182,13 @@ class FromFlexTest {
         "ONMESSAGESENT", "onSomethingUnknownToday", ""})
     void otherEventsSayNothing(String event) throws IOException {
         FromFlex read = FromFlex.read(with(captured("onMessageSent"), "EventType", event), CUSTOMER);
-        assertTrue(read.messages().isEmpty() && read.ended().isEmpty());
+        assertTrue(read.messages().isEmpty() && !read.ended());
     }
 
     @Test
     void anEmptyFormSaysNothing() {
         FromFlex read = FromFlex.read(Form.of(), CUSTOMER);
-        assertTrue(read.messages().isEmpty() && read.ended().isEmpty());
+        assertTrue(read.messages().isEmpty() && !read.ended());
     }
 
     // Whole webhooks: what Twilio's signature leaves open.

@@ -27,6 +27,7 @@ import twitterflex.sandbox.Fault;
 class JournalTest {
     private Path folder;
     private final List<String> handed = java.util.Collections.synchronizedList(new ArrayList<>());
+    private final List<Bridge.Delivery> deliveries = java.util.Collections.synchronizedList(new ArrayList<>());
 
     @BeforeEach
     void newFolder() throws IOException {
@@ -49,7 +50,11 @@ class JournalTest {
     private Bridge.Journal open() throws Bridge.CommandFailed {
         Bridge.Journal journal = Bridge.Journal.open(folder.resolve("data"), 100, 1 << 20);
         handed.clear();
-        journal.start((message, unknown) -> handed.add(message.id() + (unknown ? "?" : "")));
+        deliveries.clear();
+        journal.start(delivery -> {
+            deliveries.add(delivery);
+            handed.add(delivery.message.id() + (delivery.lookFirst ? "?" : ""));
+        });
         return journal;
     }
 
@@ -72,12 +77,37 @@ class JournalTest {
         fill();
         try (Bridge.Journal journal = open()) {
             assertEquals(List.of("c?", "d", "e"), handed);
-            Bridge.Journal.Counts counts = journal.counts();
-            assertEquals(List.of(5L, 1L, 1L, 3L), List.of(counts.received(), counts.delivered(), counts.failed(), counts.pending()));
+            Map<String, Long> counts = journal.counts();
+            assertEquals(List.of(5L, 1L, 1L, 3L), List.of(counts.get("received"), counts.get("delivered"), counts.get("failed"), counts.get("pending")));
         }
         try (Bridge.Journal journal = open()) {
-            Bridge.Journal.Counts counts = journal.counts();
-            assertEquals(List.of(5L, 1L, 1L, 3L), List.of(counts.received(), counts.delivered(), counts.failed(), counts.pending()), "a rewrite changes nothing");
+            Map<String, Long> counts = journal.counts();
+            assertEquals(List.of(5L, 1L, 1L, 3L), List.of(counts.get("received"), counts.get("delivered"), counts.get("failed"), counts.get("pending")), "a rewrite changes nothing");
+        }
+    }
+
+    @Test
+    void thePartsOfALongReplyThatHaveArrivedAreKnownAfterARestart() throws Exception {
+        for (String end : List.of("waits", "was refused and is put back")) {
+            Files.deleteIfExists(path());
+            try (Bridge.Journal journal = open()) {
+                assertTrue(journal.accept(List.of(message("a"))).get());
+                Bridge.Delivery reply = deliveries.get(0);
+                reply.arrived("101");
+                journal.arrived(reply);
+                if (end.startsWith("was")) journal.failed("a", "blocked", List.of());
+            }
+            for (int restarts = 0; restarts < 2; restarts++) {
+                try (Bridge.Journal journal = open()) {
+                    if (end.startsWith("was") && restarts == 1) {
+                        Bridge.Journal.requestRetry(folder.resolve("data"), "a");
+                        until("it is put back", () -> deliveries.size() == 1);
+                    }
+                    assertTrue(journal.knows("101"), "by the id X gave it, " + end);
+                    if (!deliveries.isEmpty()) assertEquals(List.of(1, "101"), List.of(deliveries.get(0).parts, deliveries.get(0).lastId), end);
+                }
+            }
+            assertEquals(1, deliveries.size(), end);
         }
     }
 
@@ -90,7 +120,7 @@ class JournalTest {
             assertTrue(Files.readString(path()).contains("the text of b"), "refused messages are kept");
             assertTrue(journal.accept(List.of(message("a"), message("b"), message("c"), message("f"))).get());
             assertEquals(List.of("c?", "d", "e", "f"), handed, "ids are known across restarts");
-            assertEquals(3, journal.counts().duplicates());
+            assertEquals(3, journal.counts().get("duplicates"));
         }
     }
 
@@ -103,7 +133,7 @@ class JournalTest {
             Files.write(path(), Arrays.copyOf(whole, length));
             try (Bridge.Journal journal = open()) {
                 long complete = text.substring(0, length).lines().filter(line -> line.contains("\"message\"") && line.endsWith("}}")).count();
-                assertEquals(complete, journal.counts().received(), "cut at " + length);
+                assertEquals(complete, journal.counts().get("received"), "cut at " + length);
             }
         }
     }
@@ -120,7 +150,7 @@ class JournalTest {
             }
             try (Bridge.Journal journal = open()) {
                 assertEquals(List.of("c?", "d", "e", "g"), handed);
-                assertEquals(4, journal.counts().pending());
+                assertEquals(4, journal.counts().get("pending"));
             }
         }
     }
@@ -166,18 +196,18 @@ class JournalTest {
     @Test
     void beyondTheLimitsMessagesAreTurnedAwayWhole() throws Exception {
         try (Bridge.Journal journal = Bridge.Journal.open(folder.resolve("data"), 3, 1 << 20)) {
-            journal.start((message, unknown) -> handed.add(message.id()));
+            journal.start(delivery -> handed.add(delivery.message.id()));
             assertTrue(journal.accept(List.of(message("a"), message("b"))).get());
             assertFalse(journal.accept(List.of(message("c"), message("d"))).get(), "two do not fit");
             assertTrue(journal.accept(List.of(message("c"))).get());
             assertTrue(journal.accept(List.of(message("a"))).get(), "a duplicate needs no room");
             journal.delivered("a", "x", List.of());
-            until("room again", () -> journal.counts().pending() == 2);
+            until("room again", () -> journal.counts().get("pending") == 2);
             assertTrue(journal.accept(List.of(message("d"))).get());
             assertEquals(List.of("a", "b", "c", "d"), handed);
         }
         try (Bridge.Journal journal = Bridge.Journal.open(folder.resolve("small"), 1_000_000, 20_000)) {
-            journal.start((message, unknown) -> { });
+            journal.start(delivery -> { });
             int kept = 0;
             while (journal.accept(List.of(message("m" + kept))).get()) {
                 kept++;
@@ -193,7 +223,7 @@ class JournalTest {
     @Test
     void theFileStaysSmallAndTheMemoryOfIdsIsBounded() throws Exception {
         try (Bridge.Journal journal = Bridge.Journal.open(folder.resolve("data"), 1_000, 256 << 20)) {
-            journal.start((message, unknown) -> { });
+            journal.start(delivery -> { });
             for (int i = 0; i < 60_000; i += 500) {
                 List<Bridge.Message> batch = new ArrayList<>();
                 for (int n = i; n < i + 500; n++) {
@@ -202,10 +232,10 @@ class JournalTest {
                 assertTrue(journal.accept(batch).get());
                 batch.forEach(message -> journal.delivered(message.id(), "x", List.of()));
             }
-            until("all settled", () -> journal.counts().pending() == 0);
+            until("all settled", () -> journal.counts().get("pending") == 0);
             assertTrue(Files.size(path()) < 12 << 20, () -> "60,000 messages have left a large file");
             assertTrue(journal.accept(List.of(message("id0"))).get());
-            assertEquals(1, journal.counts().duplicates(), "the first of them is still known");
+            assertEquals(1, journal.counts().get("duplicates"), "the first of them is still known");
         }
     }
 
@@ -241,8 +271,8 @@ class JournalTest {
         for (String reading : List.of("the old lines", "the new ones")) {
             try (Bridge.Journal journal = open()) {
                 assertEquals(new java.util.HashSet<>(waiting), handed.stream().map(JournalTest::ofX).collect(java.util.stream.Collectors.toSet()), reading);
-                Bridge.Journal.Counts counts = journal.counts();
-                assertEquals(List.of(8L, 2L, 2L, 5L), List.of(counts.received(), counts.delivered(), counts.failed(), counts.pending()), reading);
+                Map<String, Long> counts = journal.counts();
+                assertEquals(List.of(8L, 2L, 2L, 5L), List.of(counts.get("received"), counts.get("delivered"), counts.get("failed"), counts.get("pending")), reading);
                 assertEquals("https://new.example.com", journal.address(), reading);
                 for (String id : List.of("1860000000000000101", "IM00000000000000000000000000000003", "1860000000000000200",
                         "IM00000000000000000000000000000001", "IM00000000000000000000000000000004")) {

@@ -46,6 +46,10 @@ class NothingIsLostTest {
             world.loading = false;
             load.join();
             world.drain();
+            world.bridge.terminate();
+            world.bridge.start();
+            Rig.until("what got no 200", () -> world.missing().isEmpty());
+            world.drain();
             String books = world.books();
             System.out.println(generation + ", " + kills + " kills: " + books + world.doubled());
             assertTrue(books.endsWith("lost 0, doubled 0, out of order 0"), books);
@@ -170,7 +174,9 @@ class NothingIsLostTest {
             assertTrue(!failed.output().contains("secret"), "no text in the list");
             Path journal = world.folder.resolve("data");
             assertEquals("1 message refused, by the journal in " + journal + "\n", failed.errors());
-            assertEquals(new Ended(1, "", "no refused message has the id IM0 in data: see the command failed\n"), command(world, "retry", "IM0"));
+            assertEquals(new Ended(1, "", "no refused message has the id IM0 in " + journal + ": see the command failed\n"),
+                    command(world, "retry", "IM0"));
+            assertEquals(new Ended(2, "", "retry takes one ID, not 'IM0 IM1': try help\n"), command(world, "retry", "IM0", "IM1"));
             ann.blocks(false);
             Ended retried = command(world, "retry", sid);
             assertTrue(retried.output().startsWith("1 message put back, by the journal in " + journal + ": delivered after what was sent since"),
@@ -179,7 +185,7 @@ class NothingIsLostTest {
             until("delivered", () -> Rig.received(ann).equals(List.of("a secret answer")));
             until("none left", () -> command(world, "failed").output().isEmpty());
             assertEquals(new Ended(0, "", "0 messages refused, by the journal in " + journal + "\n"), command(world, "failed"));
-            assertEquals(new Ended(1, "", "no message was refused, by the journal in data\n"), command(world, "retry"));
+            assertEquals(new Ended(1, "", "no message was refused, by the journal in " + journal + "\n"), command(world, "retry"));
         }
     }
 
@@ -187,7 +193,8 @@ class NothingIsLostTest {
     void whereThereIsNoJournalTheCommandsSaySo() throws Exception {
         Path folder = Files.createTempDirectory("bridge-test");
         for (String command : List.of("failed", "retry")) {
-            assertEquals(new Ended(1, "", "there is no journal in data: set DATA_DIR to the bridge's folder\n"), command(folder, Map.of(), command));
+            assertEquals(new Ended(1, "", "there is no journal in " + folder.resolve("data") + ": set DATA_DIR to the bridge's folder\n"),
+                    command(folder, Map.of(), command));
             String file = Files.writeString(folder.resolve("file"), "").toString();
             assertEquals(new Ended(1, "", "there is no journal in " + file + ": set DATA_DIR to the bridge's folder\n"),
                     command(folder, Map.of("DATA_DIR", file), command));

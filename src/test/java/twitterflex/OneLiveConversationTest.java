@@ -49,7 +49,7 @@ class OneLiveConversationTest {
     @ParameterizedTest
     @EnumSource
     void twoBridgesSideBySideShareEveryConversation(Rig.Generation generation) throws Exception {
-        Bridge.Timing timing = new Bridge.Timing(Duration.ofMillis(20), Duration.ofMillis(300), Duration.ofSeconds(15), Duration.ofMinutes(1), Duration.ofSeconds(45), Duration.ofHours(1), Duration.ofHours(1));
+        Bridge.Timing timing = new Bridge.Timing(Duration.ofMillis(20), Duration.ofMillis(300), Duration.ofSeconds(15), Duration.ofMinutes(1), Duration.ofSeconds(45), Duration.ofHours(1), Duration.ofHours(1), Duration.ofHours(1));
         int customers = 200;
         Path data = Files.createTempDirectory("bridge-test");
         int port = Ports.free();
@@ -356,7 +356,7 @@ class OneLiveConversationTest {
 
     /** What is compressed: a conversation is being opened for 300 ms at most, and a known one is asked for its task at every message. */
     private static final Bridge.Timing WARY = new Bridge.Timing(Duration.ofMillis(10), Duration.ofMillis(100), Duration.ofSeconds(4),
-            Duration.ofSeconds(60), Duration.ofMillis(300), Duration.ZERO, Duration.ofHours(1));
+            Duration.ofSeconds(60), Duration.ofMillis(300), Duration.ZERO, Duration.ofHours(1), Duration.ofHours(1));
 
     /** The last message the customer wrote stands in an open conversation with a task that an agent can take. */
     private static boolean before(Rig rig, Customer customer, String text) {

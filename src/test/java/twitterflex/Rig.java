@@ -44,11 +44,11 @@ final class Rig implements AutoCloseable {
 
     /** Pauses of 20 ms at most, and of 300 ms for what somebody has to mend; calls end after four seconds. */
     static final Bridge.Timing QUICK = new Bridge.Timing(Duration.ofMillis(2), Duration.ofMillis(20), Duration.ofSeconds(4),
-            Duration.ofSeconds(1), Duration.ofSeconds(5), Duration.ofHours(1), Duration.ofHours(1));
+            Duration.ofSeconds(1), Duration.ofSeconds(5), Duration.ofHours(1), Duration.ofHours(1), Duration.ofHours(1));
 
     /** What no test should have to wait for: how long a call, a half-opened chat and the next look at X's webhook take. */
     private static final Map<String, Duration> OWN_TIME = Map.of("callTimeout", QUICK.callTimeout(),
-            "takeOverAfter", QUICK.takeOverAfter(), "quietAfter", QUICK.quietAfter(), "webhookCheck", QUICK.webhookCheck());
+            "takeOverAfter", QUICK.takeOverAfter(), "quietAfter", QUICK.quietAfter(), "webhookCheck", QUICK.webhookCheck(), "catchUp", QUICK.catchUp());
 
     private static final Bridge.Request HEALTH = new Bridge.Request("GET", "/healthz", "/healthz", Map.of(), new byte[0]);
 

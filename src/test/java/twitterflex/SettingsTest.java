@@ -29,8 +29,9 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
-import twitterflex.Bridge.Settings;
 import twitterflex.Bridge.CommandFailed;
+import twitterflex.Bridge.Setting;
+import twitterflex.Bridge.Settings;
 
 /** Settings are read once, checked all together, and named in every complaint; nothing falls back silently. */
 class SettingsTest {
@@ -56,15 +57,15 @@ class SettingsTest {
     void theRequiredSettingsAreEnoughAndTheOthersHaveTheirDefaults() throws CommandFailed {
         Settings settings = Settings.from(GOOD);
         assertEquals(3000, settings.port());
-        assertEquals("127.0.0.1", settings.host());
-        assertEquals("2", settings.twitterApi());
+        assertEquals("127.0.0.1", settings.get(Setting.HOST));
+        assertEquals("2", settings.get(Setting.TWITTER_API));
         assertEquals("https://api.x.com", settings.twitterApiUrl());
         assertEquals("https://{product}.twilio.com", settings.twilioApiUrl());
-        assertEquals("conversations", settings.flexApi());
-        assertEquals("chat", settings.taskChannel());
+        assertEquals("conversations", settings.get(Setting.FLEX_API));
+        assertEquals("chat", settings.get(Setting.FLEX_TASK_CHANNEL));
         assertEquals(Path.of("data"), settings.dataDir());
-        assertEquals("", settings.clientSecret());
-        assertEquals("", settings.apiKey());
+        assertEquals("", settings.get(Setting.TWITTER_CLIENT_SECRET));
+        assertEquals("", settings.get(Setting.TWILIO_API_KEY));
     }
 
     @Test
@@ -116,6 +117,7 @@ class SettingsTest {
             TWITTER_API,        3
             TWITTER_API_URL,    http://api.x.com
             TWILIO_API_URL,     https://api.twilio.com
+            TWILIO_API_URL,     https://{product}_of.example.com
             TWILIO_ACCOUNT_SID, AC123
             TWILIO_ACCOUNT_SID, SK0123456789abcdef0123456789abcdef
             TWILIO_AUTH_TOKEN,  two words
@@ -162,7 +164,7 @@ class SettingsTest {
     @Test
     void quotesElsewhereInAValueAreItsOwn() throws CommandFailed {
         for (String value : List.of("a\"b\"", "\"", "'", "\"a'", "a'")) {
-            assertEquals(value, Settings.from(with("TWILIO_AUTH_TOKEN", value)).authToken());
+            assertEquals(value, Settings.from(with("TWILIO_AUTH_TOKEN", value)).get(Setting.TWILIO_AUTH_TOKEN));
         }
     }
 
@@ -206,7 +208,7 @@ class SettingsTest {
         assertEquals(1, problems(with(name, value)).size());
         Map<String, String> both = with("TWILIO_API_KEY", "SK" + HEX);
         both.put("TWILIO_API_SECRET", "api-secret-6");
-        assertEquals("SK" + HEX, Settings.from(both).apiKey());
+        assertEquals("SK" + HEX, Settings.from(both).get(Setting.TWILIO_API_KEY));
     }
 
     @Test
@@ -215,7 +217,7 @@ class SettingsTest {
         assertTrue(problems(chat).get(0).startsWith("FLEX_FLOW_SID "));
         chat.keySet().removeAll(List.of("FLEX_WORKSPACE_SID", "FLEX_WORKFLOW_SID"));
         chat.put("FLEX_FLOW_SID", "FO" + HEX);
-        assertEquals("FO" + HEX, Settings.from(chat).flexFlow());
+        assertEquals("FO" + HEX, Settings.from(chat).get(Setting.FLEX_FLOW_SID));
     }
 
     @ParameterizedTest(name = "{0}: \"{1}\"")
@@ -239,6 +241,14 @@ class SettingsTest {
             assertFalse(logged.contains(secret), secret + " in " + logged);
         }
         assertTrue(logged.contains("PUBLIC_URL=https://bridge.example.com") && logged.contains("FLEX_API=conversations"), logged);
+    }
+
+    @Test
+    void settingsStayAsTheyWereReadAndAChangeGivesOthers() throws CommandFailed {
+        Settings settings = Settings.from(GOOD);
+        assertEquals("0.0.0.0", settings.with(Setting.HOST, "0.0.0.0").get(Setting.HOST));
+        assertEquals("127.0.0.1", settings.get(Setting.HOST));
+        assertThrows(UnsupportedOperationException.class, () -> settings.values().put(Setting.HOST, "0.0.0.0"));
     }
 
     // Names.
@@ -369,8 +379,8 @@ class SettingsTest {
                 TWITTER_API=1.1
                 """)));
         assertEquals("https://bridge.ngrok.io", settings.publicUrl());
-        assertEquals("1.1", settings.twitterApi());
-        assertEquals("chat", settings.flexApi());
+        assertEquals("1.1", settings.get(Setting.TWITTER_API));
+        assertEquals("chat", settings.get(Setting.FLEX_API));
         assertEquals(3000, settings.port());
     }
 
@@ -412,7 +422,7 @@ class SettingsTest {
     /** Every setting there is: those of the contract and those the program has besides. */
     private static Collection<String> names() throws CommandFailed {
         Collection<String> names = new TreeSet<>(CONTRACT);
-        names.addAll(Settings.from(GOOD).values().keySet());
+        Stream.of(Setting.values()).map(Setting::name).forEach(names::add);
         return names;
     }
 
@@ -445,11 +455,11 @@ class SettingsTest {
         cases.put("#FLEX_CHAT_SERVICE=example\n", "#FLEX_CHAT_SERVICE=example\nFLEX_CHAT_SERVICE=IS1\n");
         cases.put("  FLEX_CHAT_SERVICE=x  \n", "  FLEX_CHAT_SERVICE=IS1  \n");
         for (Map.Entry<String, String> one : cases.entrySet()) {
-            String changed = Operator.DotEnv.changed(one.getKey(), "FLEX_CHAT_SERVICE", "IS1");
+            String changed = Operator.DotEnv.changed(one.getKey(), Setting.FLEX_CHAT_SERVICE, "IS1");
             assertEquals(one.getValue(), changed);
             assertEquals("IS1", Bridge.Settings.dotEnv(changed).get("FLEX_CHAT_SERVICE"));
         }
-        assertEquals("NGROK_URL=https://new.example.com\n", Operator.DotEnv.changed("NGROK_URL=\n", "PUBLIC_URL", "https://new.example.com"));
+        assertEquals("NGROK_URL=https://new.example.com\n", Operator.DotEnv.changed("NGROK_URL=\n", Setting.PUBLIC_URL, "https://new.example.com"));
     }
 
     /** A file that is mounted by itself, as into a container, cannot be replaced by another one. */
@@ -459,8 +469,8 @@ class SettingsTest {
         Path dotEnv = Files.writeString(folder.resolve(".env"), "");
         assumeTrue(ended("mount", "--bind", outside.toString(), dotEnv.toString()), "skipped: nothing can be mounted here");
         try {
-            Operator.DotEnv.write(dotEnv, "FLEX_CHAT_SERVICE", "IS1");
-            Operator.DotEnv.write(dotEnv, "FLEX_TASK_CHANNEL", "twitter");
+            Operator.DotEnv.write(dotEnv, Setting.FLEX_CHAT_SERVICE, "IS1");
+            Operator.DotEnv.write(dotEnv, Setting.FLEX_TASK_CHANNEL, "twitter");
         } finally {
             ended("umount", dotEnv.toString());
         }
@@ -480,7 +490,7 @@ class SettingsTest {
             String before = "A=1\n# " + "x".repeat(4_000) + "\nB=" + "y".repeat(80) + "\n";
             Files.writeString(dotEnv, before);
             assertThrows(IOException.class, () -> Files.write(folder.resolve("everything else"), new byte[1 << 20]));
-            assertThrows(IOException.class, () -> Operator.DotEnv.write(dotEnv, "FLEX_CHAT_SERVICE", "IS" + "1".repeat(32)));
+            assertThrows(IOException.class, () -> Operator.DotEnv.write(dotEnv, Setting.FLEX_CHAT_SERVICE, "IS" + "1".repeat(32)));
             assertEquals(before, Files.readString(dotEnv));
             assertFalse(Files.exists(folder.resolve(".env.new")));
         } finally {
@@ -503,8 +513,8 @@ class SettingsTest {
     @ParameterizedTest
     @ValueSource(strings = {"plain", "with space", "a#b", "#a", "a\"b", "back\\slash", "back\\n#slash", "'single'", "dollar$HOME", "a=b", "`x`", "ünï"})
     void aSecretOfAnyCharactersReadsBackAsItWasTyped(String secret) throws Exception {
-        String text = Operator.DotEnv.changed("A=1\n", "TWITTER_CONSUMER_SECRET", secret);
+        String text = Operator.DotEnv.changed("A=1\n", Setting.TWITTER_CONSUMER_SECRET, secret);
         assertEquals(secret, Bridge.Settings.dotEnv(text).get("TWITTER_CONSUMER_SECRET"));
-        assertEquals(text, Operator.DotEnv.changed(text, "TWITTER_CONSUMER_SECRET", secret));
+        assertEquals(text, Operator.DotEnv.changed(text, Setting.TWITTER_CONSUMER_SECRET, secret));
     }
 }

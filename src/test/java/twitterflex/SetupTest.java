@@ -380,7 +380,7 @@ class SetupTest {
     void withoutAPublicUrlTheLocalNgrokAgentIsAskedAndACommandIsNamedWhenItHasNone() throws Exception {
         try (SimulatedNgrok ngrok = new SimulatedNgrok(0)) {
             Map<String, String> given = new HashMap<>(Map.of("NGROK_API_URL", ngrok.url(), "PORT", "3123"));
-            Bridge.Settings settings = Bridge.Settings.draft(given);
+            Bridge.Settings settings = Bridge.Settings.of(given, new ArrayList<>());
             ngrok.tunnels(new SimulatedNgrok.Tunnel("other", "https://other.ngrok-free.app", "http://localhost:4123"));
             Bridge.CommandFailed none = assertThrows(Bridge.CommandFailed.class, () -> Operator.Ngrok.address(settings, Duration.ofMillis(300)));
             assertTrue(none.getMessage().contains("ngrok http 3123"), none.getMessage());
@@ -391,7 +391,7 @@ class SetupTest {
             assertEquals("https://mine.ngrok-free.app", found.publicUrl());
             assertTrue(found.autoRegister());
             given.put("AUTO_REGISTER", "off");
-            assertFalse(Operator.Ngrok.address(Bridge.Settings.draft(given), Duration.ofSeconds(30)).autoRegister());
+            assertFalse(Operator.Ngrok.address(Bridge.Settings.of(given, new ArrayList<>()), Duration.ofSeconds(30)).autoRegister());
         }
     }
 
@@ -403,9 +403,9 @@ class SetupTest {
         try (SimulatedNgrok other = agent(4040); SimulatedNgrok agent = agent(4041)) {
             other.tunnels(new SimulatedNgrok.Tunnel("other", "https://other.ngrok-free.app", "http://localhost:1"));
             agent.tunnels(ours);
-            Bridge.Settings unset = Bridge.Settings.draft(Map.of("PORT", port));
+            Bridge.Settings unset = Bridge.Settings.of(Map.of("PORT", port), new ArrayList<>());
             assertEquals("https://ours.ngrok-free.app", Operator.Ngrok.address(unset, Duration.ofSeconds(5)).publicUrl());
-            Bridge.Settings set = unset.with("NGROK_API_URL", other.url());
+            Bridge.Settings set = unset.with(Bridge.Setting.NGROK_API_URL, other.url());
             Bridge.CommandFailed none = assertThrows(Bridge.CommandFailed.class, () -> Operator.Ngrok.address(set, Duration.ofMillis(300)));
             assertTrue(none.getMessage().contains("ngrok http " + port), none.getMessage());
         }

@@ -25,7 +25,7 @@ import twitterflex.sandbox.Registrations;
 class StayingLiveTest {
     /** Looks every 300 ms instead of every 30 minutes. */
     private static final Bridge.Timing WATCHFUL = new Bridge.Timing(Duration.ofMillis(10), Duration.ofMillis(300), Duration.ofSeconds(4),
-            Duration.ofMinutes(1), Duration.ofSeconds(3), Duration.ofHours(1), Duration.ofMillis(300));
+            Duration.ofMinutes(1), Duration.ofSeconds(3), Duration.ofHours(1), Duration.ofMillis(300), Duration.ofHours(1));
 
     /** @param registered whether setup has been there before */
     private static Rig rig(Rig.Generation generation, boolean registered, String autoRegister) throws Exception {
@@ -133,7 +133,7 @@ class StayingLiveTest {
     void aFirstLookThatFailsIsRepeatedSoonAndToldMeanwhile() throws Exception {
         // Half an hour from look to look: only the repetition can be in time.
         Bridge.Timing timing = new Bridge.Timing(Duration.ofMillis(10), Duration.ofMillis(300), Duration.ofSeconds(4), Duration.ofMinutes(1),
-                Duration.ofSeconds(3), Duration.ofHours(1), Duration.ofMinutes(30));
+                Duration.ofSeconds(3), Duration.ofHours(1), Duration.ofMinutes(30), Duration.ofHours(1));
         try (Rig rig = new Rig(Rig.Generation.CURRENT, Map.of("AUTO_REGISTER", "on"), timing)) {
             stoppedAndForgotten(rig);
             rig.x.resetCalls();
@@ -212,8 +212,8 @@ class StayingLiveTest {
             assertEquals("2", value(answer.body(), "bridge_received_total"));
             assertEquals("2", value(answer.body(), "bridge_delivered_total"));
             assertEquals("0", value(answer.body(), "bridge_pending"));
-            assertEquals("1", value(answer.body(), "bridge_delivery_seconds_count{to=\"Flex\"}"));
-            assertEquals("1", value(answer.body(), "bridge_delivery_seconds_bucket{to=\"X\",le=\"+Inf\"}"));
+            assertEquals("1.0", value(answer.body(), "bridge_delivery_seconds_count{to=\"Flex\"}"));
+            assertEquals("1.0", value(answer.body(), "bridge_delivery_seconds_bucket{to=\"X\",le=\"+Inf\"}"));
             assertEquals("1", value(answer.body(), "bridge_service_errors_total{service=\"Twilio\",status=\"503\"}"));
             assertEquals("1", value(answer.body(), "bridge_service_errors_total{service=\"Twilio\",status=\"none\"}"));
             assertFalse(answer.body().contains("hello"));

@@ -70,7 +70,7 @@ class WhatWorksStaysTest {
         /** The address at which this folder's bridge was last. */
         void hadServedAt(String address) throws Exception {
             try (Bridge.Journal journal = Bridge.Journal.open(Path.of(day.given.get("DATA_DIR")), 10, 1 << 20)) {
-                journal.start((message, attempted) -> { });
+                journal.start(delivery -> { });
                 journal.moved(address);
             }
         }
@@ -410,7 +410,7 @@ class WhatWorksStaysTest {
     // A running bridge that registers itself.
 
     private static final Bridge.Timing WATCHFUL = new Bridge.Timing(Duration.ofMillis(10), Duration.ofMillis(200), Duration.ofSeconds(4),
-            Duration.ofMinutes(1), Duration.ofSeconds(3), Duration.ofHours(1), Duration.ofMillis(200));
+            Duration.ofMinutes(1), Duration.ofSeconds(3), Duration.ofHours(1), Duration.ofMillis(200), Duration.ofHours(1));
 
     /** The desk's own bridge is started again, in its folder but under another address. */
     private static Bridge restarted(Desk desk, String former, String address) throws Exception {

@@ -98,6 +98,18 @@ final class World implements AutoCloseable {
         return "acknowledged %d, delivered %d, lost %d, doubled %d, out of order %d".formatted(totals[0], totals[1], totals[2], totals[3], totals[4]);
     }
 
+    /** What was sent and has not arrived, whether its webhook got a 200 or not: nothing, once the bridge has started anew. */
+    List<String> missing() {
+        List<String> missing = new ArrayList<>();
+        for (int i = 0; i < CUSTOMERS; i++) {
+            Customer customer = customer(i);
+            List<String> arrived = flex.chats("twitter-" + customer.id()).stream().flatMap(chat -> chat.messages().stream()).map(Chat.Posted::body).toList();
+            sentIn.getOrDefault(customer.id(), List.of()).stream().filter(text -> !arrived.contains(text)).forEach(missing::add);
+            sentOut.getOrDefault(customer.id(), List.of()).stream().filter(text -> !Rig.received(customer).contains(text)).forEach(missing::add);
+        }
+        return missing;
+    }
+
     /** When the messages arrived that should not have, for whoever has to find out why. */
     String doubled() {
         List<String> found = new ArrayList<>();
@@ -118,7 +130,8 @@ final class World implements AutoCloseable {
         totals[1] += arrived.size();
         totals[2] += (int) acknowledged.stream().filter(text -> !arrived.contains(text)).count();
         totals[3] += arrived.size() - new HashSet<>(arrived).size();
-        List<Integer> order = arrived.stream().distinct().map(sent::indexOf).toList();
+        // What was caught up because its webhook got no 200 may come late, if the bridge was not down.
+        List<Integer> order = arrived.stream().distinct().filter(acknowledged::contains).map(sent::indexOf).toList();
         for (int i = 1; i < order.size(); i++) {
             totals[4] += order.get(i) < order.get(i - 1) ? 1 : 0;
         }

@@ -86,11 +86,11 @@ final class BridgeSource {
         if (call.to().equals(Wire.BRIDGE)) {
             names.addAll(call.method().equals("GET") ? List.of("challenge", "Signatures.xWebhook")
                     : call.from().equals(Wire.X) ? List.of("signedByX", "Signatures.xWebhook", "Signatures.equalInConstantTime", "fromTwitter", "FromX.read",
-                            "accept")
+                            "Relay.accept")
                     : List.of("signedByTwilio", "Signatures.isTwilios", "Signatures.twilioWebhook", "FromFlex.isWhole",
-                            "fromFlex", "FromFlex.read", "accept"));
+                            "fromFlex", "FromFlex.read", "Relay.accept"));
             if (call.status() == 403) {
-                names.removeIf(name -> name.startsWith("from") || name.startsWith("From") || name.equals("accept"));
+                names.removeIf(name -> name.startsWith("from") || name.startsWith("From") || name.equals("Relay.accept"));
                 names.add("Edge.Refusals");
             }
             return names;

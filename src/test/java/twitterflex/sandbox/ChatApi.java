@@ -13,6 +13,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import twitterflex.sandbox.SimulatedService.Reply;
 import twitterflex.sandbox.SimulatedService.Request;
@@ -103,6 +104,16 @@ abstract sealed class ChatApi permits ProgrammableChat, Conversations {
             throw missing("/Messages/" + sid);
         }
         return reply(200, shown(chat, index));
+    }
+
+    /** Of a message that is there, the sandbox lets only the attributes be changed. */
+    Reply change(Chat chat, String sid, Form form) {
+        message(chat, sid);
+        require(Set.of("Attributes").equals(form.fields().stream().map(Map.Entry::getKey).collect(Collectors.toSet())), 20001,
+                "The sandbox changes the attributes of a message, and nothing else of it.");
+        String attributes = attributes(form.first("Attributes"), LONGEST_MESSAGE_ATTRIBUTES);
+        chat.posted.replaceAll(one -> one.sid().equals(sid) ? new Chat.Posted(sid, one.author(), one.body(), attributes, one.at()) : one);
+        return message(chat, sid);
     }
 
     Reply webhooks(Request request, Chat chat) {

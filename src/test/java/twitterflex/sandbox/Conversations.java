@@ -59,6 +59,7 @@ final class Conversations extends ChatApi {
             case "GET " + PART + "/Messages" -> messages(request, chat);
             case "POST " + PART + "/Messages" -> write(request, chat, form);
             case "GET " + PART + "/Messages/{Sid}" -> message(chat, sid);
+            case "POST " + PART + "/Messages/{Sid}" -> change(chat, sid, form);
             case "GET " + PART + "/Participants" ->
                     flex.page(request, "participants", List.copyOf(chat.participants), one -> shown(chat, one), 50);
             case "POST " + PART + "/Participants" -> addParticipant(chat, form);

@@ -50,7 +50,9 @@ public final class OAuthCheck {
         if (request.header("Content-Type").startsWith("application/x-www-form-urlencoded")) {
             signed.addAll(Form.parse(request.text()).fields());
         }
-        String expected = Signatures.oauth(request.method(), url + request.path(), signed, keys.consumerSecret(), keys.accessSecret());
+        // The address it was asked under, which may be the near end of a cable.
+        String asked = request.header("Host").isEmpty() ? url : "http://" + request.header("Host");
+        String expected = Signatures.oauth(request.method(), asked + request.path(), signed, keys.consumerSecret(), keys.accessSecret());
         boolean known = oauth.get("oauth_consumer_key").equals(keys.consumerKey()) && oauth.get("oauth_token").equals(keys.accessToken())
                 && oauth.get("oauth_signature_method").equals("HMAC-SHA1") && oauth.get("oauth_version").equals("1.0");
         if (!known || !signature.equals(expected)) {

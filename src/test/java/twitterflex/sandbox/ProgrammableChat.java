@@ -44,6 +44,7 @@ final class ProgrammableChat extends ChatApi {
             case "POST " + CHANNEL -> update(request, chat, form);
             case "GET " + PART + "/Messages" -> messages(request, chat);
             case "POST " + PART + "/Messages" -> write(request, chat, form);
+            case "POST " + PART + "/Messages/{Sid}" -> change(chat, request.variables().get("Sid"), form);
             case "GET " + PART + "/Webhooks" -> webhooks(request, chat);
             case "POST " + PART + "/Webhooks" -> addWebhook(chat, form);
             case "GET " + PART + "/Webhooks/{Sid}" -> reply(200, shown(chat, webhook(chat, sid)));

@@ -63,6 +63,7 @@ public final class SimulatedX extends SimulatedService {
     private static final String LIST_1 = "GET /1.1/direct_messages/events/list.json";
     private static final String SEND_2 = "POST /2/dm_conversations/with/{participant_id}/messages";
     private static final String LIST_2 = "GET /2/dm_conversations/with/{participant_id}/dm_events";
+    private static final String ALL_2 = "GET /2/dm_events";
     private static final String EVENT_2 = "GET /2/dm_events/{event_id}";
     private static final String ME_2 = "GET /2/users/me";
     static final Pattern LINK = Pattern.compile("https?://\\S*[^\\s.,;:!?)]");
@@ -93,12 +94,13 @@ public final class SimulatedX extends SimulatedService {
     private List<Duration> retryDelays = List.of(Duration.ofSeconds(3), Duration.ofSeconds(27), Duration.ofSeconds(242));
     private Duration repetition = Duration.ZERO;
     private int lists;
+    private int eventsRead;
     private int lag;
     private final AtomicLong lastId = new AtomicLong();
     private long links;
 
     public SimulatedX(int port, Keys keys) {
-        super(port, Stream.of(List.of(SEND_1, LIST_1, SEND_2, LIST_2, EVENT_2, ME_2), Registrations.operations(),
+        super(port, Stream.of(List.of(SEND_1, LIST_1, SEND_2, LIST_2, ALL_2, EVENT_2, ME_2), Registrations.operations(),
                 XMedia.operations(), XUploads.operations()).flatMap(List::stream)
                 .map(name -> Operation.of(name, "", MissingNode.getInstance())).toList());
         this.keys = keys;
@@ -206,6 +208,21 @@ public final class SimulatedX extends SimulatedService {
         DirectMessage message = fromCustomer(newId(), customer, text, attachment, quickReplyResponse);
         deliver(message, customer);
         return message.id();
+    }
+
+    /** A colleague answers in the X app itself, as the support account. */
+    public synchronized String colleagueWrites(Customer customer, String text) {
+        DirectMessage message = remembered(newId(), keys.ownId(), customer.id(), customer.id(), messageData(text.strip(), List.of()));
+        customer.receive(new Customer.Received(message.id(), text, List.of(), List.of(), message.at()));
+        if (echoes) {
+            deliver(message, customer);
+        }
+        return message.id();
+    }
+
+    /** How many events of Direct Messages API 2 has given, each of which X wants to be paid for. */
+    public synchronized int eventsRead() {
+        return eventsRead;
     }
 
     synchronized String send(Customer customer, String caption, XMedia.Kind kind, List<MediaFile> variants) {
@@ -458,7 +475,7 @@ public final class SimulatedX extends SimulatedService {
         return switch (request.operation()) {
             case SEND_1, SEND_2 -> List.of(sends, sendsOfADay);
             case LIST_1 -> List.of(lists1);
-            case LIST_2 -> List.of(lists2);
+            case LIST_2, ALL_2 -> List.of(lists2);
             case EVENT_2 -> List.of(events2);
             default -> uploads.limitsOf(request);
         };
@@ -520,7 +537,7 @@ public final class SimulatedX extends SimulatedService {
             case SEND_1 -> send1(request);
             case LIST_1 -> list1(request);
             case SEND_2 -> send2(request);
-            case LIST_2 -> list2(request);
+            case LIST_2, ALL_2 -> list2(request);
             case EVENT_2 -> event2(request);
             case ME_2 -> me2(request);
             default -> throw refused(request, 404, 34, "Sorry, that page does not exist.");
@@ -654,9 +671,9 @@ public final class SimulatedX extends SimulatedService {
         int count = number(request, query, "max_results", 100, 100);
         Set<String> types = listed(request, query, "event_types", Set.of("MessageCreate", "ParticipantsJoin", "ParticipantsLeave"));
         Shown shown = shown(request, query);
-        String customer = request.variables().get("participant_id");
+        String customer = request.variables().getOrDefault("participant_id", "");
         boolean messages = types.isEmpty() || types.contains("MessageCreate");
-        Predicate<DirectMessage> asked = message -> messages && message.other().equals(customer);
+        Predicate<DirectMessage> asked = message -> messages && (customer.isEmpty() || message.other().equals(customer));
         List<DirectMessage> page = newest(asked, query.first("pagination_token"), count + 1);
         List<ObjectNode> data = page.stream().limit(count).map(message -> event2(message).retain(shown.fields()))
                 .toList();
@@ -666,6 +683,7 @@ public final class SimulatedX extends SimulatedService {
         }
         ObjectNode answer = data.isEmpty() ? Json.object("meta", meta) : Json.object("data", Json.array(data), "meta", meta);
         include(answer, shown, page.stream().limit(count).toList());
+        eventsRead += data.size();
         return new Reply(200, Map.of(), answer.toString());
     }
 
@@ -687,11 +705,16 @@ public final class SimulatedX extends SimulatedService {
         return new Shown(fields, expansions, media);
     }
 
-    private static void include(ObjectNode answer, Shown shown, List<DirectMessage> messages) {
+    private void include(ObjectNode answer, Shown shown, List<DirectMessage> messages) {
+        List<ObjectNode> users = messages.stream().map(DirectMessage::sender).distinct().filter(customers::containsKey)
+                .map(id -> Json.object("id", id, "name", customers.get(id).name(), "username", customers.get(id).handle())).toList();
+        if (shown.expansions().contains("sender_id") && !users.isEmpty()) {
+            answer.set("includes", Json.object("users", Json.array(users)));
+        }
         List<ObjectNode> found = messages.stream().flatMap(message -> XMedia.media2(message.data()).stream())
                 .map(one -> one.retain(shown.media())).toList();
         if (shown.expansions().contains("attachments.media_keys") && !found.isEmpty()) {
-            answer.set("includes", Json.object("media", Json.array(found)));
+            answer.withObject("/includes").set("media", Json.array(found));
         }
     }
 
