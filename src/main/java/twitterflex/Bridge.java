@@ -1734,8 +1734,12 @@ public final class Bridge {
         record Reading(List<Message> missed, Conversation upTo, boolean shared, boolean late, boolean over,
                 Response answer) { }
 
-        /** One call; three more if it has another address than ours, and one to ask whether it is over. */
-        Reading read(Conversation open, boolean whetherOver) {
+        /**
+         * One call; three more if it has another address than ours, and one to ask whether it is over.
+         *
+         * @param due whether webhooks should have brought all there is
+         */
+        Reading read(Conversation open, boolean due, boolean whetherOver) {
             String sid = open.sid();
             String url = settings.fromFlexUrl(open.customer());
             if (!open.url().equals(url)) {
@@ -1766,7 +1770,7 @@ public final class Bridge {
             if (!listed.ok()) return new Reading(List.of(), open, false, false, gone, listed);
             bridges.remove("");
             Reading reading = missed(new Conversation(sid, open.customer(), url, open.index(), open.checked()), newer,
-                    bridges, listed);
+                    bridges, due, listed);
             if (!whetherOver || !reading.answer().ok()) return reading;
             Response state = twilio.get(api.product, path(sid), api.conversation);
             boolean over = state.ok() && api.over.test(state.body());
@@ -1781,11 +1785,12 @@ public final class Bridge {
          * @param newer the oldest first
          * @param bridges whose names were read in this conversation
          */
-        private Reading missed(Conversation open, List<JsonNode> newer, Set<String> bridges, Response listed) {
+        private Reading missed(Conversation open, List<JsonNode> newer, Set<String> bridges, boolean due,
+                Response listed) {
             String own = journal.name();
             boolean shared = bridges.stream().anyMatch(name -> !name.equals(own));
-            long before = bridges.stream().filter(name -> name.compareTo(own) < 0).count();
-            Instant now = listed.date(), oldEnough = now.minus(timing.catchUp().multipliedBy(before));
+            boolean first = bridges.stream().allMatch(name -> name.compareTo(own) >= 0);
+            Instant now = listed.date();
             List<Message> missed = new ArrayList<>();
             Response answer = listed;
             boolean named = bridges.contains(own), late = false, waiting = false, marks = shared;
@@ -1797,7 +1802,8 @@ public final class Bridge {
                 String owner = mark(message).path(BRIDGE).asText();
                 boolean another = !owner.isEmpty() && !owner.equals(own);
                 boolean toName = !all.isEmpty() && unknown.isEmpty() && (another || !named);
-                boolean toAsk = !unknown.isEmpty() && owner.isEmpty() && !written.isAfter(oldEnough);
+                boolean aRoundOld = due && now.isAfter(written.plus(timing.catchUp()));
+                boolean toAsk = !unknown.isEmpty() && owner.isEmpty() && (first || aRoundOld);
                 if (marks && (toName || toAsk)) {
                     answer = put(message, open.sid(), now);
                     named |= toName;
@@ -2198,14 +2204,14 @@ public final class Bridge {
         private static JsonNode asWebhook(JsonNode listed, String other, JsonNode media) {
             String sender = listed.path("sender_id").asText();
             // A conversation's id names both, the smaller one first.
-            String recipient = Stream.of(listed.path("dm_conversation_id").asText().split("-"))
-                    .filter(one -> !one.isEmpty() && !one.equals(sender)).findFirst()
-                    .orElse(sender.equals(other) ? "" : other);
+            String recipient = !sender.equals(other) ? other
+                    : Stream.of(listed.path("dm_conversation_id").asText().split("-"))
+                            .filter(one -> !one.equals(sender)).findFirst().orElse("");
             ObjectNode event = object().put("type", "message_create").put("id", listed.path("id").asText())
                     .put("created_timestamp", String.valueOf(time(listed.path("created_at").asText()).toEpochMilli()));
             ObjectNode create = event.putObject("message_create").put("sender_id", sender);
             create.putObject("target").put("recipient_id", recipient);
-            ObjectNode data = create.putObject("message_data").put("text", listed.path("text").asText());
+            ObjectNode data = create.putObject("message_data").put("text", listed.path("text").asText(""));
             data.set("entities", listed.path("entities"));
             if (listed.has("attachments")) {
                 JsonNode file = media.valueStream().filter(one -> one.path("media_key")
@@ -2430,7 +2436,9 @@ public final class Bridge {
 
         /** A webhook older than the newest that came may still have been under way. */
         private void expectMissedAtX() {
-            if (since.isEmpty()) since = journal.newest().map(newest -> newest.minus(timing.callTimeout()));
+            if (since.isPresent()) return;
+            since = journal.behind().or(() -> journal.newest().map(newest -> newest.minus(timing.callTimeout())));
+            since.ifPresent(journal::behind);
         }
 
         /** An agent has ended or left a conversation: the customer's next message looks at it anew. */
@@ -2486,7 +2494,7 @@ public final class Bridge {
         private boolean readFlex(Conversation open, boolean due) {
             String sid = open.sid();
             boolean whetherOver = ended.contains(sid) || rounds % ROUNDS_TO_STATE == ROUNDS_TO_STATE - 1;
-            Flex.Reading reading = flex.read(open, whetherOver);
+            Flex.Reading reading = flex.read(open, due, whetherOver);
             boolean late = due && reading.late();
             boolean kept = kept(reading.missed(), reading.shared(), fromFlex, late);
             if (!kept || failed(reading.answer(), sid)) return false;
@@ -2503,6 +2511,7 @@ public final class Bridge {
             if (!kept(unknown, true, fromX, due)) return false;
             sentAtX(events.sent());
             since = Optional.empty();
+            journal.behind(Instant.EPOCH);
             backlog = new X.Backlog();
             return true;
         }
@@ -3394,6 +3403,7 @@ public final class Bridge {
         private final Map<String, Conversation> conversations = new LinkedHashMap<>();
         /** When the newest message of a customer's was written, in milliseconds since 1970; 0 if none is known. */
         private long newest;
+        private long behind;
         private String name = "";
         private String address = "";
         private long received, delivered, duplicates, settledSince;
@@ -3480,10 +3490,16 @@ public final class Bridge {
         /** By which this bridge is told apart from another beside it: as long-lived as its journal. */
         synchronized String name() { return name; }
 
-        /** When the newest message of a customer's was written, by X's clock. */
-        synchronized Optional<Instant> newest() {
-            return newest == 0 ? Optional.empty() : Optional.of(Instant.ofEpochMilli(newest));
+        /** Since when events of X may be missing that no process of this bridge has read yet. */
+        synchronized Optional<Instant> behind() { return since(behind); }
+        void behind(Instant since) { submit(true, List.of(), line("behind", String.valueOf(since.toEpochMilli()))); }
+
+        private static Optional<Instant> since(long millis) {
+            return millis == 0 ? Optional.empty() : Optional.of(Instant.ofEpochMilli(millis));
         }
+
+        /** When the newest message of a customer's was written, by X's clock. */
+        synchronized Optional<Instant> newest() { return since(newest); }
 
         /** The conversations that are open as far as is known. If a power cut loses a line, it is only read again. */
         synchronized List<Conversation> conversations() { return List.copyOf(conversations.values()); }
@@ -3736,6 +3752,7 @@ public final class Bridge {
                 case "conversation" -> conversations.put(id, new Conversation(id, line.path("customer").asText(),
                         line.path("url").asText(), line.path("index").asLong(), at));
                 case "closed" -> conversations.remove(id);
+                case "behind" -> behind = line.path("id").asLong();
                 case "seen" -> line.path("ids").properties()
                         .forEach(one -> remember(one.getKey(), one.getValue().asLong()));
                 case "address" -> address = id;
@@ -3835,6 +3852,7 @@ public final class Bridge {
             }
             write(out, line("seen", "").set("ids", ids));
             for (Conversation open : conversations.values()) write(out, line(open));
+            write(out, line("behind", String.valueOf(behind)));
             for (RefusedMessage kept : refused.values()) {
                 snapshot(kept.delivery(), out);
                 write(out, line(kept.at(), "failed", kept.message().id()).put("reason", kept.reason()));
@@ -3917,8 +3935,9 @@ public final class Bridge {
         }
 
         @Override public void close() {
-            submit(true, List.of());
+            // The writer wakes at once, writes what is left, and ends.
             open = false;
+            queue.add(new WriteRequest(List.of(), List.of(), true, new CompletableFuture<>()));
             try {
                 if (writer.isAlive()) writer.join(2000);
                 file.force(false);

@@ -163,7 +163,7 @@ class JournalTest {
         byte[] damaged = Files.readString(path()).replaceFirst("the text of b\"", "the text of").getBytes(StandardCharsets.UTF_8);
         Files.write(path(), damaged);
         Bridge.CommandFailed wrong = assertThrows(Bridge.CommandFailed.class, this::open);
-        assertTrue(wrong.getMessage().contains("line 4"), wrong.getMessage());
+        assertTrue(wrong.getMessage().contains("line 5"), wrong.getMessage());
         assertEquals(1, wrong.status);
         assertTrue(Arrays.equals(damaged, Files.readAllBytes(path())));
         assertThrows(Bridge.CommandFailed.class, this::open, "and the lock was let go, or this would say something else");

@@ -231,9 +231,14 @@ public final class SimulatedX extends SimulatedService {
         return id;
     }
 
-    /** The body that {@link Customer#writes} would post for this text, with a new id, so that a test can send it itself. */
+    /**
+     * The body that {@link Customer#writes} would post for this text, with a new id, so that a test can send it
+     * itself. X does not know of the message.
+     */
     public synchronized String event(Customer customer, String text) {
-        return enveloped(fromCustomer(newId(), customer, text, null, null), customer, envelope, "dm-inbound");
+        DirectMessage unknown = fromCustomer(newId(), customer, text, null, null);
+        history.remove(unknown);
+        return enveloped(unknown, customer, envelope, "dm-inbound");
     }
 
     private DirectMessage fromCustomer(String id, Customer customer, String text, ObjectNode given,
