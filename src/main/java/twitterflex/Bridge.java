@@ -219,6 +219,7 @@ public final class Bridge {
     private final Edge edge;
     private final Relay relay;
     final CatchUp catchUp;
+    final XAccess access;
     private final Caretaker caretaker;
 
     /**
@@ -239,7 +240,8 @@ public final class Bridge {
         client = new Client(timing.callTimeout(), metrics::failed);
         NumberedLists choices = new NumberedLists(settings.get(TWITTER_API).equals("2"));
         Flex flex = new Flex(new Twilio(client, settings), settings, choices, journal, timing);
-        X x = new X(client, settings, choices, journal);
+        access = new XAccess(client, settings, timing, true);
+        X x = new X(access, settings, choices, journal);
         relay = new Relay(journal, flex::deliver, reply -> reply.message.direction() == Direction.SENT_IN_APP
                 ? flex.overheard(reply, x) : flex.forItsCustomer(reply, x::deliver), timing, metrics);
         catchUp = new CatchUp(journal, relay, flex, x, settings, timing, metrics);
@@ -883,7 +885,7 @@ public final class Bridge {
          * How many times longer than one message's longest backoff a pause grows that waits for somebody to mend
          * something.
          */
-        private static final int PATIENT = 15;
+        static final int PATIENT = 15;
         /** How long a refusal that is our fault shows in the health. */
         private static final Duration SHOWN = Duration.ofMinutes(10);
 
@@ -1871,8 +1873,7 @@ public final class Bridge {
     // 8. X: one sender, the two APIs it speaks, and the lists that customers answer.
 
     /**
-     * Sends Direct Messages. Both of X's APIs have OAuth 1.0a, JSON, 10,000 characters and a rate limit told in
-     * headers.
+     * Sends Direct Messages. Both of X's APIs have JSON, 10,000 characters and a rate limit told in headers.
      */
     static final class X {
         static final String SERVICE = "X";
@@ -1883,7 +1884,7 @@ public final class Bridge {
         /** How far back all that was missed is read: some 5,000 events. */
         private static final int MAX_BACKLOG = 50;
 
-        private final Client client;
+        private final XAccess access;
         private final Settings settings;
         private final NumberedLists lists;
         private final Journal journal;
@@ -1896,8 +1897,8 @@ public final class Bridge {
         /** The ids of what was sent since the start: the journal hears of them a moment later. */
         private final Map<String, String> own = lruCache();
 
-        X(Client client, Settings settings, NumberedLists lists, Journal journal) {
-            this.client = client;
+        X(XAccess access, Settings settings, NumberedLists lists, Journal journal) {
+            this.access = access;
             this.settings = settings;
             this.lists = lists;
             this.journal = journal;
@@ -1962,10 +1963,9 @@ public final class Bridge {
                 boolean last = delivery.parts == parts.size() - 1;
                 ObjectNode body = api == XApi.V2 ? object().put("text", parts.get(delivery.parts))
                         : event(customer, parts.get(delivery.parts), last ? rich : Rich.read(""));
-                Response sent = client.call(SERVICE, signed(settings, "POST", api.send.formatted(customer), Form.of())
+                Response sent = access.call(access.request(api.send.formatted(customer), Form.of())
                         .header("Content-Type", "application/json")
-                        .POST(HttpRequest.BodyPublishers.ofString(body.toString())),
-                        api.sent);
+                        .POST(HttpRequest.BodyPublishers.ofString(body.toString())), api.sent);
                 open = System.nanoTime() + sent.untilReset().toNanos();
                 // Said already, by a try whose answer was lost and whose message is not listed yet.
                 boolean repeated = delivery.mayHaveArrived && sent.saidAlready();
@@ -2002,8 +2002,7 @@ public final class Bridge {
         }
 
         private Response list(String path, String cursor, int most, String customer) {
-            HttpRequest.Builder request = signed(settings, "GET", path, api.query(cursor, most)).GET();
-            return client.call(SERVICE, request, api.listed(customer));
+            return access.call(access.request(path, api.query(cursor, most)), api.listed(customer));
         }
 
         /** What arrived before is settled under its own id; each message found counts for one part. */
@@ -2101,17 +2100,168 @@ public final class Bridge {
             }
             return event;
         }
+    }
 
-        /** The query is part of the signature, a JSON body is not (RFC 5849, 3.4.1.3.1). */
-        static HttpRequest.Builder signed(Settings settings, String method, String path, Form query) {
+    /**
+     * The support account's access to X: by its OAuth 2.0 token, or else by the keys of OAuth 1.0a, which X is to
+     * retire. The token is what its file says, as the command setup may put another there; it is renewed before it
+     * runs out, and when X does not take it (X API, "OAuth 2.0 Authorization Code Flow with PKCE").
+     */
+    static final class XAccess {
+        /** What the token has to allow. */
+        static final String SCOPES = "dm.read dm.write media.write tweet.read users.read offline.access";
+        static final String NO_TOKEN = "the support account has not let the X app in: run setup, as the bridge's user;"
+                + " no token can be read in ";
+        private static final Promise GRANTED = Promise.fields("/access_token", "[!-~]+", "/refresh_token", "[!-~]*");
+
+        private final Client client;
+        private final Settings settings;
+        private final Timing timing;
+        private final boolean renews;
+        // Guarded by this: no two threads renew at once, as a refresh token is good for one time.
+        /** Renewed, but not on disk yet: it is not used before. */
+        private Optional<JsonNode> unsaved = Optional.empty();
+        /** The access token that could not be renewed, why, when that is tried again, and whether X takes it. */
+        private String failed = "", why = "";
+        private long nextTry;
+        private boolean dead;
+
+        /** @param renews whether nobody else does */
+        XAccess(Client client, Settings settings, Timing timing, boolean renews) {
+            this.client = client;
+            this.settings = settings;
+            this.timing = timing;
+            this.renews = renews;
+        }
+
+        HttpRequest.Builder request(String path, Form query) {
             String url = settings.twitterApiUrl() + path;
+            return HttpRequest.newBuilder(URI.create(query.fields().isEmpty() ? url : url + "?" + query.encode()));
+        }
+
+        /** Asks in the account's name. @param request not signed yet, with neither a form nor a secret in its body */
+        Response call(HttpRequest.Builder request, Promise promise) {
+            boolean old = request.build().uri().getPath().startsWith("/1.1/");
+            if (old || !settings.hasClient()) return client.call(X.SERVICE, signed(settings, request), promise);
+            Response answer = byToken(request, promise);
+            // What X refuses it has not done.
+            boolean refused = answer.status() == 401 || answer.status() == 403;
+            return refused && settings.hasKeys() ? client.call(X.SERVICE, signed(settings, request), promise) : answer;
+        }
+
+        private Response byToken(HttpRequest.Builder request, Promise promise) {
+            Response answer = Response.NONE;
+            String spent = "";
+            for (int tries = 0; tries < 2; tries++) {
+                Response token = token(spent);
+                if (!token.ok()) return token;
+                spent = access(token.body());
+                HttpRequest.Builder signed = request.copy().setHeader("Authorization", "Bearer " + spent);
+                answer = client.call(X.SERVICE, signed, promise);
+                if (answer.status() != 401) return answer;
+            }
+            return failed(spent, true, true, answer.sentence());
+        }
+
+        private static String access(JsonNode token) { return token.path("access_token").asText(); }
+
+        /** The token to use. @param spent one that X has not taken, or none; @return with the token as its body */
+        private synchronized Response token(String spent) {
+            JsonNode token = unsaved.orElseGet(settings::token);
+            if (access(token).isEmpty()) return none(NO_TOKEN + settings.tokenFile());
+            if (!settings.ownId().equals(token.path("user").asText())) {
+                return none("the token in " + settings.tokenFile() + " is of another account than TWITTER_ACCESS_KEY:"
+                        + " run setup");
+            }
+            if (unsaved.isPresent()) return save(token);
+            boolean known = access(token).equals(failed);
+            boolean over = access(token).equals(spent) || known && dead;
+            boolean due = over || System.currentTimeMillis() > token.path("renew_at").asLong();
+            if (!due) return good(token);
+            if (!renews) return over ? none("the token has run out, and a running bridge renews it") : good(token);
+            if (known && nextTry - System.nanoTime() > 0) return over ? none(why) : good(token);
+            String refresh = token.path("refresh_token").asText();
+            Response answer = grant(Form.of("grant_type", "refresh_token", "refresh_token", refresh));
+            if (answer.ok()) return save(kept(answer.body(), token.path("user").asText(), refresh));
+            boolean refused = answer.body().has("error");
+            Response failure = failed(access(token), over, refused, refused ? "X does not renew the support account's"
+                    + " token (" + answer.body().path("error").asText() + "), as it was revoked, or not used for six"
+                    + " months, or TWITTER_CLIENT_ID or TWITTER_CLIENT_SECRET is not the app's: run setup"
+                    : answer.sentence());
+            return over ? failure : good(token);
+        }
+
+        private synchronized Response failed(String token, boolean over, boolean refused, String reason) {
+            LOG.log(WARNING, () -> "OAuth 2.0 fails: " + reason
+                    + (over && settings.hasKeys() ? "; OAuth 1.0a is used instead" : ""));
+            failed = token;
+            dead = over;
+            why = reason;
+            nextTry = System.nanoTime() + timing.maxBackoff().multipliedBy(refused ? Relay.PATIENT : 1).toNanos();
+            return none(reason);
+        }
+
+        /** Asks for a token, as the app (RFC 6749, 2.3.1 and 3.2). */
+        Response grant(Form form) {
+            String id = settings.get(TWITTER_CLIENT_ID), secret = settings.get(TWITTER_CLIENT_SECRET);
+            HttpRequest.Builder request = request("/2/oauth2/token", Form.of());
+            if (!secret.isEmpty()) {
+                request.header("Authorization", Signatures.basic(Form.escape(id), Form.escape(secret)));
+            }
+            Form all = secret.isEmpty() ? form.and(Form.of("client_id", id)) : form;
+            return client.call(X.SERVICE, Twilio.filled(request, all), GRANTED);
+        }
+
+        /** What is kept of a grant. It is renewed when a tenth of its time is left, as a rule after 108 minutes. */
+        static ObjectNode kept(JsonNode granted, String user, String refresh) {
+            long now = System.currentTimeMillis(), seconds = granted.path("expires_in").asLong(7200);
+            return object().put("access_token", access(granted))
+                    .put("refresh_token", granted.path("refresh_token").asText(refresh))
+                    .put("scope", granted.path("scope").asText()).put("user", user)
+                    .put("got_at", now).put("renew_at", now + seconds * 900);
+        }
+
+        private Response save(JsonNode token) {
+            try {
+                write(settings.tokenFile(), token);
+                unsaved = Optional.empty();
+                return good(token);
+            } catch (IOException noRoom) {
+                unsaved = Optional.of(token);
+                return none("the renewed token of X cannot be written to " + settings.tokenFile() + ": "
+                        + reason(noRoom));
+            }
+        }
+
+        /** For its owner alone. Written aside, synced, then put in the place of the old one in one step. */
+        static void write(Path file, JsonNode token) throws IOException {
+            Path aside = file.resolveSibling(file.getFileName() + ".new");
+            Files.deleteIfExists(aside);
+            Files.createFile(aside, Journal.only("rw-------"));
+            Files.writeString(aside, token.toString(), StandardOpenOption.WRITE, StandardOpenOption.SYNC);
+            Files.move(aside, file, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
+            Journal.syncNames(file.toAbsolutePath().getParent());
+        }
+
+        private static Response good(JsonNode token) { return ours(200, token); }
+        private static Response none(String why) { return ours(401, object().put("title", why)); }
+
+        /** In the place of an answer of X's. */
+        private static Response ours(int status, JsonNode body) {
+            return new Response(X.SERVICE, "", status, Response.NONE.headers(), body, "", false, status == 200,
+                    Instant.now());
+        }
+
+        /** By OAuth 1.0a: the query is part of the signature, a JSON body is not (RFC 5849, 3.4.1.3.1). */
+        static HttpRequest.Builder signed(Settings settings, HttpRequest.Builder request) {
+            HttpRequest bare = request.build();
+            Form query = Form.decode(Objects.toString(bare.uri().getRawQuery(), ""));
+            String url = bare.uri().toString().replaceFirst("\\?.*", "");
             String nonce = UUID.randomUUID().toString().replace("-", "");
-            return HttpRequest.newBuilder(URI.create(query.fields().isEmpty() ? url : url + "?" + query.encode()))
-                    .header("Authorization",
-                    Signatures.oauth(method, url, query,
-                            settings.get(TWITTER_CONSUMER_KEY), settings.get(TWITTER_CONSUMER_SECRET),
-                            settings.get(TWITTER_ACCESS_KEY), settings.get(TWITTER_ACCESS_SECRET),
-                            nonce, String.valueOf(Instant.now().getEpochSecond())));
+            return request.copy().setHeader("Authorization", Signatures.oauth(bare.method(), url, query,
+                    settings.get(TWITTER_CONSUMER_KEY), settings.get(TWITTER_CONSUMER_SECRET),
+                    settings.get(TWITTER_ACCESS_KEY), settings.get(TWITTER_ACCESS_SECRET),
+                    nonce, String.valueOf(Instant.now().getEpochSecond())));
         }
     }
 
@@ -3257,6 +3407,7 @@ public final class Bridge {
             String words = Stream.of("/message", "/errors/0/message", "/detail", "/title", "/error")
                     .map(path -> body.at(path).asText(""))
                     .filter(text -> !text.isEmpty()).findFirst().orElse("no reason given");
+            if (where.isEmpty()) return words;
             return brief(words) + " (" + host + " answered " + status + (code() == 0 ? "" : ", code " + code()) + ")";
         }
 
@@ -3447,6 +3598,15 @@ public final class Bridge {
                 throw failed instanceof CommandFailed wrong ? wrong
                         : new CommandFailed(1, List.of("the data folder " + folder + " cannot be used ("
                         + reason(failed) + "): make it writable, or set DATA_DIR"));
+            }
+        }
+
+        /** Whether no bridge runs on this folder. */
+        static boolean isFree(Path folder) {
+            try (FileChannel lock = FileChannel.open(folder.resolve("lock"), StandardOpenOption.WRITE)) {
+                return locked(lock);
+            } catch (IOException none) {
+                return none instanceof NoSuchFileException;
             }
         }
 
@@ -3689,14 +3849,18 @@ public final class Bridge {
                 Files.deleteIfExists(aside);
                 throw failed;
             }
+            syncNames(folder);
+            file = fresh;
+            size = fresh.size();
+            if (old != null) old.close();
+        }
+
+        static void syncNames(Path folder) {
             try (FileChannel names = FileChannel.open(folder, StandardOpenOption.READ)) {
                 names.force(true);
             } catch (IOException notOnThisSystem) {
                 LOG.log(DEBUG, () -> "folders cannot be synced here: " + reason(notOnThisSystem));
             }
-            file = fresh;
-            size = fresh.size();
-            if (old != null) old.close();
         }
 
         /** @throws CommandFailed if a line in the middle cannot be read: starting without it could lose a message */
@@ -4180,7 +4344,7 @@ public final class Bridge {
 
     /** Who cannot do without a setting. What the command setup does not find it asks of the operator. */
     enum Need {
-        NOBODY(false), EVERYBODY(false), FLEX(true), CONVERSATIONS(true), CHAT(true);
+        NOBODY(false), EVERYBODY(false), OAUTH1(false), FLEX(true), CONVERSATIONS(true), CHAT(true);
 
         final boolean foundBySetup;
 
@@ -4196,12 +4360,14 @@ public final class Bridge {
         TWITTER_CONSUMER_KEY(SECRET, Need.EVERYBODY, ANY,
                 "the X app's API key: developer.x.com, your app, Keys and tokens"),
         TWITTER_CONSUMER_SECRET(SECRET, Need.EVERYBODY, ANY, "the X app's API key secret, shown beside the key"),
-        TWITTER_ACCESS_KEY(SECRET, Need.EVERYBODY, ANY,
-                "the support account's access token, on the same page", "TWITTER_ACCESS_TOKEN"),
-        TWITTER_ACCESS_SECRET(SECRET, Need.EVERYBODY, ANY,
-                "the support account's access token secret", "TWITTER_ACCESS_TOKEN_SECRET"),
+        TWITTER_ACCESS_KEY(SECRET, Need.OAUTH1, ANY, "the support account's access token, on the same page; not needed"
+                + " with TWITTER_CLIENT_ID, unless TWITTER_API=1.1", "TWITTER_ACCESS_TOKEN"),
+        TWITTER_ACCESS_SECRET(SECRET, Need.OAUTH1, ANY,
+                "the support account's access token secret, beside it", "TWITTER_ACCESS_TOKEN_SECRET"),
+        TWITTER_CLIENT_ID(OPEN, Need.NOBODY, ANY,
+                "the X app's OAuth 2.0 client ID, on the same page; setup then gets a token that the bridge renews"),
         TWITTER_CLIENT_SECRET(SECRET, Need.NOBODY, ANY,
-                "the X app's OAuth 2.0 client secret, if its webhooks are signed with it"),
+                "the X app's OAuth 2.0 client secret, which also signs its webhooks"),
         TWITTER_USER_TOKEN(SECRET, Need.NOBODY, ANY,
                 "an OAuth 2.0 user token with dm.read, if X wants one to subscribe to Direct Messages"),
         TWITTER_API("2", "2|1\\.1", "2 or 1.1: which Direct Message API sends"),
@@ -4305,6 +4471,8 @@ public final class Bridge {
             List<String> problems = new ArrayList<>();
             Settings settings = of(given, problems);
             settings.missing().forEach(setting -> problems.add(setting.missing()));
+            boolean none = problems.isEmpty() && !settings.hasKeys() && settings.token().isMissingNode();
+            if (none) problems.add(XAccess.NO_TOKEN + settings.tokenFile());
             if (!problems.isEmpty()) throw new CommandFailed(2, problems);
             return settings;
         }
@@ -4359,6 +4527,7 @@ public final class Bridge {
             return switch (setting.neededBy) {
                 case NOBODY -> false;
                 case EVERYBODY, FLEX -> true;
+                case OAUTH1 -> !hasClient() || get(TWITTER_API).equals("1.1");
                 case CONVERSATIONS -> !chat;
                 case CHAT -> chat;
             };
@@ -4425,10 +4594,25 @@ public final class Bridge {
          */
         String fromFlexUrl(String customer) { return publicUrl() + "/fromFlex?customer=" + customer; }
 
-        /** X's access tokens begin with the account's id; empty if this one does not. */
+        /** Our account's id, with which X's OAuth 1.0a tokens begin; empty if it is not known. */
         String ownId() {
             Matcher id = Pattern.compile("([0-9]+)-.*").matcher(get(TWITTER_ACCESS_KEY));
-            return id.matches() ? id.group(1) : "";
+            if (id.matches()) return id.group(1);
+            return hasClient() ? token().path("user").asText() : "";
+        }
+
+        /** Whether OAuth 2.0 can be used, and OAuth 1.0a. */
+        boolean hasClient() { return !get(TWITTER_CLIENT_ID).isEmpty(); }
+        boolean hasKeys() { return !get(TWITTER_ACCESS_KEY).isEmpty() && !get(TWITTER_ACCESS_SECRET).isEmpty(); }
+        Path tokenFile() { return dataDir().resolve("x-token.json"); }
+
+        /** The OAuth 2.0 token, see {@link XAccess#kept}; missing if there is none that can be read. */
+        JsonNode token() {
+            try {
+                return jsonOrMissing(Files.readString(tokenFile()));
+            } catch (IOException none) {
+                return JSON.missingNode();
+            }
         }
 
         String twitterApiUrl() { return get(TWITTER_API_URL).replaceAll("/+$", ""); }

@@ -241,7 +241,7 @@ public final class Operator {
             if (settings.autoRegister() && !stays) changes.add(MOVE_FROM_FORMER_URL);
             Setup.Permission may = new Setup.Permission(changes);
             String former = bridge.journal.address();
-            Setup setup = new Setup(settings, bridge.client, former, may, steps::add);
+            Setup setup = new Setup(settings, bridge.client, bridge.access, former, may, steps::add);
             setup.x(false);
             stays |= setup.restored;
             // AUTO_REGISTER=off: the operator registers elsewhere, missing registrations are no trouble.
@@ -291,8 +291,12 @@ public final class Operator {
          */
         record Action(String name, State state, String detail, Change change, String from, Call... calls) { }
 
-        /** @param request is made when it is sent, since a signature has its time; @param body JSON, a form, or none */
-        record Call(String service, Supplier<HttpRequest.Builder> request, String method, String body) { }
+        /**
+         * @param by whom: a service that is asked with a request as it is, or the account, by which it is signed
+         * @param request is made when it is sent, since a signature has its time
+         * @param body JSON, a form, or none
+         */
+        record Call(String by, Supplier<HttpRequest.Builder> request, String method, String body) { }
 
         /**
          * What may be done of a plan.
@@ -315,6 +319,7 @@ public final class Operator {
         private Settings settings;
         private final Client client;
         private final Twilio twilio;
+        private final XAccess access;
         private final Permission may;
         private final Consumer<Step> steps;
         /** The public URL before this one; empty if none is known. */
@@ -332,9 +337,11 @@ public final class Operator {
         private String removed = "";
         private boolean restored;
 
-        Setup(Settings settings, Client client, String former, Permission may, Consumer<Step> steps) {
+        Setup(Settings settings, Client client, XAccess access, String former, Permission may,
+                Consumer<Step> steps) {
             this.settings = settings;
             this.client = client;
+            this.access = access;
             this.former = former;
             this.may = may;
             this.steps = steps;
@@ -372,7 +379,9 @@ public final class Operator {
             Permission may = new Permission(EnumSet.allOf(Change.class), consent,
                     Optional.of(dotEnv).filter(file -> !dryRun),
                     Optional.of(out).filter(told -> dryRun));
-            Setup setup = new Setup(settings, client(), lastAddress(settings), may, report);
+            Client client = client();
+            XAccess access = new XAccess(client, settings, Timing.NORMAL, !dryRun && Journal.isFree(settings.dataDir()));
+            Setup setup = new Setup(settings, client, access, lastAddress(settings), may, report);
             setup.twilio();
             setup.listening(out);
             boolean done = steps.stream().allMatch(Step::good);
@@ -485,7 +494,9 @@ public final class Operator {
             if (problems.isEmpty()) steps.add(new Step("settings", FOUND, "complete"));
             if (usable) {
                 Permission none = new Permission(Set.of());
-                Setup setup = new Setup(settings, client(), lastAddress(settings), none, steps::add);
+                Client client = client();
+                XAccess access = new XAccess(client, settings, Timing.NORMAL, false);
+                Setup setup = new Setup(settings, client, access, lastAddress(settings), none, steps::add);
                 setup.folder();
                 setup.bridge();
                 setup.twilio();
@@ -782,7 +793,7 @@ public final class Operator {
             if (!succeeded("X app", token)) return;
             report("X app", FOUND, "key and secret are right");
             bearer = "Bearer " + text(token.body(), "/access_token");
-            Response account = call(byKeys("GET", "/2/users/me", ""));
+            Response account = call(byAccount("GET", "/2/users/me", ""));
             if (!succeeded(ACCOUNT, account)) return;
             String all = "read-write-directmessages";
             String level = account.headers().firstValue("x-access-level").orElse(all);
@@ -1025,14 +1036,14 @@ public final class Operator {
 
         /** @return calls to try in turn: X's pages want OAuth 2.0, its OpenAPI description takes OAuth 1.0a too */
         private Call[] subscribing(Seen seen, String event, String webhook) {
-            if (everything()) return new Call[] {byKeys("POST", everythingOf(webhook), "{}")};
+            if (everything()) return new Call[] {byAccount("POST", everythingOf(webhook), "{}")};
             ObjectNode body = object().put("webhook_id", webhook).put("event_type", event);
             body.put("tag", "twitter-flex-bridge");
             body.putObject("filter").put("user_id", seen.user());
-            Call byKeys = byKeys("POST", SUBSCRIPTIONS, body.toString());
+            Call byAccount = byAccount("POST", SUBSCRIPTIONS, body.toString());
             String token = settings.get(TWITTER_USER_TOKEN);
             Call byToken = atX("Bearer " + token, "POST", SUBSCRIPTIONS, body.toString());
-            return token.isEmpty() ? new Call[] {byKeys} : new Call[] {byKeys, byToken};
+            return token.isEmpty() ? new Call[] {byAccount} : new Call[] {byAccount, byToken};
         }
 
         // What is done of it.
@@ -1293,9 +1304,8 @@ public final class Operator {
             return atX(bearer, method, path, json);
         }
 
-        private Call byKeys(String method, String path, String json) {
-            Supplier<HttpRequest.Builder> signed = () -> X.signed(settings, method, path, Form.of());
-            return new Call(X.SERVICE, signed, method, json);
+        private Call byAccount(String method, String path, String json) {
+            return new Call(ACCOUNT, () -> access.request(path, Form.of()), method, json);
         }
 
         private Call atX(String authorization, String method, String path, String body) {
@@ -1314,8 +1324,9 @@ public final class Operator {
                         ? HttpRequest.BodyPublishers.noBody()
                         : HttpRequest.BodyPublishers.ofString(body));
                 if (!body.isEmpty()) request.header("Content-Type", type);
-                answer = client.call(call.service(), request);
-                if (answer.status() != 0) lastAnswers.put(call.service(), answer);
+                answer = call.by().equals(ACCOUNT) ? access.call(request, Promise.ANYTHING)
+                        : client.call(call.by(), request);
+                if (answer.status() != 0 && !answer.where().isEmpty()) lastAnswers.put(answer.service(), answer);
                 if (answer.status() != 401 && answer.status() != 403) break;
             }
             return answer;

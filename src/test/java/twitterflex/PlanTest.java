@@ -45,7 +45,7 @@ class PlanTest {
         given.put("PUBLIC_URL", address);
         Bridge.Settings settings = Bridge.Settings.of(given, new ArrayList<>());
         Bridge.Client client = new Bridge.Client(Duration.ofSeconds(1), (service, status) -> { });
-        Setup setup = new Setup(settings, client, "", new Setup.Permission(Set.of()), step -> { });
+        Setup setup = new Setup(settings, client, new Bridge.XAccess(client, settings, Rig.QUICK, false), "", new Setup.Permission(Set.of()), step -> { });
         return setup.plan(seen).stream().filter(action -> action.change() != Change.NONE)
                 .map(action -> (action.name() + ": " + action.calls()[0].method() + " "
                         + action.calls()[0].request().get().build().uri().getPath() + " " + action.from()).strip()).toList();

@@ -104,8 +104,8 @@ final class BridgeSource {
 
     private static List<String> toX(Wire.Call call) {
         boolean classic = call.target().startsWith("/1.1/");
-        return call.method().equals("GET") ? List.of("X.look", "XApi", "X.signed", "Signatures.oauthBase")
-                : List.of("X.deliver", classic ? "X.event" : "XApi", "X.signed", "Signatures.oauth", "Signatures.oauthBase");
+        return call.method().equals("GET") ? List.of("X.look", "XApi", "XAccess.signed", "Signatures.oauthBase")
+                : List.of("X.deliver", classic ? "X.event" : "XApi", "XAccess.signed", "Signatures.oauth", "Signatures.oauthBase");
     }
 
     private static List<String> toFlex(Wire.Call call) {
