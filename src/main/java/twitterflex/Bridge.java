@@ -2149,7 +2149,8 @@ public final class Bridge {
             return refused && settings.hasKeys() ? client.call(X.SERVICE, signed(settings, request), promise) : answer;
         }
 
-        private Response byToken(HttpRequest.Builder request, Promise promise) {
+        /** The same by the token alone. */
+        Response byToken(HttpRequest.Builder request, Promise promise) {
             Response answer = Response.NONE;
             String spent = "";
             for (int tries = 0; tries < 2; tries++) {
@@ -3383,7 +3384,7 @@ public final class Bridge {
             boolean coded = code() != 0 && code() != status || body.at("/errors/0/message").isTextual();
             boolean problem = body.path("title").isTextual();
             boolean old = body.path("request").isTextual() && body.path("error").isTextual();
-            return coded || problem || old;
+            return coded || problem || old || body.path("error_description").isTextual();
         }
 
         /** The service's own code and words, in one line; or what there is instead of them. */
@@ -3404,7 +3405,7 @@ public final class Bridge {
                         .map(server -> ", server " + server).orElse("") + "): look at the proxy, the firewall and "
                         + service + "'s status");
             }
-            String words = Stream.of("/message", "/errors/0/message", "/detail", "/title", "/error")
+            String words = Stream.of("/message", "/errors/0/message", "/detail", "/title", "/error_description", "/error")
                     .map(path -> body.at(path).asText(""))
                     .filter(text -> !text.isEmpty()).findFirst().orElse("no reason given");
             if (where.isEmpty()) return words;
@@ -3582,8 +3583,7 @@ public final class Bridge {
             journal.maxPending = maxPending;
             journal.maxBytes = maxBytes;
             try {
-                Files.createDirectories(folder.toAbsolutePath().getParent());
-                if (!Files.isDirectory(folder)) Files.createDirectory(folder, only("rwx------"));
+                make(folder);
                 journal.lock = openPrivately(folder.resolve("lock"));
                 if (!locked(journal.lock)) {
                     throw new CommandFailed(1, List.of("another bridge is running on " + folder
@@ -3599,6 +3599,11 @@ public final class Bridge {
                         : new CommandFailed(1, List.of("the data folder " + folder + " cannot be used ("
                         + reason(failed) + "): make it writable, or set DATA_DIR"));
             }
+        }
+
+        static void make(Path folder) throws IOException {
+            Files.createDirectories(folder.toAbsolutePath().getParent());
+            if (!Files.isDirectory(folder)) Files.createDirectory(folder, only("rwx------"));
         }
 
         /** Whether no bridge runs on this folder. */

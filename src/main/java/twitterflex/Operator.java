@@ -16,6 +16,9 @@ import java.io.*;
 import java.net.*;
 import java.net.http.HttpRequest;
 import java.nio.file.*;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.security.SecureRandom;
 import java.time.Duration;
 import java.util.*;
 import java.util.concurrent.*;
@@ -256,7 +259,7 @@ public final class Operator {
                 if (step.state() == FOUND) continue;
                 System.Logger.Level bad = trouble ? ERROR : WARNING;
                 String line = step.name() + ": " + step.detail();
-                LOG.log(step.good() ? INFO : bad, () -> line);
+                LOG.log(step.good() && step.state() != WARNED ? INFO : bad, () -> line);
             }
             // While X does not answer, what was known of it holds.
             if (!answered) return;
@@ -275,7 +278,7 @@ public final class Operator {
      */
     static final class Setup {
         enum Change { NONE, CREATE, REVALIDATE, MOVE_FROM_FORMER_URL }
-        enum State { FOUND, CREATED, CHANGED, MISSING, UNKNOWN }
+        enum State { FOUND, CREATED, CHANGED, WARNED, MISSING, UNKNOWN }
 
         /** @param detail what was found or done; of what is missing, what to do about it */
         record Step(String name, State state, String detail) {
@@ -313,6 +316,7 @@ public final class Operator {
         }
 
         static final String ACCOUNT = "X account", PATH = "/fromTwitter";
+        private static final String TOKEN = "X token", ME = "/2/users/me", BACK = "/callback";
         private static final String WEBHOOK = "X webhook", OLD = "old X webhook", SUBSCRIPTION = "X subscription";
         private static final String FLOW = "X Direct Messages";
 
@@ -328,6 +332,10 @@ public final class Operator {
         private final Map<String, Boolean> consents = new HashMap<>();
         private final String question = PATH + "?crc_token=" + UUID.randomUUID();
         private String bearer = "";
+        private Consumer<String> out = line -> { };
+        /** What listens while setup runs, unless a bridge does; and what browsers have brought back from X's page. */
+        private Optional<Edge> edge = Optional.empty();
+        private final BlockingQueue<Form> returned = new ArrayBlockingQueue<>(16);
         private Seen seen = new Seen("", "", List.of(), List.of());
         /** The id of the webhook that everything is to come to. */
         private String target = "";
@@ -399,6 +407,7 @@ public final class Operator {
         }
 
         private static String mark(Step step) {
+            if (step.state() == WARNED) return "!";
             return step.good() ? "✓" : "✗";
         }
 
@@ -421,11 +430,11 @@ public final class Operator {
 
         /** X's challenge has to be answered while it registers: by the bridge, or if none is running, from here. */
         private void listening(Consumer<String> out) {
+            this.out = out;
             findAddress(Duration.ofSeconds(30), out);
-            Optional<Edge> edge = Optional.empty();
             try {
                 Handler answers = request -> challenge(settings, request);
-                Map<String, Handler> routes = Map.of("GET " + PATH, answers);
+                Map<String, Handler> routes = Map.of("GET " + PATH, answers, "GET " + BACK, this::takeBack);
                 edge = Optional.of(new Edge(settings, routes));
                 edge.get().start();
             } catch (CommandFailed taken) {
@@ -455,20 +464,35 @@ public final class Operator {
             if (!missing.isEmpty() && (console == null || dryRun)) {
                 throw new CommandFailed(2, missing.stream().map(Setting::missing).toList());
             }
+            // Of what either way of getting in needs, the one that lasts is asked for first.
+            List<Setting> client = missing.contains(TWITTER_ACCESS_KEY) && !values.containsKey(TWITTER_CLIENT_ID.name())
+                    ? List.of(TWITTER_CLIENT_ID, TWITTER_CLIENT_SECRET) : List.of();
+            for (Setting setting : client) {
+                out.accept(setting + ": " + setting.help + "; Enter if the app has none");
+                String value = typed(console, setting);
+                if (value.isEmpty()) break;
+                keep(setting, value, values, dotEnv);
+            }
             for (Setting setting : missing) {
+                if (!read(values).missing().contains(setting)) continue;
                 out.accept(setting + ": " + setting.help);
                 String value = typed(console, setting);
                 while (value.isEmpty() || !setting.fits(value)) {
-                    out.accept("That is not right.");
+                    out.accept("That is not right (" + value.length() + " characters). It is " + setting.help);
                     value = typed(console, setting);
                 }
-                values.put(setting.name(), value);
-                try {
-                    DotEnv.write(dotEnv, setting, value);
-                } catch (IOException readOnly) {
-                    throw new CommandFailed(1, List.of(".env cannot be written (" + reason(readOnly)
-                            + "): make this folder writable, or set " + setting + " in the environment"));
-                }
+                keep(setting, value, values, dotEnv);
+            }
+        }
+
+        private static void keep(Setting setting, String value, Map<String, String> values, Path dotEnv)
+                throws CommandFailed {
+            values.put(setting.name(), value);
+            try {
+                DotEnv.write(dotEnv, setting, value);
+            } catch (IOException readOnly) {
+                throw new CommandFailed(1, List.of(".env cannot be written (" + reason(readOnly)
+                        + "): make this folder writable, or set " + setting + " in the environment"));
             }
         }
 
@@ -793,7 +817,8 @@ public final class Operator {
             if (!succeeded("X app", token)) return;
             report("X app", FOUND, "key and secret are right");
             bearer = "Bearer " + text(token.body(), "/access_token");
-            Response account = call(byAccount("GET", "/2/users/me", ""));
+            if (settings.hasClient() && !everything() && !letIn()) return;
+            Response account = call(byAccount("GET", ME, ""));
             if (!succeeded(ACCOUNT, account)) return;
             String all = "read-write-directmessages";
             String level = account.headers().firstValue("x-access-level").orElse(all);
@@ -805,6 +830,157 @@ public final class Operator {
             if (look(text(account.body(), "/data/id"))) moveHere();
             else if (seen.here().isPresent()) apply(webhook(seen));
         }
+
+        // The account's own token: looked at, and asked for where there is none that X takes.
+
+        /** @return whether X lets us in, by this token or by the keys of OAuth 1.0a */
+        private boolean letIn() {
+            Response me = access.byToken(access.request(ME, Form.of()), Promise.ANYTHING);
+            JsonNode token = settings.token();
+            String lacking = Stream.of(XAccess.SCOPES.split(" "))
+                    .filter(scope -> !Set.of(text(token, "/scope").split(" ")).contains(scope))
+                    .collect(Collectors.joining(" "));
+            if (me.ok() && lacking.isEmpty()) {
+                name(token, text(me.body(), "/data/id"));
+                Duration age = Duration.ofMillis(System.currentTimeMillis() - token.path("got_at").asLong());
+                return report(TOKEN, FOUND, "OAuth 2.0 for " + text(token, "/scope") + ", renewed "
+                        + age.toMinutes() + " min ago");
+            }
+            if (!me.ok() && me.status() != 401) return succeeded(TOKEN, me) || settings.hasKeys();
+            if (may.dotEnv().isPresent()) return authorised() || settings.hasKeys();
+            tell("would ask X for a token, and the support account where X wants that");
+            State state = settings.hasKeys() ? WARNED : MISSING;
+            boolean told = may.dryRun().isEmpty();
+            if (told) report(TOKEN, state, me.ok() ? "it lacks " + lacking + ": run setup" : me.sentence());
+            return settings.hasKeys();
+        }
+
+        /** Whose token it is: without a token of OAuth 1.0a nothing else tells the bridge its own account. */
+        private void name(JsonNode token, String user) {
+            boolean news = may.dotEnv().isPresent() && !text(token, "/user").equals(user);
+            if (news) keep(((ObjectNode) token).put("user", user));
+        }
+
+        private boolean keep(JsonNode token) {
+            Path folder = settings.dataDir();
+            try {
+                Journal.make(folder);
+                XAccess.write(settings.tokenFile(), token);
+                DotEnv.keepOwner(folder, settings.tokenFile());
+                return true;
+            } catch (IOException readOnly) {
+                return report(TOKEN, MISSING, "it cannot be written to " + settings.tokenFile() + " ("
+                        + reason(readOnly) + "): make that folder writable, or set DATA_DIR");
+            }
+        }
+
+        /** By OAuth 1.0a's token, if there is one and X exchanges it; else by whoever is logged in as the account. */
+        private boolean authorised() {
+            Response granted = Response.NONE;
+            if (settings.hasKeys()) {
+                granted = access.grant(Form.of("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange",
+                        "subject_token", settings.get(TWITTER_ACCESS_KEY),
+                        "subject_token_type", "urn:x:params:oauth:token-type:oauth1_token",
+                        "oauth_token_secret", settings.get(TWITTER_ACCESS_SECRET)));
+            } else {
+                Optional<Form> code = consent();
+                if (code.isEmpty()) return false;
+                granted = access.grant(code.get());
+            }
+            if (!succeeded(TOKEN, granted)) return false;
+            // It is kept at once, as it cannot be had again without asking.
+            ObjectNode token = XAccess.kept(granted.body(), settings.hasKeys() ? settings.ownId() : "", "");
+            if (!keep(token)) return false;
+            Response me = access.byToken(access.request(ME, Form.of()), Promise.ANYTHING);
+            if (!succeeded(TOKEN, me)) return false;
+            name(token, text(me.body(), "/data/id"));
+            return report(TOKEN, CREATED, "OAuth 2.0 for " + text(token, "/scope") + ", kept in "
+                    + settings.tokenFile());
+        }
+
+        private static final Duration PATIENCE = Duration.ofMinutes(10);
+
+        /**
+         * X's page asks whoever is logged in, and sends the browser back with a code (RFC 6749, 4.1; RFC 7636).
+         *
+         * @return the grant to be asked for; empty, and told, if there is none
+         */
+        private Optional<Form> consent() {
+            String state = random(), verifier = random();
+            boolean here = !Browser.command().isEmpty() || settings.publicUrl().isEmpty();
+            String back = (here ? "http://127.0.0.1:" + settings.port() : settings.publicUrl()) + BACK;
+            Form page = Form.of("response_type", "code", "client_id", settings.get(TWITTER_CLIENT_ID),
+                    "redirect_uri", back, "scope", XAccess.SCOPES, "state", state,
+                    "code_challenge", sha256(verifier), "code_challenge_method", "S256");
+            String link = settings.twitterApiUrl().replace("//api.", "//") + "/i/oauth2/authorize?" + page.encode();
+            Stream.of("The support account has to let the app in.",
+                    "1. At developer.x.com, your app, User authentication settings, choose 'Read and write and Direct"
+                    + " message' and 'Web App, Automated App or Bot', and enter this Callback URI:",
+                    "   " + back,
+                    "2. Log in at x.com as the support account, open this link and choose 'Authorize app':",
+                    "   " + link).forEach(out);
+            Browser.open(link);
+            Form answer = cameBack(state);
+            boolean given = !answer.get("code").isEmpty();
+            if (given) {
+                return Optional.of(Form.of("grant_type", "authorization_code", "code", answer.get("code"),
+                        "redirect_uri", back, "code_verifier", verifier));
+            }
+            String why = answer.get("error").isEmpty()
+                    ? "nobody has come back from X's page: is the callback entered there exactly so?"
+                    : "X's page says " + answer.get("error") + ":";
+            report(TOKEN, MISSING, why + " run setup again, and choose 'Authorize app' as the support account");
+            return Optional.empty();
+        }
+
+        /** The browser comes back to us, or where a bridge has the port, whoever is asked pastes where it went. */
+        private Form cameBack(String state) {
+            Console console = System.console();
+            boolean listens = edge.isPresent();
+            if (!listens && console == null) {
+                out.accept("   but a bridge has the port: stop it, and run setup again");
+                return Form.of();
+            }
+            try {
+                while (true) {
+                    String pasted = listens ? "" : console.readLine("3. Paste the address of the page you end at: ");
+                    Form answer = listens ? returned.poll(PATIENCE.toMinutes(), TimeUnit.MINUTES)
+                            : Form.decode(Objects.toString(pasted, "").strip().replaceFirst("[^?]*\\?", ""));
+                    if (answer == null || pasted == null) return Form.of();
+                    if (answer.get("state").equals(state)) return answer;
+                }
+            } catch (InterruptedException stopping) {
+                return Form.of();
+            }
+        }
+
+        private Reply takeBack(Request request) {
+            Form answer = Form.decode(request.target().replaceFirst("[^?]*\\?", ""));
+            returned.offer(answer);
+            String said = answer.get("code").isEmpty() ? "The app was not let in. Go back to setup."
+                    : "Done. Go back to setup.";
+            return new Reply(200, said, "text/plain; charset=utf-8");
+        }
+
+        private static String random() {
+            byte[] bytes = new byte[32];
+            new SecureRandom().nextBytes(bytes);
+            return base64(bytes);
+        }
+
+        private static String sha256(String verifier) {
+            try {
+                return base64(MessageDigest.getInstance("SHA-256").digest(verifier.getBytes(UTF_8)));
+            } catch (NoSuchAlgorithmException missing) {
+                throw new IllegalStateException(missing);
+            }
+        }
+
+        private static String base64(byte[] bytes) {
+            return Base64.getUrlEncoder().withoutPadding().encodeToString(bytes);
+        }
+
+        // What stands at X.
 
         record Webhook(String id, String url, boolean valid) { }
 
@@ -1386,6 +1562,13 @@ public final class Operator {
                 developer.x.com, then make a new access token
                 .*              .*      .*          oauth1-permissions  give the app 'Read and write and Direct \
                 message' at developer.x.com, then make a new access token
+                X token         .*      .*          invalid_client|unauthorized_client  TWITTER_CLIENT_ID and \
+                TWITTER_CLIENT_SECRET are not the app's, copy both from developer.x.com, your app, Keys and tokens, \
+                OAuth 2.0; an app without a client secret is a native app or a single page app
+                X token         4..     .*          invalid_grant  TWITTER_ACCESS_KEY and TWITTER_ACCESS_SECRET are \
+                of another app, or were revoked: make new ones, or remove both and run setup again
+                X token         4..     .*          unsupported_grant_type|invalid_request  X exchanges no token for \
+                this app: remove TWITTER_ACCESS_KEY and TWITTER_ACCESS_SECRET, and run setup again
                 X               402     .*          .*  the X account has no credits left, buy some at \
                 developer.x.com, Billing
                 X               .*      453|200     .*  the X app's access level does not include this, choose a \
@@ -1410,7 +1593,7 @@ public final class Operator {
 
         private String advice(String name, Response answer) {
             JsonNode body = answer.body();
-            String words = text(body, "/type") + text(body, "/reason") + answer.sentence();
+            String words = text(body, "/type") + text(body, "/reason") + text(body, "/error") + answer.sentence();
             String signs = Math.abs(ahead(answer)) > 240 ? words + " clock-is-off" : words;
             for (String[] row : ADVICE) {
                 boolean from = answer.service().matches(row[0]) || name.matches(row[0]);
@@ -1422,6 +1605,32 @@ public final class Operator {
                 }
             }
             throw new AssertionError("the last row fits");
+        }
+    }
+
+    /** The browser of whoever sits before this machine's screen, if there is one. */
+    static final class Browser {
+        private Browser() { }
+
+        /** Each system's own: the JDK's way needs a module that servers' Javas leave out. */
+        static List<String> command() {
+            String system = System.getProperty("os.name").toLowerCase(Locale.ROOT);
+            if (Boolean.getBoolean("java.awt.headless")) return List.of();
+            if (system.startsWith("mac")) return List.of("open");
+            if (system.startsWith("windows")) return List.of("rundll32", "url.dll,FileProtocolHandler");
+            boolean screen = Stream.of("DISPLAY", "WAYLAND_DISPLAY")
+                    .anyMatch(name -> !Objects.toString(System.getenv(name), "").isEmpty());
+            return screen ? List.of("xdg-open") : List.of();
+        }
+
+        static void open(String url) {
+            if (command().isEmpty()) return;
+            try {
+                new ProcessBuilder(Stream.concat(command().stream(), Stream.of(url)).toList()).redirectErrorStream(true)
+                        .redirectOutput(ProcessBuilder.Redirect.DISCARD).start();
+            } catch (IOException none) {
+                LOG.log(DEBUG, () -> "no browser opens: " + reason(none));
+            }
         }
     }
 
@@ -1460,7 +1669,7 @@ public final class Operator {
             return real.resolveSibling(real.getFileName() + ".new");
         }
 
-        private static void keepOwner(Path from, Path to) {
+        static void keepOwner(Path from, Path to) {
             try {
                 Files.setOwner(to, Files.getOwner(from));
             } catch (IOException | UnsupportedOperationException notOurs) {

@@ -324,7 +324,7 @@ class SetupTest {
                 setup.types(secret);
                 setup.awaits("TWILIO_ACCOUNT_SID: ");
                 setup.types("nonsense");
-                setup.awaits("That is not right.");
+                setup.awaits("That is not right (8 characters). It is the Twilio account's SID");
                 setup.types(sid);
                 assertEquals(0, setup.status(), setup.output());
                 assertFalse(setup.output().contains(secret), setup.output());
