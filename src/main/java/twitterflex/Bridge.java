@@ -409,11 +409,21 @@ public final class Bridge {
         events.notices().stream().filter(notice -> noticed.put(notice, "") == null)
                 .forEach(notice -> LOG.log(WARNING, () -> notice));
         metrics.add("ignored", events.ignored());
+        journal.conversations().stream().filter(open -> events.encrypted().contains(open.customer()))
+                .forEach(open -> journal.tell(unreadable(open)));
         catchUp.sentAtX(events.sent());
         if (events.messages().isEmpty()) return Reply.ok(object());
         if (catchUp.await(CatchUp.X_EVENTS) && relay.accept(events.messages())) return Reply.ok(object());
         catchUp.missedAtX();
         return NO_ROOM;
+    }
+
+    /** What agents read once: its id is always the same. */
+    private static Message unreadable(Conversation open) {
+        String words = "The customer now writes encrypted (X Chat), which cannot be read here: ask them for another way"
+                + " to reach them.";
+        return new Message(Direction.NOTE, "note-encrypted-" + open.sid(), open.customer(), "", "", words, List.of(),
+                "", open.sid(), Instant.now());
     }
 
     private Reply fromFlex(String customer, Form form) {
@@ -543,8 +553,10 @@ public final class Bridge {
      * @param sent what our account has sent, by the bridge or by somebody in the X app; the customer is who got it
      * @param warnings what the operator should know each time
      * @param notices what is worth saying once
+     * @param encrypted who writes in X's encrypted Chat
      */
-    record FromX(List<Message> messages, List<Message> sent, int ignored, List<String> warnings, Set<String> notices) {
+    record FromX(List<Message> messages, List<Message> sent, int ignored, List<String> warnings, Set<String> notices,
+            Set<String> encrypted) {
         /**
          * Reads both envelopes: the Account Activity API's, which ends on 1 January 2027, and the X Activity API's,
          * which wraps the same events in {@code data.payload} and the users in another {@code data}.
@@ -568,9 +580,11 @@ public final class Bridge {
                 warnings.add("account " + revoked.asText()
                         + " has revoked the app's access: X sends no more events for it");
             }
-            if (kind.startsWith("chat.") && subscribers.stream().noneMatch(anothers)) {
-                notices.add("customer " + payload.findPath("sender_id").asText("unknown")
-                        + " writes end-to-end encrypted (XChat): no bridge can read that");
+            Set<String> encrypted = new LinkedHashSet<>();
+            String writer = payload.findPath("sender_id").asText("unknown");
+            if (kind.startsWith("chat.") && subscribers.stream().noneMatch(anothers) && !writer.equals(ownId)) {
+                encrypted.add(writer);
+                notices.add("customer " + writer + " writes end-to-end encrypted (XChat): no bridge can read that");
             }
             JsonNode events = payload.path("direct_message_events");
             int ignored = events.isArray() && !events.isEmpty() ? 0 : 1;
@@ -600,7 +614,7 @@ public final class Bridge {
             // X promises no order but that of the ids.
             messages.sort(Comparator.comparing(Message::id, X.BY_ID));
             ours.sort(Comparator.comparing(Message::id, X.BY_ID));
-            return new FromX(messages, ours, ignored, warnings, notices);
+            return new FromX(messages, ours, ignored, warnings, notices, encrypted);
         }
 
         /** A customer is looked up by id; one who is missing from the users goes by their id. */

@@ -197,6 +197,7 @@ public final class Operator {
         private final Runnable look = logFailures(this::look, "X's webhook could not be looked at");
         private final AtomicBoolean asked = new AtomicBoolean();
         private Duration pause;
+        private long nextDay = System.nanoTime();
         /** X has taken the former address again, not the new one: to try at each look would lose messages each time. */
         private boolean stays;
         private volatile List<String> troubles = List.of();
@@ -245,7 +246,9 @@ public final class Operator {
             Setup.Permission may = new Setup.Permission(changes);
             String former = bridge.journal.address();
             Setup setup = new Setup(settings, bridge.client, bridge.access, former, may, steps::add);
-            setup.x(false);
+            boolean daily = nextDay - System.nanoTime() <= 0;
+            if (daily) nextDay = System.nanoTime() + timing.webhookCheck().multipliedBy(48).toNanos();
+            setup.x(false, daily);
             stays |= setup.restored;
             // AUTO_REGISTER=off: the operator registers elsewhere, missing registrations are no trouble.
             boolean off = settings.get(AUTO_REGISTER).equals("off");
@@ -316,7 +319,7 @@ public final class Operator {
         }
 
         static final String ACCOUNT = "X account", PATH = "/fromTwitter";
-        private static final String TOKEN = "X token", ME = "/2/users/me", BACK = "/callback";
+        private static final String CHAT = "X Chat", TOKEN = "X token", ME = "/2/users/me", BACK = "/callback";
         private static final String WEBHOOK = "X webhook", OLD = "old X webhook", SUBSCRIPTION = "X subscription";
         private static final String FLOW = "X Direct Messages";
 
@@ -441,7 +444,7 @@ public final class Operator {
                 LOG.log(DEBUG, () -> "the bridge has the port, as a rule; whether it answers will be seen");
             }
             try {
-                x(true);
+                x(true, true);
             } finally {
                 edge.ifPresent(Edge::stop);
             }
@@ -525,7 +528,7 @@ public final class Operator {
                 setup.bridge();
                 setup.twilio();
                 setup.findAddress(Duration.ofSeconds(1), line -> { });
-                setup.x(true);
+                setup.x(true, true);
                 setup.clock();
             }
             return told(steps, json, out);
@@ -807,8 +810,11 @@ public final class Operator {
             return succeeded(name, listed) ? Optional.of(all) : Optional.empty();
         }
 
-        /** @param outside whether to ask for our own challenge by the public URL, as X does */
-        void x(boolean outside) {
+        /**
+         * @param outside whether to ask for our own challenge by the public URL, as X does
+         * @param daily whether to look at what X lets us look at a few times a day
+         */
+        void x(boolean outside, boolean daily) {
             String key = settings.get(TWITTER_CONSUMER_KEY);
             String secret = settings.get(TWITTER_CONSUMER_SECRET);
             if (key.isEmpty() || secret.isEmpty()) return;
@@ -825,10 +831,25 @@ public final class Operator {
             report(ACCOUNT, level.equals(all), "@" + text(account.body(), "/data/username"),
                     "the app may only " + level + ": give it 'Read and write and Direct message' at developer.x.com,"
                     + " then make a new access token and put it into TWITTER_ACCESS_KEY and TWITTER_ACCESS_SECRET");
+            String user = text(account.body(), "/data/id");
+            if (daily && !everything()) chat(user);
             if (settings.publicUrl().isEmpty()) return;
             if (outside && leadsElsewhere()) return;
-            if (look(text(account.body(), "/data/id"))) moveHere();
+            if (look(user)) moveHere();
             else if (seen.here().isPresent()) apply(webhook(seen));
+        }
+
+        /** Once somebody opens Chat on the support account it has keys, and there is no way back that X tells of. */
+        private void chat(String user) {
+            String path = "/2/users/" + user + "/public_keys?public_key.fields=public_key_version";
+            Response keys = call(byAccount("GET", path, ""));
+            boolean enrolled = !keys.body().path("data").findPath("public_key_version").isMissingNode();
+            String readable = "the support account has not opened encrypted Chat: customers' messages can be read";
+            String unseen = "whether the support account has opened encrypted Chat cannot be seen: " + keys.sentence();
+            if (!keys.ok()) report(CHAT, WARNED, unseen);
+            else report(CHAT, enrolled ? WARNED : FOUND, enrolled ? "the support account has opened encrypted Chat:"
+                    + " customers who have it too go silent here, one by one, and agents read that they do;"
+                    + " keep everybody from answering in Chat, and give customers another way to write" : readable);
         }
 
         // The account's own token: looked at, and asked for where there is none that X takes.
@@ -1202,8 +1223,11 @@ public final class Operator {
             return settings.get(TWITTER_API).equals("1.1");
         }
 
+        /** What X may refuse: of a revoked app it tells by itself, and of encrypted Chat only where it lets us. */
+        private static final Set<String> OPTIONAL = Set.of("oauth.revoke", "chat.received");
+
         private List<String> events() {
-            return everything() ? List.of(EVERYTHING) : List.of("dm.received", "oauth.revoke");
+            return everything() ? List.of(EVERYTHING) : List.of("dm.received", "oauth.revoke", "chat.received");
         }
 
         private static String everythingOf(String webhook) {
@@ -1407,7 +1431,9 @@ public final class Operator {
                 if (registers) replaceable().ifPresent(this::tellOrder);
                 return Optional.of("");
             }
+            boolean optional = OPTIONAL.contains(action.detail());
             if (!may.changes().contains(action.change())) {
+                if (optional) return without(action, "not subscribed");
                 return taught(report(name, MISSING, action.change() == REVALIDATE
                         ? "X has switched it off: run setup, which has it validated again"
                         : "not there yet (" + action.detail() + "): run setup"), "");
@@ -1419,10 +1445,15 @@ public final class Operator {
                 if (!makeRoom(old.get())) return Optional.empty();
                 done = call(action.calls());
             }
+            if (optional && done.status() / 100 == 4 && !made(done)) return without(action, done.sentence());
             boolean made = made(action, done);
             proven |= made && name.equals(WEBHOOK);
             String atX = text(done.body(), "/data/id");
             return taught(made, done.body().path("sid").asText(atX));
+        }
+
+        private Optional<String> without(Action action, String why) {
+            return taught(report(action.name(), FOUND, "nothing is missed without " + action.detail() + ": " + why), "");
         }
 
         private static Optional<String> taught(boolean good, String id) {
@@ -1518,10 +1549,14 @@ public final class Operator {
             tell("would call " + call.method() + " " + url + with);
         }
 
+        /** Whether X has the subscription, be it that another process was quicker. */
+        private static boolean made(Response answer) {
+            return answer.ok() || Pattern.compile("Duplicate(?!Url)").matcher(answer.sentence()).find();
+        }
+
         /** Tells whether it was made. */
         private boolean made(Action action, Response answer) {
-            // Another process may have been quicker.
-            boolean same = answer.sentence().contains("DuplicateSubscriptionFailed");
+            boolean same = !answer.ok() && made(answer);
             if (!same && !succeeded(action.name(), answer)) return false;
             boolean valid = answer.body().at("/data/valid").asBoolean(true);
             return valid ? report(action.name(), same ? FOUND : action.state(), action.detail())

@@ -193,7 +193,7 @@ class SetupTest {
             assertFalse(Files.exists(day.dotEnv));
             List<String> calls = day.said.stream().filter(line -> line.contains("would call")).toList();
             List<String> expected = generation == Rig.Generation.CURRENT
-                    ? List.of("/TaskChannels", "/2/webhooks", "/2/activity/subscriptions", "/2/activity/subscriptions")
+                    ? List.of("/TaskChannels", "/2/webhooks", "/2/activity/subscriptions", "/2/activity/subscriptions", "/2/activity/subscriptions")
                     : List.of("/TaskChannels", "/v2/Flows", "/v1/FlexFlows", "/2/webhooks", "/subscriptions/all");
             assertEquals(expected.size(), calls.size(), () -> String.join("\n", day.said));
             for (int i = 0; i < calls.size(); i++) {
@@ -273,7 +273,7 @@ class SetupTest {
             day.x.registrations().userToken("user-token");
             day.given.put("TWITTER_USER_TOKEN", "user-token");
             assertTrue(day.setup(), () -> String.join("\n", day.said));
-            assertEquals(2, day.x.registrations().subscriptions().size());
+            assertEquals(3, day.x.registrations().subscriptions().size());
         }
     }
 
@@ -460,7 +460,7 @@ class SetupTest {
                     bridge.start();
                     until("X's webhook at " + address, () -> day.x.registrations().webhooks().stream().map(Registrations.Webhook::url).toList()
                             .equals(List.of(address + "/fromTwitter")));
-                    until("subscribed", () -> day.x.registrations().subscriptions().size() == (generation == Rig.Generation.CURRENT ? 2 : 0)
+                    until("subscribed", () -> day.x.registrations().subscriptions().size() == (generation == Rig.Generation.CURRENT ? 3 : 0)
                             && day.x.registrations().accountSubscriptions().size() == (generation == Rig.Generation.CURRENT ? 0 : 1));
                     Customer ann = day.x.customer("5", "ann", "Ann");
                     ann.writes("hello at " + address);
