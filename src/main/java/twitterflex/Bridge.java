@@ -345,7 +345,6 @@ public final class Bridge {
             String client = settings.get(TWITTER_CLIENT_SECRET);
             if (signedWith(consumer, request, "x-twitter-webhooks-signature")
                     || signedWith(client, request, "x-twitter-webhooks-signature-oauth2")) {
-                catchUp.rang(catchUp.fromX);
                 return next.answer(request);
             }
             catchUp.fromX.refused();
@@ -374,7 +373,6 @@ public final class Bridge {
                     return Reply.error(403, "no valid signature of Twilio");
                 }
             }
-            catchUp.rang(catchUp.fromFlex);
             Matcher target = FROM_FLEX.matcher(request.target());
             if (!target.matches() || !FromFlex.isWhole(form, settings.get(TWILIO_ACCOUNT_SID))) {
                 return Reply.error(403, "not as Twilio sends it, or of another account of Twilio");
@@ -401,6 +399,7 @@ public final class Bridge {
     }
 
     private Reply fromTwitter(Request request) {
+        catchUp.rang(catchUp.fromX);
         FromX events = FromX.read(json(request.body()), settings.ownId());
         events.warnings().forEach(warning -> LOG.log(WARNING, () -> warning));
         if (!events.warnings().isEmpty()) caretaker.lookNow();
@@ -415,6 +414,7 @@ public final class Bridge {
     }
 
     private Reply fromFlex(String customer, Form form) {
+        catchUp.rang(catchUp.fromFlex);
         FromFlex event = FromFlex.read(form, customer);
         if (event.ended()) catchUp.ended(event);
         metrics.add("ignored", event.messages().isEmpty() ? 1 : 0);

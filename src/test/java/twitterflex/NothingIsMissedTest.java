@@ -282,6 +282,21 @@ class NothingIsMissedTest {
 
     @ParameterizedTest
     @EnumSource
+    void whatXTellsOfOurOwnMessagesIsTheFirstPlaceToLookForOneOfUnknownFate(Rig.Generation generation) throws Exception {
+        try (Rig rig = rig(generation, Rig.QUICK)) {
+            Customer ann = rig.customer("20");
+            Chat chat = talk(rig, ann);
+            rig.x.faults().next(SEND.get(generation), Fault.dropAfter());
+            rig.x.faults().always(AnswersTest.LOOK.get(generation), Fault.status(503));
+            rig.flex.agentWrites(chat, "sent, but the answer was lost & <so>");
+            until("it", () -> Rig.received(ann).size() == 2);
+            until("it is settled, although no look-up works", () -> rig.health().path("pending").asInt() == 0);
+            assertEquals(List.of("welcome", "sent, but the answer was lost & <so>"), Rig.received(ann));
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource
     void twoBridgesThatBothCatchUpSendEachMessageOnce(Rig.Generation generation) throws Exception {
         try (Rig rig = rig(generation, OFTEN)) {
             Map<String, String> second = new HashMap<>(Map.of("PORT", "0", "DATA_DIR", rig.data.resolve("second").toString(), "PUBLIC_URL", rig.url()));
