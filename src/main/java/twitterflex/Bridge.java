@@ -730,7 +730,7 @@ public final class Bridge {
             }
             return Form.of("EventType", "onMessageAdded", "ConversationSid", conversation,
                     "MessageSid", listed.path("sid").asText(),
-                    "Author", listed.path("author").asText(listed.path("from").asText()),
+                    "Author", Flex.author(listed),
                     "Body", listed.path("body").asText(""), "Media", files.toString(),
                     "DateCreated", listed.path("date_created").asText());
         }
@@ -1671,12 +1671,8 @@ public final class Bridge {
                 if (pages.getAndIncrement() == 0 && message.direction() != Direction.NOTE) {
                     lists.learn(message.customer(), page);
                     page.forEach(posted -> bridges.add(mark(posted).path(BRIDGE).asText()));
-                    // Not remembered, it was somebody else's until this bridge first posted there; or the journal's
-                    // line of it was lost.
-                    long ours = page.valueStream().filter(this::isNamed).mapToLong(Flex::index).min()
-                            .orElse(index(page.path(0)));
                     String sid = delivery.conversation;
-                    if (journal.conversation(sid).isEmpty()) adopt(sid, message.customer(), ours);
+                    if (journal.conversation(sid).isEmpty()) adopt(sid, message.customer(), page);
                 }
                 for (JsonNode posted : page) {
                     JsonNode mark = mark(posted);
@@ -1714,6 +1710,17 @@ public final class Bridge {
                 return deaf.values().stream().map(Known::sid).reduce((one, more) -> one + ", " + more)
                         .map(sids -> DEAF + ": " + sids);
             }
+        }
+
+        /** It was somebody else's until this bridge first posted there, or nobody's: it was only half opened. */
+        private void adopt(String sid, String customer, JsonNode newest) {
+            long last = newest.valueStream().anyMatch(message -> author(message).equals(identity(customer)))
+                    ? index(newest.path(0)) : -1;
+            adopt(sid, customer, newest.valueStream().filter(this::isNamed).mapToLong(Flex::index).min().orElse(last));
+        }
+
+        static String author(JsonNode message) {
+            return message.path("author").asText(message.path("from").asText());
         }
 
         /** From now on it is read, past the message of this index. */
@@ -2242,7 +2249,7 @@ public final class Bridge {
 
         private static List<String> find(JsonNode newest, String customer) {
             for (JsonNode message : newest) {
-                String author = message.path("author").asText(message.path("from").asText());
+                String author = Flex.author(message);
                 if (author.equals(identity(customer))) {
                     if (jsonOrMissing(message.path("attributes").asText()).has("chosen_by")) return List.of();
                 } else if (!author.equals(NOTE_AUTHOR) && !message.path("body").asText("").isBlank()) {
@@ -2288,8 +2295,11 @@ public final class Bridge {
         private final Map<String, CompletableFuture<Void>> missed = new ConcurrentHashMap<>();
         /** Conversations of which a webhook has said that they are over. */
         private final Set<String> ended = ConcurrentHashMap.newKeySet();
-        /** Until then nothing is read, in {@link System#nanoTime}: Twilio turns everybody away. */
+        /** Until then no conversation is read, in {@link System#nanoTime}. */
         private volatile long paused = System.nanoTime();
+        /** Failures in a row; so many are no trouble yet. */
+        private final AtomicInteger failuresAtX = new AtomicInteger(), failuresAtTwilio = new AtomicInteger();
+        private static final int FEW = 6;
         private volatile int rounds;
         /** From then on the events of X that came may not be all: by X's clock, as all its times. */
         private volatile Optional<Instant> since = Optional.empty();
@@ -2424,6 +2434,10 @@ public final class Bridge {
         }
 
         private void read(String key) {
+            if (!key.equals(X_EVENTS) && paused > System.nanoTime()) {
+                soon(key, Duration.ZERO);
+                return;
+            }
             boolean due = !missed.containsKey(key);
             Optional<Conversation> open = journal.conversation(key);
             boolean done = false;
@@ -2445,7 +2459,7 @@ public final class Bridge {
                 journal.forget(sid);
                 return true;
             }
-            if (failed(told.get(), sid)) return false;
+            if (!told.get().ok() && failed(told.get(), sid)) return false;
             List<JsonNode> newer = new ArrayList<>();
             Set<String> bridges = new HashSet<>();
             Response listed = flex.read(open, newer, bridges);
@@ -2535,17 +2549,23 @@ public final class Bridge {
             return kept;
         }
 
-        /** Whether it is to be read again: as the service asks, and all the others too if it turns everybody away. */
+        /** Whether it is to be read again. If that goes on, or Twilio turns everybody away, nothing is read for a while. */
         private boolean failed(Response answer, String key) {
+            boolean ofX = key.equals(X_EVENTS);
+            AtomicInteger row = ofX ? failuresAtX : failuresAtTwilio;
             if (!(answer.outcome() instanceof Outcome.RetryLater later)) {
+                row.set(0);
                 if (!answer.ok()) LOG.log(WARNING, () -> TROUBLE + " (" + key + "): " + answer.sentence());
                 return false;
             }
-            LOG.log(WARNING, () -> TROUBLE + " yet (" + key + "): " + later.reason());
-            boolean all = later.scope() == Outcome.Scope.SERVICE;
-            Duration pause = all ? timing.maxBackoff() : timing.initialBackoff();
+            int failures = row.incrementAndGet();
+            if (failures == 1) LOG.log(WARNING, () -> TROUBLE + " yet (" + key + "): " + later.reason());
+            Duration pause = timing.initialBackoff().multipliedBy(1L << Math.min(failures - 1, 10));
+            if (pause.compareTo(timing.maxBackoff()) > 0) pause = timing.maxBackoff();
             if (later.after().compareTo(pause) > 0) pause = later.after();
-            if (all && !key.equals(X_EVENTS)) paused = System.nanoTime() + pause.toNanos();
+            boolean goesOn = failures > FEW || later.scope() == Outcome.Scope.SERVICE;
+            if (goesOn && !ofX) paused = System.nanoTime() + pause.toNanos();
+            if (goesOn) Optional.ofNullable(missed.get(key)).ifPresent(waiting -> waiting.complete(null));
             soon(key, pause);
             return true;
         }
