@@ -347,7 +347,6 @@ public final class Bridge {
             String client = settings.get(TWITTER_CLIENT_SECRET);
             if (signedWith(consumer, request, "x-twitter-webhooks-signature")
                     || signedWith(client, request, "x-twitter-webhooks-signature-oauth2")) {
-                catchUp.rang(catchUp.fromX);
                 return next.answer(request);
             }
             catchUp.fromX.refused();
@@ -376,7 +375,6 @@ public final class Bridge {
                     return Reply.error(403, "no valid signature of Twilio");
                 }
             }
-            catchUp.rang(catchUp.fromFlex);
             Matcher target = FROM_FLEX.matcher(request.target());
             if (!target.matches() || !FromFlex.isWhole(form, settings.get(TWILIO_ACCOUNT_SID))) {
                 return Reply.error(403, "not as Twilio sends it, or of another account of Twilio");
@@ -403,6 +401,7 @@ public final class Bridge {
     }
 
     private Reply fromTwitter(Request request) {
+        catchUp.rang(catchUp.fromX);
         FromX events = FromX.read(json(request.body()), settings.ownId());
         events.warnings().forEach(warning -> LOG.log(WARNING, () -> warning));
         if (!events.warnings().isEmpty()) caretaker.lookNow();
@@ -427,6 +426,7 @@ public final class Bridge {
     }
 
     private Reply fromFlex(String customer, Form form) {
+        catchUp.rang(catchUp.fromFlex);
         FromFlex event = FromFlex.read(form, customer);
         if (event.ended()) catchUp.ended(event);
         metrics.add("ignored", event.messages().isEmpty() ? 1 : 0);
@@ -530,9 +530,7 @@ public final class Bridge {
      * @param index of the last message of which all that came before is known here
      * @param checked when an agent was last known to have it before them
      */
-    record Conversation(String sid, String customer, String url, long index, Instant checked) {
-        Conversation upTo(long index) { return new Conversation(sid, customer, url, index, checked); }
-    }
+    record Conversation(String sid, String customer, String url, long index, Instant checked) { }
 
     /**
      * A customer's identity in Flex. Their id, not their handle: a handle can be renamed or taken over in the middle of
@@ -748,7 +746,7 @@ public final class Bridge {
             }
             return Form.of("EventType", "onMessageAdded", "ConversationSid", conversation,
                     "MessageSid", listed.path("sid").asText(),
-                    "Author", listed.path("author").asText(listed.path("from").asText()),
+                    "Author", Flex.author(listed),
                     "Body", listed.path("body").asText(""), "Media", files.toString(),
                     "DateCreated", listed.path("date_created").asText());
         }
@@ -1642,7 +1640,9 @@ public final class Bridge {
                 Response found = look(delivery, messages, bridges);
                 if (!found.ok()) return found.outcome() instanceof Outcome.Refused refused
                         && !refused.conversationClosed() ? notOpened(found) : found.outcome();
-                boolean another = bridges.stream().anyMatch(name -> !name.isEmpty() && name.compareTo(journal.name()) < 0)
+                // Another that goes first by its name, or that opens this conversation at this moment.
+                String own = journal.name();
+                boolean another = bridges.stream().anyMatch(name -> !name.isEmpty() && name.compareTo(own) < 0)
                         || bridges.isEmpty() && !opening.looked();
                 if (delivery.attempted && another && delivery.parts == 0 && !delivery.yielded) {
                     delivery.yielded = true;
@@ -1687,12 +1687,8 @@ public final class Bridge {
                 if (pages.getAndIncrement() == 0 && message.direction() != Direction.NOTE) {
                     lists.learn(message.customer(), page);
                     page.forEach(posted -> bridges.add(mark(posted).path(BRIDGE).asText()));
-                    // Not remembered, it was somebody else's until this bridge first posted there; or the journal's
-                    // line of it was lost.
-                    long ours = page.valueStream().filter(this::isNamed).mapToLong(Flex::index).min()
-                            .orElse(index(page.path(0)));
                     String sid = delivery.conversation;
-                    if (journal.conversation(sid).isEmpty()) adopt(sid, message.customer(), ours);
+                    if (journal.conversation(sid).isEmpty()) adopt(sid, message.customer(), page);
                 }
                 for (JsonNode posted : page) {
                     JsonNode mark = mark(posted);
@@ -1732,125 +1728,83 @@ public final class Bridge {
             }
         }
 
+        /** It was somebody else's until this bridge first posted there, or nobody's: it was only half opened. */
+        private void adopt(String sid, String customer, JsonNode newest) {
+            long last = newest.valueStream().anyMatch(message -> author(message).equals(identity(customer)))
+                    ? index(newest.path(0)) : -1;
+            adopt(sid, customer, newest.valueStream().filter(this::isNamed).mapToLong(Flex::index).min().orElse(last));
+        }
+
+        static String author(JsonNode message) {
+            return message.path("author").asText(message.path("from").asText());
+        }
+
         /** From now on it is read, past the message of this index. */
         void adopt(String sid, String customer, long index) {
             journal.remember(new Conversation(sid, customer, settings.fromFlexUrl(customer), index, Instant.now()));
         }
 
         /**
-         * What was read of an open conversation.
+         * Gives a conversation that had our former address the one of today: three calls.
          *
-         * @param missed what agents and bots wrote and this bridge has not heard of, the oldest first
-         * @param upTo the conversation as it is remembered once {@code missed} is on disk
-         * @param shared whether another bridge may have delivered them
-         * @param late whether a webhook has had time enough to bring some of it
-         * @param over whether nobody will write there any more
-         * @param answer of the last call
+         * @return empty if its webhook has gone elsewhere: it has become another bridge's
          */
-        record Reading(List<Message> missed, Conversation upTo, boolean shared, boolean late, boolean over,
-                Response answer) { }
-
-        /**
-         * One call; three more if it has another address than ours, and one to ask whether it is over.
-         *
-         * @param due whether webhooks should have brought all there is
-         */
-        Reading read(Conversation open, boolean due, boolean whetherOver) {
+        Optional<Response> tell(Conversation open) {
             String sid = open.sid();
             String url = settings.fromFlexUrl(open.customer());
-            if (!open.url().equals(url)) {
-                Response hooks = twilio.get(api.product, path(sid) + "/Webhooks?PageSize=5", WEBHOOKS);
-                List<String> urls = ours(hooks, url).stream().map(one -> one.at("/configuration/url").asText()).toList();
-                // With its webhook elsewhere it has become another bridge's.
-                boolean anothers = !urls.isEmpty() && !urls.contains(open.url()) && !urls.contains(url);
-                if (anothers) return new Reading(List.of(), open, false, false, true, hooks);
-                Hook hook = hook(sid, open.customer(), false);
-                // One that is closed needs no address; what was said there is read all the same.
-                if (!hook.answer().ok() && !(hook.answer().outcome() instanceof Outcome.Refused)) {
-                    return new Reading(List.of(), open, false, false, false, hook.answer());
-                }
-                LOG.log(INFO, () -> "conversation " + sid + " is told the address " + settings.publicUrl());
-            }
-            List<JsonNode> newer = new ArrayList<>();
-            Set<String> bridges = new HashSet<>();
-            Response listed = twilio.pages(api.product, path(sid) + "/Messages?Order=desc&PageSize=50", "messages",
-                    api.messages, page -> {
-                        if (newer.isEmpty()) lists.suppose(open.customer(), page);
-                        for (JsonNode message : page) {
-                            bridges.add(mark(message).path(BRIDGE).asText());
-                            if (index(message) > open.index()) newer.add(0, message);
-                        }
-                        return !page.isEmpty() && index(page.path(page.size() - 1)) > open.index();
-                    });
-            boolean gone = listed.status() == 404 && listed.outcome() instanceof Outcome.Refused;
-            if (!listed.ok()) return new Reading(List.of(), open, false, false, gone, listed);
-            bridges.remove("");
-            Reading reading = missed(new Conversation(sid, open.customer(), url, open.index(), open.checked()), newer,
-                    bridges, due, listed);
-            if (!whetherOver || !reading.answer().ok()) return reading;
-            Response state = twilio.get(api.product, path(sid), api.conversation);
-            boolean over = state.ok() && api.over.test(state.body());
-            return new Reading(reading.missed(), reading.upTo(), reading.shared(), reading.late(), over, state);
+            if (open.url().equals(url)) return Optional.of(Response.DONE);
+            Response hooks = twilio.get(api.product, path(sid) + "/Webhooks?PageSize=5", WEBHOOKS);
+            List<String> urls = ours(hooks, url).stream().map(one -> one.at("/configuration/url").asText()).toList();
+            if (!urls.isEmpty() && !urls.contains(open.url()) && !urls.contains(url)) return Optional.empty();
+            Response told = hook(sid, open.customer(), false).answer();
+            if (told.ok()) LOG.log(INFO, () -> "conversation " + sid + " is told the address " + settings.publicUrl());
+            // One that is closed needs none; what was said there is read all the same.
+            return Optional.of(told.outcome() instanceof Outcome.RetryLater ? told : Response.DONE);
+        }
+
+        /** The same conversation, with today's address, read up to there. */
+        Conversation upTo(Conversation open, long index) {
+            return new Conversation(open.sid(), open.customer(), settings.fromFlexUrl(open.customer()), index,
+                    open.checked());
         }
 
         /**
-         * Which of these messages were missed. Where another bridge has left its name, what is not known here may be
-         * known there: a message is marked as asked for, by the bridge whose name comes first, and taken one round
-         * later, when the other has read the mark and not put its own in its place.
+         * Reads what is newer in a conversation than what is known of it: one call per fifty messages.
          *
-         * @param newer the oldest first
-         * @param bridges whose names were read in this conversation
+         * @param newer is given them, the oldest first
+         * @param bridges is given the names of those that have posted there
          */
-        private Reading missed(Conversation open, List<JsonNode> newer, Set<String> bridges, boolean due,
-                Response listed) {
-            String own = journal.name();
-            boolean shared = bridges.stream().anyMatch(name -> !name.equals(own));
-            boolean first = bridges.stream().allMatch(name -> name.compareTo(own) >= 0);
-            Instant now = listed.date();
-            List<Message> missed = new ArrayList<>();
-            Response answer = listed;
-            boolean named = bridges.contains(own), late = false, waiting = false, marks = shared;
-            long upTo = open.index();
-            for (JsonNode message : newer) {
-                List<Message> all = FromFlex.read(FromFlex.asWebhook(message, open.sid()), open.customer()).messages();
-                List<Message> unknown = all.stream().filter(one -> !journal.knows(one.id())).toList();
-                Instant written = time(message.path("date_created").asText());
-                String owner = mark(message).path(BRIDGE).asText();
-                boolean another = !owner.isEmpty() && !owner.equals(own);
-                boolean toName = !all.isEmpty() && unknown.isEmpty() && (another || !named);
-                boolean aRoundOld = due && now.isAfter(written.plus(timing.catchUp()));
-                boolean toAsk = !unknown.isEmpty() && owner.isEmpty() && (first || aRoundOld);
-                if (marks && (toName || toAsk)) {
-                    answer = put(message, open.sid(), now);
-                    named |= toName;
-                    // A closed conversation takes no marks: there X alone is asked.
-                    marks = !answer.outcome().conversationClosed();
-                    if (marks && !answer.ok()) break;
-                    answer = listed;
+        Response read(Conversation open, List<JsonNode> newer, Set<String> bridges) {
+            String messages = path(open.sid()) + "/Messages?Order=desc&PageSize=50";
+            return twilio.pages(api.product, messages, "messages", api.messages, page -> {
+                if (newer.isEmpty()) lists.suppose(open.customer(), page);
+                for (JsonNode message : page) {
+                    bridges.add(mark(message).path(BRIDGE).asText());
+                    if (index(message) > open.index()) newer.add(0, message);
                 }
-                if (!unknown.isEmpty() && !another) {
-                    Instant asked = Instant.ofEpochMilli(mark(message).path(ASKED).asLong(now.toEpochMilli()));
-                    waiting |= marks && now.isBefore(asked.plus(timing.catchUp()));
-                    if (!waiting) missed.addAll(unknown);
-                    late |= now.isAfter(written.plus(timing.callTimeout()));
-                }
-                if (!waiting) upTo = index(message);
-            }
-            return new Reading(missed, open.upTo(upTo), shared, late && !missed.isEmpty(), false, answer);
+                return !page.isEmpty() && index(page.path(page.size() - 1)) > open.index();
+            });
         }
 
-        /** The names of a bridge in a message's attributes, and since when it asks whether another knows of it. */
-        private static final String BRIDGE = "bridge", ASKED = "asked";
+        /** Asks whether nobody will write there any more: {@code over} is told. */
+        Response state(String sid, Runnable over) {
+            Response state = twilio.get(api.product, path(sid), api.conversation);
+            if (state.ok() && api.over.test(state.body())) over.run();
+            return state;
+        }
+
+        /** The name of the bridge in a message's attributes, and since when it asks whether another knows of it. */
+        static final String BRIDGE = "bridge", ASKED = "asked";
+
+        static JsonNode mark(JsonNode message) { return jsonOrMissing(message.path("attributes").asText()); }
+        static long index(JsonNode message) { return message.path("index").asLong(-1); }
 
         private boolean isNamed(JsonNode message) {
             return mark(message).path(BRIDGE).asText().equals(journal.name());
         }
 
-        private static JsonNode mark(JsonNode message) { return jsonOrMissing(message.path("attributes").asText()); }
-        private static long index(JsonNode message) { return message.path("index").asLong(-1); }
-
         /** Puts this bridge's name on a message, beside what is there. */
-        private Response put(JsonNode message, String sid, Instant now) {
+        Response name(JsonNode message, String sid, Instant now) {
             ObjectNode attributes = mark(message) instanceof ObjectNode there ? there.deepCopy() : object();
             attributes.put(BRIDGE, journal.name()).put(ASKED, now.toEpochMilli());
             return twilio.post(api.product, path(sid) + "/Messages/" + message.path("sid").asText(), Promise.ANYTHING,
@@ -2460,7 +2414,7 @@ public final class Bridge {
 
         private static List<String> find(JsonNode newest, String customer) {
             for (JsonNode message : newest) {
-                String author = message.path("author").asText(message.path("from").asText());
+                String author = Flex.author(message);
                 if (author.equals(identity(customer))) {
                     if (jsonOrMissing(message.path("attributes").asText()).has("chosen_by")) return List.of();
                 } else if (!author.equals(NOTE_AUTHOR) && !message.path("body").asText("").isBlank()) {
@@ -2502,12 +2456,15 @@ public final class Bridge {
                 daemonThreads("catch-up"), new ThreadPoolExecutor.DiscardPolicy());
         /** What waits for its turn to be read. */
         private final Set<String> queued = ConcurrentHashMap.newKeySet();
-        /** Of what webhooks surely did not bring all, since the bridge was down or had no room; done once it is read. */
+        /** Of what webhooks surely did not bring all: the bridge was down, or had no room. Done once it is read. */
         private final Map<String, CompletableFuture<Void>> missed = new ConcurrentHashMap<>();
         /** Conversations of which a webhook has said that they are over. */
         private final Set<String> ended = ConcurrentHashMap.newKeySet();
-        /** Until then nothing is read, in {@link System#nanoTime}: Twilio turns everybody away. */
+        /** Until then no conversation is read, in {@link System#nanoTime}. */
         private volatile long paused = System.nanoTime();
+        /** Failures in a row; so many are no trouble yet. */
+        private final AtomicInteger failuresAtX = new AtomicInteger(), failuresAtTwilio = new AtomicInteger();
+        private static final int FEW = 6;
         private volatile int rounds;
         /** From then on the events of X that came may not be all: by X's clock, as all its times. */
         private volatile Optional<Instant> since = Optional.empty();
@@ -2642,6 +2599,10 @@ public final class Bridge {
         }
 
         private void read(String key) {
+            if (!key.equals(X_EVENTS) && paused > System.nanoTime()) {
+                soon(key, Duration.ZERO);
+                return;
+            }
             boolean due = !missed.containsKey(key);
             Optional<Conversation> open = journal.conversation(key);
             boolean done = false;
@@ -2658,15 +2619,80 @@ public final class Bridge {
         /** @return false if it is to be read again soon */
         private boolean readFlex(Conversation open, boolean due) {
             String sid = open.sid();
-            boolean whetherOver = ended.contains(sid) || rounds % ROUNDS_TO_STATE == ROUNDS_TO_STATE - 1;
-            Flex.Reading reading = flex.read(open, due, whetherOver);
-            boolean late = due && reading.late();
-            boolean kept = kept(reading.missed(), reading.shared(), fromFlex, late);
-            if (!kept || failed(reading.answer(), sid)) return false;
+            Optional<Response> told = flex.tell(open);
+            if (told.isEmpty()) {
+                journal.forget(sid);
+                return true;
+            }
+            if (!told.get().ok() && failed(told.get(), sid)) return false;
+            List<JsonNode> newer = new ArrayList<>();
+            Set<String> bridges = new HashSet<>();
+            Response listed = flex.read(open, newer, bridges);
+            if (listed.outcome().conversationClosed()) journal.forget(sid);
+            if (!listed.ok()) return !failed(listed, sid);
+            bridges.remove("");
+            boolean shared = bridges.stream().anyMatch(name -> !name.equals(journal.name()));
+            Missed found = missed(open, newer, shared ? bridges : Set.of(), due, listed);
+            if (!kept(found.messages(), shared, fromFlex, due && found.late())) return false;
+            Conversation read = flex.upTo(open, found.upTo());
+            if (!read.equals(open)) journal.remember(read);
+            boolean ask = ended.contains(sid) || rounds % ROUNDS_TO_STATE == ROUNDS_TO_STATE - 1;
+            Response last = ask && found.answer().ok() ? flex.state(sid, () -> journal.forget(sid)) : found.answer();
+            if (failed(last, sid)) return false;
             ended.remove(sid);
-            if (reading.over()) journal.forget(sid);
-            else if (!reading.upTo().equals(open)) journal.remember(reading.upTo());
             return true;
+        }
+
+        /**
+         * What was missed in a conversation.
+         *
+         * @param upTo index of the last message of which all that came before is known
+         * @param late whether a webhook has had time enough to bring some of it
+         * @param answer of the last call
+         */
+        private record Missed(List<Message> messages, long upTo, boolean late, Response answer) { }
+
+        /**
+         * Which of these messages were missed. What is not known here may be known to another bridge: so a message is
+         * marked as asked for, by the bridge whose name comes first, and taken one round later, when the other has read
+         * the mark and not put its own in its place.
+         *
+         * @param newer the oldest first
+         * @param bridges all whose names stand in this conversation; none if there is only this one
+         */
+        private Missed missed(Conversation open, List<JsonNode> newer, Set<String> bridges, boolean due,
+                Response listed) {
+            String own = journal.name();
+            boolean first = bridges.stream().allMatch(name -> name.compareTo(own) >= 0);
+            boolean marks = !bridges.isEmpty(), named = bridges.contains(own), late = false, waiting = false;
+            Instant now = listed.date();
+            List<Message> missed = new ArrayList<>();
+            long upTo = open.index();
+            for (JsonNode message : newer) {
+                List<Message> all = FromFlex.read(FromFlex.asWebhook(message, open.sid()), open.customer()).messages();
+                List<Message> unknown = all.stream().filter(one -> !journal.knows(one.id())).toList();
+                Instant written = time(message.path("date_created").asText());
+                String owner = Flex.mark(message).path(Flex.BRIDGE).asText();
+                boolean another = !owner.isEmpty() && !owner.equals(own);
+                boolean toName = !all.isEmpty() && unknown.isEmpty() && (another || !named);
+                boolean aRoundOld = due && now.isAfter(written.plus(timing.catchUp()));
+                boolean toAsk = !unknown.isEmpty() && owner.isEmpty() && (first || aRoundOld);
+                if (marks && (toName || toAsk)) {
+                    Response put = flex.name(message, open.sid(), now);
+                    named |= toName;
+                    // A closed conversation takes no marks: there X alone is asked.
+                    marks = !put.outcome().conversationClosed();
+                    if (marks && !put.ok()) return new Missed(missed, upTo, late, put);
+                }
+                if (!unknown.isEmpty() && !another) {
+                    long asked = Flex.mark(message).path(Flex.ASKED).asLong(now.toEpochMilli());
+                    waiting |= marks && now.isBefore(Instant.ofEpochMilli(asked).plus(timing.catchUp()));
+                    if (!waiting) missed.addAll(unknown);
+                    late |= !waiting && now.isAfter(written.plus(timing.callTimeout()));
+                }
+                if (!waiting) upTo = Flex.index(message);
+            }
+            return new Missed(missed, upTo, late, listed);
         }
 
         private boolean readX(boolean due) {
@@ -2688,17 +2714,23 @@ public final class Bridge {
             return kept;
         }
 
-        /** Whether it is to be read again: as the service asks, and all the others too if it turns everybody away. */
+        /** Whether it is to be read again. If that goes on, or Twilio turns everybody away, nothing is read for a while. */
         private boolean failed(Response answer, String key) {
+            boolean ofX = key.equals(X_EVENTS);
+            AtomicInteger row = ofX ? failuresAtX : failuresAtTwilio;
             if (!(answer.outcome() instanceof Outcome.RetryLater later)) {
+                row.set(0);
                 if (!answer.ok()) LOG.log(WARNING, () -> TROUBLE + " (" + key + "): " + answer.sentence());
                 return false;
             }
-            LOG.log(WARNING, () -> TROUBLE + " yet (" + key + "): " + later.reason());
-            boolean all = later.scope() == Outcome.Scope.SERVICE;
-            Duration pause = all ? timing.maxBackoff() : timing.initialBackoff();
+            int failures = row.incrementAndGet();
+            if (failures == 1) LOG.log(WARNING, () -> TROUBLE + " yet (" + key + "): " + later.reason());
+            Duration pause = timing.initialBackoff().multipliedBy(1L << Math.min(failures - 1, 10));
+            if (pause.compareTo(timing.maxBackoff()) > 0) pause = timing.maxBackoff();
             if (later.after().compareTo(pause) > 0) pause = later.after();
-            if (all && !key.equals(X_EVENTS)) paused = System.nanoTime() + pause.toNanos();
+            boolean goesOn = failures > FEW || later.scope() == Outcome.Scope.SERVICE;
+            if (goesOn && !ofX) paused = System.nanoTime() + pause.toNanos();
+            if (goesOn) Optional.ofNullable(missed.get(key)).ifPresent(waiting -> waiting.complete(null));
             soon(key, pause);
             return true;
         }
