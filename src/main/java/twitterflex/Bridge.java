@@ -2070,170 +2070,6 @@ public final class Bridge {
         }
     }
 
-    /**
-     * The support account's access to X: by its OAuth 2.0 token, or else by the keys of OAuth 1.0a, which X is to
-     * retire. The token is what its file says, as the command setup may put another there; it is renewed before it
-     * runs out, and when X does not take it (X API, "OAuth 2.0 Authorization Code Flow with PKCE").
-     */
-    static final class XAccess {
-        /** What the token has to allow. */
-        static final String SCOPES = "dm.read dm.write media.write tweet.read users.read offline.access";
-        static final String NO_TOKEN = "the support account has not let the X app in: run setup, as the bridge's user;"
-                + " no token can be read in ";
-        private static final Promise GRANTED = Promise.fields("/access_token", "[!-~]+", "/refresh_token", "[!-~]*");
-
-        private final Client client;
-        private final Settings settings;
-        private final Timing timing;
-        private final boolean renews;
-        // Guarded by this: no two threads renew at once, as a refresh token is good for one time.
-        /** Renewed, but not on disk yet: it is not used before. */
-        private Optional<JsonNode> unsaved = Optional.empty();
-        /** The access token that could not be renewed, why, when that is tried again, and whether X takes it. */
-        private String failed = "", why = "";
-        private long nextTry;
-        private boolean dead;
-
-        /** @param renews whether nobody else does */
-        XAccess(Client client, Settings settings, Timing timing, boolean renews) {
-            this.client = client;
-            this.settings = settings;
-            this.timing = timing;
-            this.renews = renews;
-        }
-
-        HttpRequest.Builder request(String path, Form query) {
-            String url = settings.twitterApiUrl() + path;
-            return HttpRequest.newBuilder(URI.create(query.fields().isEmpty() ? url : url + "?" + query.encode()));
-        }
-
-        /** Asks in the account's name. @param request not signed yet, with neither a form nor a secret in its body */
-        Response call(HttpRequest.Builder request, Promise promise) {
-            boolean old = request.build().uri().getPath().startsWith("/1.1/");
-            if (old || !settings.hasClient()) return client.call(X.SERVICE, signed(settings, request), promise);
-            Response answer = byToken(request, promise);
-            // What X refuses it has not done.
-            boolean refused = answer.status() == 401 || answer.status() == 403;
-            return refused && settings.hasKeys() ? client.call(X.SERVICE, signed(settings, request), promise) : answer;
-        }
-
-        /** The same by the token alone. */
-        Response byToken(HttpRequest.Builder request, Promise promise) {
-            Response answer = Response.NONE;
-            String spent = "";
-            for (int tries = 0; tries < 2; tries++) {
-                Response token = token(spent);
-                if (!token.ok()) return token;
-                spent = access(token.body());
-                HttpRequest.Builder signed = request.copy().setHeader("Authorization", "Bearer " + spent);
-                answer = client.call(X.SERVICE, signed, promise);
-                if (answer.status() != 401) return answer;
-            }
-            return failed(spent, true, true, answer.sentence());
-        }
-
-        private static String access(JsonNode token) { return token.path("access_token").asText(); }
-
-        /** The token to use. @param spent one that X has not taken, or none; @return with the token as its body */
-        private synchronized Response token(String spent) {
-            JsonNode token = unsaved.orElseGet(settings::token);
-            if (access(token).isEmpty()) return none(NO_TOKEN + settings.tokenFile());
-            if (!settings.ownId().equals(token.path("user").asText())) {
-                return none("the token in " + settings.tokenFile() + " is of another account than TWITTER_ACCESS_KEY:"
-                        + " run setup");
-            }
-            if (unsaved.isPresent()) return save(token);
-            boolean known = access(token).equals(failed);
-            boolean over = access(token).equals(spent) || known && dead;
-            boolean due = over || System.currentTimeMillis() > token.path("renew_at").asLong();
-            if (!due) return good(token);
-            if (!renews) return over ? none("the token has run out, and a running bridge renews it") : good(token);
-            if (known && nextTry - System.nanoTime() > 0) return over ? none(why) : good(token);
-            String refresh = token.path("refresh_token").asText();
-            Response answer = grant(Form.of("grant_type", "refresh_token", "refresh_token", refresh));
-            if (answer.ok()) return save(kept(answer.body(), token.path("user").asText(), refresh));
-            boolean refused = answer.body().has("error");
-            Response failure = failed(access(token), over, refused, refused ? "X does not renew the support account's"
-                    + " token (" + answer.body().path("error").asText() + "), as it was revoked, or not used for six"
-                    + " months, or TWITTER_CLIENT_ID or TWITTER_CLIENT_SECRET is not the app's: run setup"
-                    : answer.sentence());
-            return over ? failure : good(token);
-        }
-
-        private synchronized Response failed(String token, boolean over, boolean refused, String reason) {
-            LOG.log(WARNING, () -> "OAuth 2.0 fails: " + reason
-                    + (over && settings.hasKeys() ? "; OAuth 1.0a is used instead" : ""));
-            failed = token;
-            dead = over;
-            why = reason;
-            nextTry = System.nanoTime() + timing.maxBackoff().multipliedBy(refused ? Relay.PATIENT : 1).toNanos();
-            return none(reason);
-        }
-
-        /** Asks for a token, as the app (RFC 6749, 2.3.1 and 3.2). */
-        Response grant(Form form) {
-            String id = settings.get(TWITTER_CLIENT_ID), secret = settings.get(TWITTER_CLIENT_SECRET);
-            HttpRequest.Builder request = request("/2/oauth2/token", Form.of());
-            if (!secret.isEmpty()) {
-                request.header("Authorization", Signatures.basic(Form.escape(id), Form.escape(secret)));
-            }
-            Form all = secret.isEmpty() ? form.and(Form.of("client_id", id)) : form;
-            return client.call(X.SERVICE, Twilio.filled(request, all), GRANTED);
-        }
-
-        /** What is kept of a grant. It is renewed when a tenth of its time is left, as a rule after 108 minutes. */
-        static ObjectNode kept(JsonNode granted, String user, String refresh) {
-            long now = System.currentTimeMillis(), seconds = granted.path("expires_in").asLong(7200);
-            return object().put("access_token", access(granted))
-                    .put("refresh_token", granted.path("refresh_token").asText(refresh))
-                    .put("scope", granted.path("scope").asText()).put("user", user)
-                    .put("got_at", now).put("renew_at", now + seconds * 900);
-        }
-
-        private Response save(JsonNode token) {
-            try {
-                write(settings.tokenFile(), token);
-                unsaved = Optional.empty();
-                return good(token);
-            } catch (IOException noRoom) {
-                unsaved = Optional.of(token);
-                return none("the renewed token of X cannot be written to " + settings.tokenFile() + ": "
-                        + reason(noRoom));
-            }
-        }
-
-        /** For its owner alone. Written aside, synced, then put in the place of the old one in one step. */
-        static void write(Path file, JsonNode token) throws IOException {
-            Path aside = file.resolveSibling(file.getFileName() + ".new");
-            Files.deleteIfExists(aside);
-            Files.createFile(aside, Journal.only("rw-------"));
-            Files.writeString(aside, token.toString(), StandardOpenOption.WRITE, StandardOpenOption.SYNC);
-            Files.move(aside, file, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
-            Journal.syncNames(file.toAbsolutePath().getParent());
-        }
-
-        private static Response good(JsonNode token) { return ours(200, token); }
-        private static Response none(String why) { return ours(401, object().put("title", why)); }
-
-        /** In the place of an answer of X's. */
-        private static Response ours(int status, JsonNode body) {
-            return new Response(X.SERVICE, "", status, Response.NONE.headers(), body, "", false, status == 200,
-                    Instant.now());
-        }
-
-        /** By OAuth 1.0a: the query is part of the signature, a JSON body is not (RFC 5849, 3.4.1.3.1). */
-        static HttpRequest.Builder signed(Settings settings, HttpRequest.Builder request) {
-            HttpRequest bare = request.build();
-            Form query = Form.decode(Objects.toString(bare.uri().getRawQuery(), ""));
-            String url = bare.uri().toString().replaceFirst("\\?.*", "");
-            String nonce = UUID.randomUUID().toString().replace("-", "");
-            return request.copy().setHeader("Authorization", Signatures.oauth(bare.method(), url, query,
-                    settings.get(TWITTER_CONSUMER_KEY), settings.get(TWITTER_CONSUMER_SECRET),
-                    settings.get(TWITTER_ACCESS_KEY), settings.get(TWITTER_ACCESS_SECRET),
-                    nonce, String.valueOf(Instant.now().getEpochSecond())));
-        }
-    }
-
     /** The two Direct Message APIs of X: rows of one table. {@code %s} is the customer's id. */
     enum XApi {
         /**
@@ -3214,6 +3050,170 @@ public final class Bridge {
         }
     }
 
+    /**
+     * The support account's access to X: by its OAuth 2.0 token, or else by the keys of OAuth 1.0a, which X is to
+     * retire. The token is what its file says, as the command setup may put another there; it is renewed before it
+     * runs out, and when X does not take it (X API, "OAuth 2.0 Authorization Code Flow with PKCE").
+     */
+    static final class XAccess {
+        /** What the token has to allow. */
+        static final String SCOPES = "dm.read dm.write media.write tweet.read users.read offline.access";
+        static final String NO_TOKEN = "the support account has not let the X app in: run setup, as the bridge's user;"
+                + " no token can be read in ";
+        private static final Promise GRANTED = Promise.fields("/access_token", "[!-~]+", "/refresh_token", "[!-~]*");
+
+        private final Client client;
+        private final Settings settings;
+        private final Timing timing;
+        private final boolean renews;
+        // Guarded by this: no two threads renew at once, as a refresh token is good for one time.
+        /** Renewed, but not on disk yet: it is not used before. */
+        private Optional<JsonNode> unsaved = Optional.empty();
+        /** The access token that could not be renewed, why, when that is tried again, and whether X takes it. */
+        private String failed = "", why = "";
+        private long nextTry;
+        private boolean dead;
+
+        /** @param renews whether nobody else does */
+        XAccess(Client client, Settings settings, Timing timing, boolean renews) {
+            this.client = client;
+            this.settings = settings;
+            this.timing = timing;
+            this.renews = renews;
+        }
+
+        HttpRequest.Builder request(String path, Form query) {
+            String url = settings.twitterApiUrl() + path;
+            return HttpRequest.newBuilder(URI.create(query.fields().isEmpty() ? url : url + "?" + query.encode()));
+        }
+
+        /** Asks in the account's name. @param request not signed yet, with neither a form nor a secret in its body */
+        Response call(HttpRequest.Builder request, Promise promise) {
+            boolean old = request.build().uri().getPath().startsWith("/1.1/");
+            if (old || !settings.hasClient()) return client.call(X.SERVICE, signed(settings, request), promise);
+            Response answer = byToken(request, promise);
+            // What X refuses it has not done.
+            boolean refused = answer.status() == 401 || answer.status() == 403;
+            return refused && settings.hasKeys() ? client.call(X.SERVICE, signed(settings, request), promise) : answer;
+        }
+
+        /** The same by the token alone. */
+        Response byToken(HttpRequest.Builder request, Promise promise) {
+            Response answer = Response.NONE;
+            String spent = "";
+            for (int tries = 0; tries < 2; tries++) {
+                Response token = token(spent);
+                if (!token.ok()) return token;
+                spent = access(token.body());
+                HttpRequest.Builder signed = request.copy().setHeader("Authorization", "Bearer " + spent);
+                answer = client.call(X.SERVICE, signed, promise);
+                if (answer.status() != 401) return answer;
+            }
+            return failed(spent, true, true, answer.sentence());
+        }
+
+        private static String access(JsonNode token) { return token.path("access_token").asText(); }
+
+        /** The token to use. @param spent one that X has not taken, or none; @return with the token as its body */
+        private synchronized Response token(String spent) {
+            JsonNode token = unsaved.orElseGet(settings::token);
+            if (access(token).isEmpty()) return none(NO_TOKEN + settings.tokenFile());
+            if (!settings.ownId().equals(token.path("user").asText())) {
+                return none("the token in " + settings.tokenFile() + " is of another account than TWITTER_ACCESS_KEY:"
+                        + " run setup");
+            }
+            if (unsaved.isPresent()) return save(token);
+            boolean known = access(token).equals(failed);
+            boolean over = access(token).equals(spent) || known && dead;
+            boolean due = over || System.currentTimeMillis() > token.path("renew_at").asLong();
+            if (!due) return good(token);
+            if (!renews) return over ? none("the token has run out, and a running bridge renews it") : good(token);
+            if (known && nextTry - System.nanoTime() > 0) return over ? none(why) : good(token);
+            String refresh = token.path("refresh_token").asText();
+            Response answer = grant(Form.of("grant_type", "refresh_token", "refresh_token", refresh));
+            if (answer.ok()) return save(kept(answer.body(), token.path("user").asText(), refresh));
+            boolean refused = answer.body().has("error");
+            Response failure = failed(access(token), over, refused, refused ? "X does not renew the support account's"
+                    + " token (" + answer.body().path("error").asText() + "), as it was revoked, or not used for six"
+                    + " months, or TWITTER_CLIENT_ID or TWITTER_CLIENT_SECRET is not the app's: run setup"
+                    : answer.sentence());
+            return over ? failure : good(token);
+        }
+
+        private synchronized Response failed(String token, boolean over, boolean refused, String reason) {
+            LOG.log(WARNING, () -> "OAuth 2.0 fails: " + reason
+                    + (over && settings.hasKeys() ? "; OAuth 1.0a is used instead" : ""));
+            failed = token;
+            dead = over;
+            why = reason;
+            nextTry = System.nanoTime() + timing.maxBackoff().multipliedBy(refused ? Relay.PATIENT : 1).toNanos();
+            return none(reason);
+        }
+
+        /** Asks for a token, as the app (RFC 6749, 2.3.1 and 3.2). */
+        Response grant(Form form) {
+            String id = settings.get(TWITTER_CLIENT_ID), secret = settings.get(TWITTER_CLIENT_SECRET);
+            HttpRequest.Builder request = request("/2/oauth2/token", Form.of());
+            if (!secret.isEmpty()) {
+                request.header("Authorization", Signatures.basic(Form.escape(id), Form.escape(secret)));
+            }
+            Form all = secret.isEmpty() ? form.and(Form.of("client_id", id)) : form;
+            return client.call(X.SERVICE, Twilio.filled(request, all), GRANTED);
+        }
+
+        /** What is kept of a grant. It is renewed when a tenth of its time is left, as a rule after 108 minutes. */
+        static ObjectNode kept(JsonNode granted, String user, String refresh) {
+            long now = System.currentTimeMillis(), seconds = granted.path("expires_in").asLong(7200);
+            return object().put("access_token", access(granted))
+                    .put("refresh_token", granted.path("refresh_token").asText(refresh))
+                    .put("scope", granted.path("scope").asText()).put("user", user)
+                    .put("got_at", now).put("renew_at", now + seconds * 900);
+        }
+
+        private Response save(JsonNode token) {
+            try {
+                write(settings.tokenFile(), token);
+                unsaved = Optional.empty();
+                return good(token);
+            } catch (IOException noRoom) {
+                unsaved = Optional.of(token);
+                return none("the renewed token of X cannot be written to " + settings.tokenFile() + ": "
+                        + reason(noRoom));
+            }
+        }
+
+        /** For its owner alone. Written aside, synced, then put in the place of the old one in one step. */
+        static void write(Path file, JsonNode token) throws IOException {
+            Path aside = file.resolveSibling(file.getFileName() + ".new");
+            Files.deleteIfExists(aside);
+            Files.createFile(aside, Journal.only("rw-------"));
+            Files.writeString(aside, token.toString(), StandardOpenOption.WRITE, StandardOpenOption.SYNC);
+            Files.move(aside, file, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
+            Journal.syncNames(file.toAbsolutePath().getParent());
+        }
+
+        private static Response good(JsonNode token) { return ours(200, token); }
+        private static Response none(String why) { return ours(401, object().put("title", why)); }
+
+        /** In the place of an answer of X's. */
+        private static Response ours(int status, JsonNode body) {
+            return new Response(X.SERVICE, "", status, Response.NONE.headers(), body, "", false, status == 200,
+                    Instant.now());
+        }
+
+        /** By OAuth 1.0a: the query is part of the signature, a JSON body is not (RFC 5849, 3.4.1.3.1). */
+        static HttpRequest.Builder signed(Settings settings, HttpRequest.Builder request) {
+            HttpRequest bare = request.build();
+            Form query = Form.decode(Objects.toString(bare.uri().getRawQuery(), ""));
+            String url = bare.uri().toString().replaceFirst("\\?.*", "");
+            String nonce = UUID.randomUUID().toString().replace("-", "");
+            return request.copy().setHeader("Authorization", Signatures.oauth(bare.method(), url, query,
+                    settings.get(TWITTER_CONSUMER_KEY), settings.get(TWITTER_CONSUMER_SECRET),
+                    settings.get(TWITTER_ACCESS_KEY), settings.get(TWITTER_ACCESS_SECRET),
+                    nonce, String.valueOf(Instant.now().getEpochSecond())));
+        }
+    }
+
     static final class Client {
         /** Some front ends turn away what does not say who it is. */
         private static final String USER_AGENT = "twitter-flex-bridge/1.0 (Java)";
@@ -3451,8 +3451,8 @@ public final class Bridge {
                         .map(server -> ", server " + server).orElse("") + "): look at the proxy, the firewall and "
                         + service + "'s status");
             }
-            String words = Stream.of("/message", "/errors/0/message", "/detail", "/title", "/error_description", "/error")
-                    .map(path -> body.at(path).asText(""))
+            String words = Stream.of("/message", "/errors/0/message", "/detail", "/title", "/error_description",
+                    "/error").map(path -> body.at(path).asText(""))
                     .filter(text -> !text.isEmpty()).findFirst().orElse("no reason given");
             if (where.isEmpty()) return words;
             return brief(words) + " (" + host + " answered " + status + (code() == 0 ? "" : ", code " + code()) + ")";

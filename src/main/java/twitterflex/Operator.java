@@ -319,7 +319,8 @@ public final class Operator {
         }
 
         static final String ACCOUNT = "X account", PATH = "/fromTwitter";
-        private static final String CHAT = "X Chat", TOKEN = "X token", ME = "/2/users/me", BACK = "/callback";
+        private static final String ADDRESS = "public address", CHAT = "X Chat", TOKEN = "X token";
+        private static final String ME = "/2/users/me", BACK = "/callback";
         private static final String WEBHOOK = "X webhook", OLD = "old X webhook", SUBSCRIPTION = "X subscription";
         private static final String FLOW = "X Direct Messages";
 
@@ -334,7 +335,7 @@ public final class Operator {
         private final Map<String, Response> lastAnswers = new LinkedHashMap<>();
         private final Map<String, Boolean> consents = new HashMap<>();
         private final String question = PATH + "?crc_token=" + UUID.randomUUID();
-        private String bearer = "";
+        private String bearer = "", handle = "the support account";
         private Consumer<String> out = line -> { };
         /** What listens while setup runs, unless a bridge does; and what browsers have brought back from X's page. */
         private Optional<Edge> edge = Optional.empty();
@@ -344,6 +345,9 @@ public final class Operator {
         private String target = "";
         /** Whether the new address has answered, us or X. */
         private boolean proven;
+        /** Whether X got no right answer there, and why we did not; empty if we did. */
+        private boolean disproven;
+        private String unseen = "";
         /** The URL of the webhook that made room for the new one; empty if there is none to put back. */
         private String removed = "";
         private boolean restored;
@@ -391,15 +395,35 @@ public final class Operator {
                     Optional.of(dotEnv).filter(file -> !dryRun),
                     Optional.of(out).filter(told -> dryRun));
             Client client = client();
-            XAccess access = new XAccess(client, settings, Timing.NORMAL, !dryRun && Journal.isFree(settings.dataDir()));
+            boolean renews = !dryRun && Journal.isFree(settings.dataDir());
+            XAccess access = new XAccess(client, settings, Timing.NORMAL, renews);
             Setup setup = new Setup(settings, client, access, lastAddress(settings), may, report);
             setup.twilio();
             setup.listening(out);
+            strangers(dotEnv).forEach(report);
             boolean done = steps.stream().allMatch(Step::good);
-            String next = done ? "All is there: start the bridge with ./run.sh"
+            String next = done ? "All is there: start the bridge with ./run.sh (or java -jar), then write to "
+                    + setup.handle + " on X: a task comes in Flex, to an agent who is Available."
                     : "Do what is marked ✗, then run setup again.";
             out.accept(dryRun ? "Nothing was changed." : next);
+            boolean root = System.getProperty("user.name").equals("root") && !dryRun;
+            if (root) out.accept("You are root: if the bridge is another user, give it .env and "
+                    + settings.get(DATA_DIR) + " with chown, as nobody but their owner may read them.");
             return done;
+        }
+
+        /** Names that look like settings and are none. */
+        private static List<Step> strangers(Path dotEnv) {
+            Set<String> known = Stream.of(Setting.values()).flatMap(setting -> setting.names.stream())
+                    .collect(Collectors.toSet());
+            try {
+                return Settings.readDotEnv(dotEnv).keySet().stream().sorted()
+                        .filter(name -> name.matches("(TWITTER|TWILIO|FLEX|NGROK)_.*") && !known.contains(name))
+                        .map(name -> new Step("settings", WARNED, "nothing is known of " + name + " in .env: see help"))
+                        .toList();
+            } catch (CommandFailed unreadable) {
+                return wrong(unreadable.sentences);
+            }
         }
 
         private static Settings read(Map<String, String> given) throws CommandFailed {
@@ -454,7 +478,7 @@ public final class Operator {
             try {
                 settings = Ngrok.address(settings, patience, out);
             } catch (CommandFailed noTunnel) {
-                report("public address", MISSING, noTunnel.getMessage());
+                report(ADDRESS, MISSING, noTunnel.getMessage());
             }
         }
 
@@ -519,6 +543,7 @@ public final class Operator {
             settings.missing().forEach(setting -> problems.add(setting.missing()));
             steps.addAll(wrong(problems));
             if (problems.isEmpty()) steps.add(new Step("settings", FOUND, "complete"));
+            steps.addAll(strangers(DOT_ENV));
             if (usable) {
                 Permission none = new Permission(Set.of());
                 Client client = client();
@@ -725,7 +750,7 @@ public final class Operator {
         private Optional<String> taskChannel() {
             boolean set = !settings.get(FLEX_TASK_CHANNEL).isEmpty();
             String name = set ? settings.get(FLEX_TASK_CHANNEL) : "twitter";
-            String detail = set ? name : name + ", written to .env as FLEX_TASK_CHANNEL";
+            String detail = set ? name : name + written() + FLEX_TASK_CHANNEL;
             Optional<String> sid = findOrCreate("task channel",
                     "taskrouter", ofWorkspace("/TaskChannels"), "channels",
                     has("/unique_name", name), detail,
@@ -828,15 +853,20 @@ public final class Operator {
             if (!succeeded(ACCOUNT, account)) return;
             String all = "read-write-directmessages";
             String level = account.headers().firstValue("x-access-level").orElse(all);
-            report(ACCOUNT, level.equals(all), "@" + text(account.body(), "/data/username"),
+            handle = "@" + text(account.body(), "/data/username");
+            report(ACCOUNT, level.equals(all), handle + (settings.hasClient() ? ""
+                    : ", by OAuth 1.0a, which X is to retire: set TWITTER_CLIENT_ID and run setup"),
                     "the app may only " + level + ": give it 'Read and write and Direct message' at developer.x.com,"
                     + " then make a new access token and put it into TWITTER_ACCESS_KEY and TWITTER_ACCESS_SECRET");
             String user = text(account.body(), "/data/id");
             if (daily && !everything()) chat(user);
             if (settings.publicUrl().isEmpty()) return;
             if (outside && leadsElsewhere()) return;
-            if (look(user)) moveHere();
-            else if (seen.here().isPresent()) apply(webhook(seen));
+            if (look(user)) {
+                moveHere();
+                if (outside) seen.here().ifPresent(this::once);
+            } else if (seen.here().isPresent()) apply(webhook(seen));
+            if (!unseen.isEmpty()) tellWhatIsUnseen();
         }
 
         /** Once somebody opens Chat on the support account it has keys, and there is no way back that X tells of. */
@@ -938,8 +968,8 @@ public final class Operator {
                     "1. At developer.x.com, your app, User authentication settings, choose 'Read and write and Direct"
                     + " message' and 'Web App, Automated App or Bot', and enter this Callback URI:",
                     "   " + back,
-                    "2. Log in at x.com as the support account, open this link and choose 'Authorize app':",
-                    "   " + link).forEach(out);
+                    "2. Log in at x.com as the support account, open this link and choose 'Authorize app'"
+                    + " (where X says 'Something went wrong', step 1 is not right):", "   " + link).forEach(out);
             Browser.open(link);
             Form answer = cameBack(state);
             boolean given = !answer.get("code").isEmpty();
@@ -1061,6 +1091,23 @@ public final class Operator {
             }
         }
 
+        /** After a change of generation X would send everything twice: what the other one had is given up. */
+        private void once(Webhook here) {
+            boolean other = !everything();
+            Response listed = call(byApp("GET", other ? everythingOf(here.id()) + "/list" : SUBSCRIPTIONS, ""));
+            String ids = listed.body().at(other ? "/data/subscriptions" : "/data").valueStream()
+                    .filter(one -> other || text(one, "/webhook_id").equals(here.id()))
+                    .filter(one -> text(one, other ? "/user_id" : "/filter/user_id").equals(seen.user()))
+                    .map(one -> text(one, other ? "/user_id" : "/subscription_id"))
+                    .collect(Collectors.joining(","));
+            if (ids.isEmpty()) return;
+            String path = other ? everythingOf(here.id()).replace("/all", "/" + ids + "/all")
+                    : SUBSCRIPTIONS + "?ids=" + ids;
+            String twice = "what the other TWITTER_API was subscribed to makes each message come twice";
+            if (!may.changes().contains(CREATE)) report(SUBSCRIPTION, MISSING, twice + ": run setup");
+            else apply(new Action(SUBSCRIPTION, CHANGED, twice + ": no longer", CREATE, "", byApp("DELETE", path, "")));
+        }
+
         /** @return whether all could be seen; that it could not is told */
         private boolean look(String user) {
             List<Webhook> webhooks = new ArrayList<>();
@@ -1116,13 +1163,21 @@ public final class Operator {
             Response answer = challenged(url);
             if (!answer.ok()) {
                 String why = answer.status() == 0 ? answer.trouble() : "status " + answer.status();
-                report("public address", UNKNOWN, "the bridge does not answer at " + url + " (" + why
-                        + "): start it, and the tunnel or proxy that leads to port " + settings.port());
+                unseen = "the bridge does not answer at " + url + " (" + why + ")";
                 return false;
             }
-            proven = report("public address", isOurs(answer), url, "what answers at " + url
+            proven = report(ADDRESS, isOurs(answer), url, "what answers at " + url
                     + " signs with other secrets than these: start the bridge with this .env");
             return !proven;
+        }
+
+        /** Some machines cannot reach their own public name: then it counts what X finds there. */
+        private void tellWhatIsUnseen() {
+            boolean serves = isOurs(challenged("http://" + settings.get(HOST) + ":" + settings.port()));
+            boolean right = proven || !disproven && seen.here().filter(Webhook::valid).isPresent();
+            boolean good = serves && right;
+            report(ADDRESS, good ? WARNED : UNKNOWN, unseen + ": " + (good ? "not from this machine, but X reaches it"
+                    : "start it, and the tunnel or proxy that leads to port " + settings.port()));
         }
 
         private Response challenged(String base) {
@@ -1448,12 +1503,14 @@ public final class Operator {
             if (optional && done.status() / 100 == 4 && !made(done)) return without(action, done.sentence());
             boolean made = made(action, done);
             proven |= made && name.equals(WEBHOOK);
+            disproven |= !made && name.equals(WEBHOOK);
             String atX = text(done.body(), "/data/id");
             return taught(made, done.body().path("sid").asText(atX));
         }
 
         private Optional<String> without(Action action, String why) {
-            return taught(report(action.name(), FOUND, "nothing is missed without " + action.detail() + ": " + why), "");
+            String detail = "nothing is missed without " + action.detail() + ": " + why;
+            return taught(report(action.name(), FOUND, detail), "");
         }
 
         private static Optional<String> taught(boolean good, String id) {
@@ -1485,10 +1542,14 @@ public final class Operator {
                 return report(name, set.equals(found), found, setting + " is " + set + ", but Flex uses " + found
                         + ": correct it, or remove it and run setup again");
             }
-            report(name, may.changes().contains(CREATE), found + ", written to .env as " + setting,
+            report(name, may.changes().contains(CREATE), found + written() + setting,
                     found + " is not set: run setup, or set " + setting);
             save(setting, found);
             return true;
+        }
+
+        private String written() {
+            return may.dotEnv().isPresent() ? ", written to .env as " : ", to be written to .env as ";
         }
 
         private void save(Setting setting, String value) {
@@ -1608,8 +1669,8 @@ public final class Operator {
                 developer.x.com, Billing
                 X               .*      453|200     .*  the X app's access level does not include this, choose a \
                 plan that does at developer.x.com
-                .*              .*      .*          client-not-enrolled|client-forbidden  the X app's access level \
-                does not include this, choose a plan that does at developer.x.com
+                .*              .*      .*          client-not-enrolled|client-forbidden  attach the app to a Project \
+                at developer.x.com, Projects & Apps, or choose an access level that includes this
                 .*              .*      .*          WebhookLimitExceeded|Too many resources  the app has all the \
                 webhooks it may have, remove one of them or take an app of its own for the bridge
                 .*              .*      .*          SubscriptionLimitExceeded  the app has all the subscriptions it \

@@ -349,7 +349,7 @@ class SetupTest {
                 fault("TWITTER_ACCESS_KEY and TWITTER_ACCESS_SECRET are of another app", day -> day.given.put("TWITTER_ACCESS_KEY", SimulatedX.sampleKeys().ownId() + "-other")),
                 fault("'Read and write and Direct message'", day -> day.x.accessLevel("read")),
                 fault("'Read and write and Direct message'", day -> day.x.accessLevel("read-write")),
-                fault("access level does not include this", day -> day.x.faults().always("GET /2/webhooks", Refusals.NOT_ENROLLED)),
+                fault("attach the app to a Project", day -> day.x.faults().always("GET /2/webhooks", Refusals.NOT_ENROLLED)),
                 fault("access level does not include this", day -> day.x.faults().always("GET /2/users/me", Refusals.NO_ACCESS)),
                 fault("no credits left", day -> day.x.faults().always("POST /2/activity/subscriptions", Refusals.NO_CREDITS)),
                 fault("suspended or locked", day -> day.x.faults().always("GET /2/users/me", Refusals.APP_SUSPENDED)),
