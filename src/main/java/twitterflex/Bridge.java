@@ -3109,7 +3109,7 @@ public final class Bridge {
                 answer = client.call(X.SERVICE, signed, promise);
                 if (answer.status() != 401) return answer;
             }
-            return failed(spent, true, true, answer.sentence());
+            return failed(spent, true, false, answer.sentence());
         }
 
         private static String access(JsonNode token) { return token.path("access_token").asText(); }

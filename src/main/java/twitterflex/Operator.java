@@ -255,7 +255,7 @@ public final class Operator {
             Set<String> found = new LinkedHashSet<>();
             boolean answered = true;
             for (Setup.Step step : steps) {
-                boolean minded = !off || step.name().equals(Setup.ACCOUNT);
+                boolean minded = !off || Set.of(Setup.ACCOUNT, Setup.TOKEN).contains(step.name());
                 boolean trouble = minded && step.state() == MISSING;
                 if (trouble) found.add(step.name() + " is not right: the log and the command check tell more");
                 answered &= step.state() != UNKNOWN;
@@ -406,9 +406,9 @@ public final class Operator {
                     + setup.handle + " on X: a task comes in Flex, to an agent who is Available."
                     : "Do what is marked ✗, then run setup again.";
             out.accept(dryRun ? "Nothing was changed." : next);
-            boolean root = System.getProperty("user.name").equals("root") && !dryRun;
-            if (root) out.accept("You are root: if the bridge is another user, give it .env and "
-                    + settings.get(DATA_DIR) + " with chown, as nobody but their owner may read them.");
+            String owner = DotEnv.owner(dotEnv);
+            if (owner.equals("root") && !dryRun) out.accept("Only root may read " + dotEnv + ": if the bridge runs as"
+                    + " another user, give that one this file and " + settings.get(DATA_DIR) + " (chown -R).");
             return done;
         }
 
@@ -1416,7 +1416,10 @@ public final class Operator {
             if (proven || may.dotEnv().isPresent()) return proven;
             int end = old.url().length() - PATH.length();
             String before = old.url().substring(0, end);
-            return isOurs(challenged(settings.publicUrl())) || !isOurs(challenged(before));
+            if (isOurs(challenged(settings.publicUrl()))) return true;
+            Response there = challenged(before);
+            boolean unsure = there.status() == 0 && there.sent();
+            return !unsure && !isOurs(there);
         }
 
         /** Remembers what makes room until another one works, setup also beside .env: it may be killed in between. */
@@ -1658,13 +1661,10 @@ public final class Operator {
                 developer.x.com, then make a new access token
                 .*              .*      .*          oauth1-permissions  give the app 'Read and write and Direct \
                 message' at developer.x.com, then make a new access token
-                X token         .*      .*          invalid_client|unauthorized_client  TWITTER_CLIENT_ID and \
-                TWITTER_CLIENT_SECRET are not the app's, copy both from developer.x.com, your app, Keys and tokens, \
-                OAuth 2.0; an app without a client secret is a native app or a single page app
-                X token         4..     .*          invalid_grant  TWITTER_ACCESS_KEY and TWITTER_ACCESS_SECRET are \
-                of another app, or were revoked: make new ones, or remove both and run setup again
-                X token         4..     .*          unsupported_grant_type|invalid_request  X exchanges no token for \
-                this app: remove TWITTER_ACCESS_KEY and TWITTER_ACCESS_SECRET, and run setup again
+                X token         401     .*          .*  TWITTER_CLIENT_ID and TWITTER_CLIENT_SECRET are not the \
+                app's, copy both from developer.x.com, your app, Keys and tokens, OAuth 2.0
+                X token         400     .*          .*  X gives no token for this, run setup again; where \
+                TWITTER_ACCESS_KEY and TWITTER_ACCESS_SECRET are set, X may not exchange them, remove both first
                 X               402     .*          .*  the X account has no credits left, buy some at \
                 developer.x.com, Billing
                 X               .*      453|200     .*  the X app's access level does not include this, choose a \
@@ -1749,7 +1749,7 @@ public final class Operator {
             try {
                 Files.deleteIfExists(aside);
                 Files.createFile(aside, Journal.only("rw-------"));
-                if (Files.exists(real)) keepOwner(real, aside);
+                keepOwner(Files.exists(real) ? real : real.getParent(), aside);
                 Files.writeString(aside, text, StandardOpenOption.WRITE, StandardOpenOption.SYNC);
                 Files.move(aside, real, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
             } catch (IOException irreplaceable) {
@@ -1763,6 +1763,14 @@ public final class Operator {
         private static Path aside(Path file) throws IOException {
             Path real = Files.exists(file) ? file.toRealPath() : file.toAbsolutePath();
             return real.resolveSibling(real.getFileName() + ".new");
+        }
+
+        static String owner(Path file) {
+            try {
+                return Files.getOwner(file).getName();
+            } catch (IOException | UnsupportedOperationException unknown) {
+                return "";
+            }
         }
 
         static void keepOwner(Path from, Path to) {

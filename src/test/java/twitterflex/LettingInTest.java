@@ -170,6 +170,32 @@ class LettingInTest {
     }
 
     @Test
+    void aClientThatIsNotTheAppsIsNamed() throws Exception {
+        day.x.tokens().clientSecret("forgotten");
+        assertFalse(day.setup());
+        assertTrue(said().contains("TWITTER_CLIENT_ID and TWITTER_CLIENT_SECRET are not the app's"), said());
+        assertFalse(said().contains("something stands between"), said());
+    }
+
+    /** Root can give files away; elsewhere there is nobody to give them to. */
+    @Test
+    void whatRootWritesBelongsToWhomTheFolderBelongs() throws Exception {
+        assumeTrue(System.getProperty("user.name").equals("root"), "skipped: not root");
+        java.nio.file.attribute.UserPrincipal nobody = day.folder.getFileSystem().getUserPrincipalLookupService()
+                .lookupPrincipalByName("nobody");
+        Path data = Files.createDirectory(Path.of(day.given.get("DATA_DIR")));
+        day.setup();
+        assertTrue(said().contains("Only root may read"), said());
+        Files.delete(day.dotEnv);
+        Files.delete(token());
+        Files.setOwner(day.folder, nobody);
+        Files.setOwner(data, nobody);
+        assertTrue(day.setup(), this::said);
+        assertEquals(List.of(nobody, nobody), List.of(Files.getOwner(day.dotEnv), Files.getOwner(token())));
+        assertFalse(said().contains("Only root may read"), said());
+    }
+
+    @Test
     void aDryRunAsksNobody() throws Exception {
         withoutKeys();
         day.setup("--dry-run");
