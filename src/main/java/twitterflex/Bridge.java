@@ -674,10 +674,9 @@ public final class Bridge {
      * does not).
      *
      * @param customer the X user's id from our own URL, or empty for a webhook that somebody else registered
-     * @param index the message's number in its conversation; -1 if there is none
      * @param ended whether the conversation is over
      */
-    record FromFlex(String customer, String conversation, long index, List<Message> messages, boolean ended) {
+    record FromFlex(String customer, String conversation, List<Message> messages, boolean ended) {
         private static final List<String> CHAT = List.of("ChannelSid", "MessageSid", "From");
         /** What an event cannot be understood without; of one that is not here, nothing is. */
         private static final Map<String, List<String>> NEEDED = Map.of(
@@ -713,9 +712,8 @@ public final class Bridge {
             };
             boolean written = Set.of("onMessageSent", "onMediaMessageSent", "onMessageAdded")
                     .contains(form.get("EventType"));
-            long index = form.get("Index").matches("[0-9]{1,9}") ? Long.parseLong(form.get("Index")) : -1;
-            return new FromFlex(customer, conversation, index,
-                    written ? messages(form, customer, conversation) : List.of(), over);
+            List<Message> messages = written ? messages(form, customer, conversation) : List.of();
+            return new FromFlex(customer, conversation, messages, over);
         }
 
         /** A message as its conversation lists it, in the form its webhook would have had. */
@@ -1671,8 +1669,7 @@ public final class Bridge {
                 if (pages.getAndIncrement() == 0 && message.direction() != Direction.NOTE) {
                     lists.learn(message.customer(), page);
                     page.forEach(posted -> bridges.add(mark(posted).path(BRIDGE).asText()));
-                    String sid = delivery.conversation;
-                    if (journal.conversation(sid).isEmpty()) adopt(sid, message.customer(), page);
+                    adopt(delivery.conversation, message.customer(), page);
                 }
                 for (JsonNode posted : page) {
                     JsonNode mark = mark(posted);
@@ -1712,11 +1709,20 @@ public final class Bridge {
             }
         }
 
-        /** It was somebody else's until this bridge first posted there, or nobody's: it was only half opened. */
+        /** From now on a conversation is read that another bridge has opened, or another process: one call. */
+        void meet(String sid, String customer) {
+            Response newest = twilio.get(api.product, path(sid) + "/Messages?Order=desc&PageSize=50", api.messages);
+            if (newest.ok()) adopt(sid, customer, newest.body().path("messages"));
+        }
+
+        /** Where all that the customer wrote was posted by this bridge, all that was answered is its own to deliver. */
         private void adopt(String sid, String customer, JsonNode newest) {
-            long last = newest.valueStream().anyMatch(message -> author(message).equals(identity(customer)))
-                    ? index(newest.path(0)) : -1;
-            adopt(sid, customer, newest.valueStream().filter(this::isNamed).mapToLong(Flex::index).min().orElse(last));
+            if (journal.conversation(sid).isPresent()) return;
+            boolean others = newest.valueStream()
+                    .anyMatch(message -> author(message).equals(identity(customer)) && !isNamed(message));
+            long first = newest.valueStream().filter(this::isNamed).mapToLong(Flex::index).min()
+                    .orElse(index(newest.path(0)));
+            adopt(sid, customer, others ? first : -1);
         }
 
         static String author(JsonNode message) {
@@ -1724,7 +1730,7 @@ public final class Bridge {
         }
 
         /** From now on it is read, past the message of this index. */
-        void adopt(String sid, String customer, long index) {
+        private void adopt(String sid, String customer, long index) {
             journal.remember(new Conversation(sid, customer, settings.fromFlexUrl(customer), index, Instant.now()));
         }
 
@@ -2375,7 +2381,7 @@ public final class Bridge {
         void heard(FromFlex event, boolean kept) {
             String sid = event.conversation();
             boolean known = journal.conversation(sid).isPresent() || event.customer().isEmpty();
-            if (!known) flex.adopt(sid, event.customer(), event.index() - (kept ? 0 : 1));
+            if (!known) readers.execute(logFailures(() -> flex.meet(sid, event.customer()), TROUBLE));
             if (!kept) missed(sid);
         }
 
