@@ -56,14 +56,14 @@ class FromFlexTest {
     void aFileInAChatIsTheSecondKindOfMessage() throws IOException {
         Message message = only(FromFlex.read(captured("onMediaMessageSent"), CUSTOMER));
         assertEquals("", message.text());
-        assertEquals(List.of("dummy_image.jpg image/jpeg"), message.attachments());
+        assertEquals(List.of("dummy_image.jpg image/jpeg"), told(message));
     }
 
     @Test
     void aFileInAConversationHasNoBodyAtAll() throws IOException {
         Message message = only(FromFlex.read(captured("onMessageAdded"), CUSTOMER));
         assertEquals("", message.text());
-        assertEquals(List.of("batata.png image/png"), message.attachments());
+        assertEquals(List.of("batata.png image/png"), told(message));
     }
 
     @ParameterizedTest
@@ -75,12 +75,18 @@ class FromFlexTest {
         assertEquals(2, messages.stream().map(Message::id).distinct().count());
     }
 
+    private static List<String> told(Message message) {
+        return message.attachments().stream().map(Bridge.Attachment::text).toList();
+    }
+
     @Test
-    void severalFilesAreAllNamed() throws IOException {
+    void eachOfSeveralFilesIsAMessageOfItsOwn() throws IOException {
         String media = """
                 [{"Sid":"ME1","Filename":"a.png","ContentType":"image/png","Size":1},{"Sid":"ME2","Filename":"b.pdf","ContentType":"application/pdf","Size":2}]""";
-        assertEquals(List.of("a.png image/png", "b.pdf application/pdf"),
-                only(FromFlex.read(with(captured("onMessageAdded"), "Media", media), CUSTOMER)).attachments());
+        List<Message> messages = FromFlex.read(with(captured("onMessageAdded"), "Media", media), CUSTOMER).messages();
+        assertEquals(List.of("ME1 a.png image/png", "ME2 b.pdf application/pdf"), messages.stream()
+                .map(message -> message.attachments().get(0).id() + " " + told(message).get(0)).toList());
+        assertEquals(2, messages.stream().map(Message::id).distinct().count());
     }
 
     @Test
@@ -163,7 +169,7 @@ class FromFlexTest {
     @Test
     void aFileWhoseNameHoldsHalfASurrogatePairCanStillBeKept() throws IOException {
         Message message = only(FromFlex.read(with(captured("onMessageAdded"), "Media", "[{\"Filename\":\"\\ud83d.png\",\"ContentType\":\"image/png\"}]"), CUSTOMER));
-        assertEquals(List.of("?.png image/png"), Message.fromJson(Bridge.json(message.toJson().toString().getBytes(UTF_8))).attachments());
+        assertEquals(List.of("?.png image/png"), told(Message.fromJson(Bridge.json(message.toJson().toString().getBytes(UTF_8)))));
     }
 
     @ParameterizedTest(name = "from {0} to {1}: ended {2}")
