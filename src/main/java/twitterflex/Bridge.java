@@ -784,9 +784,7 @@ public final class Bridge {
             ArrayNode files = JSON.createArrayNode();
             // Programmable Chat lists one file, Conversations an array of them.
             for (JsonNode file : media.isObject() ? List.of(media) : media) {
-                files.addObject().put("Sid", file.path("sid").asText())
-                        .put("Filename", file.path("filename").asText())
-                        .put("ContentType", file.path("content_type").asText());
+                files.addObject().put("Sid", file.path("sid").asText());
             }
             return Form.of("EventType", "onMessageAdded", "ConversationSid", conversation,
                     "MessageSid", listed.path("sid").asText(),
@@ -805,27 +803,20 @@ public final class Bridge {
                     : author.equals(identity(customer));
             String id = form.get("MessageSid");
             if (customers || author.equals(NOTE_AUTHOR) || id.isEmpty()) return List.of();
-            List<Attachment> files = new ArrayList<>();
-            jsonOrMissing(form.get("Media")).forEach(file -> files.add(file(file.path("Sid").asText(),
-                    file.path("Filename").asText(), file.path("ContentType").asText())));
-            String sid = form.get("MediaSid");
-            if (!sid.isEmpty()) files.add(file(sid, form.get("MediaFilename"), form.get("MediaContentType")));
+            List<String> files = new ArrayList<>();
+            jsonOrMissing(form.get("Media")).forEach(file -> files.add(file.path("Sid").asText()));
+            if (!form.get("MediaSid").isEmpty()) files.add(form.get("MediaSid"));
             Instant at = written(form);
             List<Message> messages = new ArrayList<>();
             if (!form.get("Body").isEmpty()) {
                 messages.add(new Message(Direction.TO_X, id, customer, "", author, form.get("Body"), List.of(), "",
                         conversation, at));
             }
-            for (Attachment file : files) {
-                String number = file == files.get(0) ? "" : String.valueOf(files.indexOf(file) + 1);
-                messages.add(new Message(Direction.TO_X, id + "-media" + number, customer, "", author, "",
-                        List.of(file), "", conversation, at));
+            for (int i = 0; i < files.size(); i++) {
+                messages.add(new Message(Direction.TO_X, id + "-media" + (i == 0 ? "" : i), customer, "", author, "",
+                        List.of(new Attachment(files.get(i), "", List.of())), "", conversation, at));
             }
             return messages;
-        }
-
-        private static Attachment file(String sid, String name, String type) {
-            return new Attachment(sid, (cut(name, 100) + " " + type).strip(), List.of());
         }
 
         /** When it was written, by Twilio's clock; by ours where that is not told, or not to be believed. */
@@ -4336,7 +4327,7 @@ public final class Bridge {
 
         /** @return delivered under the id by which a Direct Message can have it */
         Outcome toX(Delivery delivery, Attachment attachment) {
-            if (attachment.id().isEmpty()) return refused("it is not known any more where " + attachment.text() + " is");
+            if (attachment.id().isEmpty()) return refused("it is not known any more where it is");
             if (!delivery.processing.isEmpty()) return carry(delivery, PROCESSED, load -> {
                 Response status = step("STATUS", delivery.processing, Form.of(), Optional.empty());
                 if (status.ok()) return processed(delivery, status);
@@ -4351,8 +4342,8 @@ public final class Bridge {
                 String category = CATEGORIES.getOrDefault(type, "");
                 long most = MOST_AT_X.getOrDefault(category, 0L), size = told.body().path("size").asLong();
                 if (size > most || size == 0) return refused("X takes pictures (JPEG, PNG, WebP) up to 5 MB, GIFs up to"
-                        + " 15 and MP4 videos up to 512, and this is " + attachment.text() + " of "
-                        + String.format(Locale.ROOT, "%.1f MB", size / 1e6));
+                        + " 15 and MP4 videos up to 512, and this is " + cut(type, 50)
+                        + String.format(Locale.ROOT, " of %.1f MB", size / 1e6));
                 Outcome came = download(Twilio.SERVICE, told.body().at("/links/content_direct_temporary").asText(), most,
                         load);
                 // A link of Twilio's is good for a short while.
