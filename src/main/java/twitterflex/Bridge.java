@@ -1897,12 +1897,20 @@ public final class Bridge {
             if (!newest.ok()) {
                 return newest.outcome() instanceof Outcome.RetryLater later ? later.forThisMessageOnly() : nothing;
             }
-            boolean ours = newest.body().path("messages").valueStream()
-                    .anyMatch(message -> x.isPartOf(message.path("body").asText(""), sent.message.text()));
+            boolean file = sent.message.text().isBlank();
+            Instant before = sent.message.time().minus(timing.quietAfter());
+            boolean ours = newest.body().path("messages").valueStream().anyMatch(message -> file
+                    ? isFile(message) && time(message.path("date_created").asText()).isAfter(before)
+                    : x.isPartOf(message.path("body").asText(""), sent.message.text()));
             sent.conversation = sid;
             String said = Stream.concat(Stream.of(sent.message.text()), sent.message.attachments().stream()
                     .map(Attachment::text)).filter(line -> !line.isBlank()).collect(Collectors.joining(" "));
             return ours ? nothing : new Outcome.Delivered("", "A colleague wrote in the X app: " + said);
+        }
+
+        /** Of an agent, and just like one of theirs at X. */
+        private static boolean isFile(JsonNode message) {
+            return !message.path("media").isEmpty() && !mark(message).has("x_dm_id");
         }
 
         private String service() { return "/v1/Services/" + settings.get(FLEX_CHAT_SERVICE); }
@@ -1971,8 +1979,8 @@ public final class Bridge {
         /** X has told that our account sent this. */
         void sent(Message message) {
             synchronized (told) {
-                told.add(new Sent(message.id(), message.customer(), message.text(), Attachment.id(message.attachments()),
-                        message.time()));
+                String file = Attachment.id(message.attachments());
+                told.add(new Sent(message.id(), message.customer(), message.text(), file, message.time()));
                 if (told.size() > MOST_TOLD) told.remove();
             }
         }
@@ -1993,7 +2001,9 @@ public final class Bridge {
         Outcome deliver(Delivery delivery, String customer) {
             Message message = delivery.message;
             boolean file = !message.attachments().isEmpty();
-            if (!file && message.text().isBlank()) return new Outcome.Refused("a message without text cannot be sent", false);
+            if (!file && message.text().isBlank()) {
+                return new Outcome.Refused("a message without text cannot be sent", false);
+            }
             long closed = open - System.nanoTime();
             if (closed > 0) {
                 Duration wait = Duration.ofNanos(closed);
@@ -2016,8 +2026,8 @@ public final class Bridge {
                     delivery.uploaded = there.id();
                     journal.uploaded(delivery);
                 }
-                ObjectNode body = file ? attached(customer, delivery.uploaded) : api == XApi.V2 ? object().put("text", parts.get(delivery.parts))
-                        : event(customer, parts.get(delivery.parts), last ? rich : Rich.read(""));
+                ObjectNode body = body(customer, parts.get(delivery.parts), last ? rich : Rich.read(""),
+                        delivery.uploaded);
                 Response sent = client.call(SERVICE, signed(settings, "POST", api.send.formatted(customer), Form.of())
                         .header("Content-Type", "application/json")
                         .POST(HttpRequest.BodyPublishers.ofString(body.toString())),
@@ -2039,17 +2049,13 @@ public final class Bridge {
             return new Outcome.Delivered(delivery.lastId, rich.complaint());
         }
 
-        /** A message that is a file. */
-        private ObjectNode attached(String customer, String id) {
+        /** @param file what X calls it, or empty where the message is a text */
+        private ObjectNode body(String customer, String text, Rich rich, String file) {
+            if (api == XApi.V1_1) return event(customer, text, rich, file);
             ObjectNode body = object();
-            if (api == XApi.V2) {
-                body.putArray("attachments").addObject().put("media_id", id);
-                return body;
-            }
-            ObjectNode event = event(customer, "", Rich.read(""));
-            ((ObjectNode) event.at("/event/message_create/message_data")).putObject("attachment").put("type", "media")
-                    .putObject("media").put("id", id);
-            return event;
+            if (file.isEmpty()) body.put("text", text);
+            else body.putArray("attachments").addObject().put("media_id", file);
+            return body;
         }
 
         /** Counts as arrived the parts that X has told of, or lists when it is asked. */
@@ -2158,11 +2164,14 @@ public final class Bridge {
         }
 
         /** The message of API 1.1, with its quick replies and buttons. */
-        private static ObjectNode event(String customer, String text, Rich rich) {
+        private static ObjectNode event(String customer, String text, Rich rich, String file) {
             ObjectNode event = object();
             ObjectNode create = event.putObject("event").put("type", "message_create").putObject("message_create");
             create.putObject("target").put("recipient_id", customer);
             ObjectNode data = create.putObject("message_data").put("text", text);
+            if (!file.isEmpty()) {
+                data.putObject("attachment").put("type", "media").putObject("media").put("id", file);
+            }
             if (!rich.options().isEmpty()) {
                 ArrayNode list = data.putObject("quick_reply").put("type", "options").putArray("options");
                 for (Rich.Option option : rich.options()) {
@@ -4171,6 +4180,8 @@ public final class Bridge {
         private static final Map<String, Pattern> TYPES = Map.of("image/jpeg", Pattern.compile("\u00ff\u00d8\u00ff"),
                 "image/png", Pattern.compile("\u0089PNG"), "image/gif", Pattern.compile("GIF8"),
                 "image/webp", Pattern.compile("(?s)RIFF.{4}WEBP"), "video/mp4", Pattern.compile("(?s).{4}ftyp"));
+        /** With which each picture of an animation begins (GIF89a, "Graphic Control Extension"). */
+        private static final String FRAME = "!\u00f9\u0004";
         private static final Promise LINK = Promise.fields("/links/content_direct_temporary", "\\S+",
                 "/content_type", "(?s).*").and(Promise.number("/size"));
 
@@ -4180,12 +4191,15 @@ public final class Bridge {
         private final Timing timing;
         /** Addresses that are asked, and those of them that get our signature. */
         private final Pattern known, signed;
+        /** Where photos are for who has no signature, but a token. */
+        private final String api2;
 
         Media(Client client, Twilio twilio, Settings settings, Timing timing) {
             this.client = client;
             this.twilio = twilio;
             this.settings = settings;
             this.timing = timing;
+            api2 = settings.twitterApiUrl() + "/2/dm_conversations/media/";
             String x = Pattern.quote(settings.twitterApiUrl());
             String product = Pattern.quote(settings.twilioApiUrl()).replace("{product}", "\\E[\\w.-]+\\Q");
             known = Pattern.compile("(https://([\\w-]+\\.)*(twitter|x|twimg)\\.com|" + x + "|" + product + ")/\\S*");
@@ -4234,8 +4248,9 @@ public final class Bridge {
         private Outcome carry(Delivery delivery, int patience, Transfer transfer) {
             Path path = settings.dataDir().resolve("transfer-" + UUID.randomUUID());
             Outcome outcome;
-            try (FileChannel file = FileChannel.open(path, Set.of(StandardOpenOption.CREATE_NEW, StandardOpenOption.READ,
-                    StandardOpenOption.WRITE, StandardOpenOption.DELETE_ON_CLOSE), Journal.only("rw-------"))) {
+            Set<StandardOpenOption> how = Set.of(StandardOpenOption.CREATE_NEW, StandardOpenOption.READ,
+                    StandardOpenOption.WRITE, StandardOpenOption.DELETE_ON_CLOSE);
+            try (FileChannel file = FileChannel.open(path, how, Journal.only("rw-------"))) {
                 outcome = transfer.of(new Load(file, new AtomicLong()));
             } catch (IOException | UncheckedIOException full) {
                 outcome = later("a file cannot be kept: " + reason(full), Duration.ZERO);
@@ -4260,6 +4275,11 @@ public final class Bridge {
                 Outcome came = refused("X does not tell where it is");
                 for (String source : delivery.found.isEmpty() ? attachment.sources() : delivery.found) {
                     came = download(X.SERVICE, source, MOST_IN_FLEX, load);
+                    boolean other = !(came instanceof Outcome.Delivered) && signed.matcher(source).matches()
+                            && !settings.get(TWITTER_USER_TOKEN).isEmpty();
+                    String atApi2 = source.replaceFirst(".*/ton/data/dm/", Matcher.quoteReplacement(api2));
+                    Outcome second = other ? download(X.SERVICE, atApi2, MOST_IN_FLEX, load) : came;
+                    if (second instanceof Outcome.Delivered) came = second;
                     if (!(came instanceof Outcome.Refused)) break;
                 }
                 if (!(came instanceof Outcome.Delivered type)) return came;
@@ -4307,8 +4327,10 @@ public final class Bridge {
                     }));
             Response answer;
             try {
-                HttpRequest.Builder request = signed.matcher(url).matches() ? X.signedAt(url, settings, "GET", Form.of())
+                boolean signs = signed.matcher(url).matches();
+                HttpRequest.Builder request = signs ? X.signedAt(url, settings, "GET", Form.of())
                         : HttpRequest.newBuilder(URI.create(url));
+                if (url.startsWith(api2)) request.header("Authorization", "Bearer " + settings.get(TWITTER_USER_TOKEN));
                 answer = client.call(service, request.GET(), Promise.ANYTHING, load.moved()::get, Optional.of(into));
             } catch (IllegalArgumentException noAddress) {
                 return refused("its address makes no sense");
@@ -4344,11 +4366,15 @@ public final class Bridge {
                 if (size > most || size == 0) return refused("X takes pictures (JPEG, PNG, WebP) up to 5 MB, GIFs up to"
                         + " 15 and MP4 videos up to 512, and this is " + cut(type, 50)
                         + String.format(Locale.ROOT, " of %.1f MB", size / 1e6));
-                Outcome came = download(Twilio.SERVICE, told.body().at("/links/content_direct_temporary").asText(), most,
-                        load);
+                String link = told.body().at("/links/content_direct_temporary").asText();
+                Outcome came = download(Twilio.SERVICE, link, most, load);
                 // A link of Twilio's is good for a short while.
                 if (came instanceof Outcome.Refused refused) return later(refused.reason(), Duration.ZERO);
-                return came instanceof Outcome.Delivered ? upload(delivery, category, type, load) : came;
+                if (!(came instanceof Outcome.Delivered)) return came;
+                boolean small = category.equals("dm_gif") && size <= MOST_AT_X.get("dm_image");
+                String gif = small ? new String(load.read(0, size), ISO_8859_1) : "";
+                boolean still = small && gif.indexOf(FRAME) == gif.lastIndexOf(FRAME);
+                return upload(delivery, still ? "dm_image" : category, type, load);
             });
         }
 
@@ -4411,8 +4437,9 @@ public final class Bridge {
                 default -> old ? "/1.1/media/upload.json" : "/2/media/upload";
             };
             String api = settings.twitterApiUrl();
-            String url = (old ? api.replaceFirst("^https://api\\.(twitter|x)\\.com$", "https://upload.$1.com") : api) + path;
-            HttpRequest.Builder request = X.signedAt(url, settings, asks ? "GET" : "POST", query);
+            // API 1.1 has a host of its own for that.
+            String host = old ? api.replaceFirst("^https://api\\.(twitter|x)\\.com$", "https://upload.$1.com") : api;
+            HttpRequest.Builder request = X.signedAt(host + path, settings, asks ? "GET" : "POST", query);
             if (load.isPresent()) {
                 String boundary = UUID.randomUUID().toString();
                 StringBuilder before = new StringBuilder();

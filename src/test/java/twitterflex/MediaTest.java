@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import static twitterflex.Rig.until;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
@@ -402,6 +403,41 @@ class MediaTest {
         rig.start();
         until("told", () -> shown().equals(List.of("hi", "[photo] https://ton.twitter.com/a")));
         until("noted", () -> rig.notes(chat).toString().contains("not known any more"));
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void anAnimationIsSentAsOneAndAStillGifAsAPicture(Rig.Generation generation) throws Exception {
+        rig(generation);
+        Chat chat = rig.talk("1");
+        String frame = "!\u00f9\u0004....";
+        for (String frames : List.of(frame, frame + "pixels" + frame)) {
+            byte[] bytes = ("GIF89a" + frames).getBytes(StandardCharsets.ISO_8859_1);
+            rig.flex.agentAttaches(chat, "", MediaFile.of("a.gif", "image/gif", bytes));
+        }
+        until("both", () -> ann.files().size() == 2);
+        List<String> types = rig.x.exchanges().stream().map(call -> call.requestBody() + " " + call.target())
+                .filter(text -> text.contains("dm_gif")).toList();
+        assertEquals(1, types.size(), types.toString());
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void aPhotoThatIsNotHadBySignatureIsHadByToken(Rig.Generation generation) throws Exception {
+        rig = new Rig(generation, Map.of("TWITTER_USER_TOKEN", "user-token"));
+        rig.x.registrations().userToken("user-token");
+        ann = rig.customer("1");
+        rig.x.faults().always(XMedia.TON, Fault.status(401));
+        String id = ann.sendsPhoto(file("image/png", 5_000), "");
+        until("it", () -> shown().equals(List.of("x-" + id + ".png image/png")));
+        assertEquals(1, rig.x.calls(XMedia.BINARY));
+        rig.x.faults().always(XMedia.BINARY, Fault.status(401));
+        ann.sendsPhoto(file("image/png", 5_000), "");
+        toldAfter("[photo]");
+    }
+
+    private void toldAfter(String beginning) {
+        until("told", () -> shown().size() == 2 && shown().get(1).startsWith(beginning));
     }
 
     // Deaths.
