@@ -4,6 +4,7 @@ import static java.lang.System.Logger.Level.DEBUG;
 import static java.lang.System.Logger.Level.ERROR;
 import static java.lang.System.Logger.Level.INFO;
 import static java.lang.System.Logger.Level.WARNING;
+import static java.nio.charset.StandardCharsets.ISO_8859_1;
 import static java.nio.charset.StandardCharsets.UTF_8;
 import static twitterflex.Bridge.Setting.*;
 
@@ -239,9 +240,11 @@ public final class Bridge {
         }
         client = new Client(timing.callTimeout(), metrics::failed);
         NumberedLists choices = new NumberedLists(settings.get(TWITTER_API).equals("2"));
-        Flex flex = new Flex(new Twilio(client, settings), settings, choices, journal, timing);
         access = new XAccess(client, settings, timing, true);
-        X x = new X(access, settings, choices, journal);
+        Twilio twilio = new Twilio(client, settings);
+        Media media = new Media(client, access, twilio, settings, timing);
+        Flex flex = new Flex(twilio, settings, choices, journal, timing, media);
+        X x = new X(access, settings, choices, journal, media);
         relay = new Relay(journal, flex::deliver, reply -> reply.message.direction() == Direction.SENT_IN_APP
                 ? flex.overheard(reply, x) : flex.forItsCustomer(reply, x::deliver), timing, metrics);
         catchUp = new CatchUp(journal, relay, flex, x, settings, timing, metrics);
@@ -475,7 +478,7 @@ public final class Bridge {
      * @param answer the metadata of the quick reply that was tapped, or empty
      */
     record Message(Direction direction, String id, String customer, String handle, String name, String text,
-            List<String> attachments, String answer, String conversation, Instant time) {
+            List<Attachment> attachments, String answer, String conversation, Instant time) {
 
         /**
          * No decoration keeps a message from an agent. What X allows (a name of 50 emoji, a handle of 15 letters,
@@ -485,7 +488,7 @@ public final class Bridge {
             handle = cut(handle, 50);
             name = cut(name, 100);
             text = encodable(text);
-            attachments = attachments.stream().map(Bridge::encodable).toList();
+            attachments = List.copyOf(attachments);
             answer = cut(answer, 1_000);
         }
 
@@ -493,6 +496,12 @@ public final class Bridge {
         String lane() {
             boolean x = direction == Direction.TO_X || direction == Direction.SENT_IN_APP;
             return (x ? "x/" : "flex/") + (customer.isEmpty() ? conversation : customer);
+        }
+
+        /** What agents and customers sent as files; what our account sent is only told of. */
+        List<Attachment> files() {
+            return direction == Direction.SENT_IN_APP ? List.of()
+                    : attachments.stream().filter(Attachment::isFile).toList();
         }
 
         /** What agents read as the customer's name. */
@@ -508,18 +517,51 @@ public final class Bridge {
             ObjectNode json = object().put("direction", direction.name()).put("id", id).put("customer", customer)
                     .put("handle", handle).put("name", name).put("text", text).put("answer", answer)
                     .put("conversation", conversation).put("time", time.toEpochMilli());
-            attachments.forEach(json.putArray("attachments")::add);
+            attachments.forEach(one -> json.withArray("attachments").add(one.toJson()));
             return json;
         }
 
         /** @throws IllegalArgumentException if it is not what {@link #toJson} wrote */
         static Message fromJson(JsonNode json) {
-            List<String> attachments = json.path("attachments").valueStream().map(JsonNode::asText).toList();
+            List<Attachment> attachments = json.path("attachments").valueStream().map(Attachment::fromJson).toList();
             return new Message(Direction.valueOf(json.path("direction").asText()), json.path("id").asText(),
                     json.path("customer").asText(),
                     json.path("handle").asText(), json.path("name").asText(), json.path("text").asText(), attachments,
                     json.path("answer").asText(), json.path("conversation").asText(),
                     Instant.ofEpochMilli(json.path("time").asLong()));
+        }
+    }
+
+    /**
+     * What is attached to a message, by reference. A location is only told, and so is what older journals hold.
+     *
+     * @param id the file's at its service, or empty
+     * @param text what stands for it where it cannot be carried
+     * @param sources its addresses at X, the best first
+     */
+    record Attachment(String id, String text, List<String> sources) {
+        Attachment {
+            id = encodable(id);
+            text = encodable(text);
+            sources = sources.stream().map(Bridge::encodable).toList();
+        }
+
+        static Attachment told(String text) { return new Attachment("", text, List.of()); }
+        boolean isFile() { return !id.isEmpty() || !sources.isEmpty(); }
+
+        /** The id of the first of them that has one, else empty. */
+        static String id(List<Attachment> all) { return all.stream().map(Attachment::id).findFirst().orElse(""); }
+
+        private JsonNode toJson() {
+            if (!isFile()) return TextNode.valueOf(text);
+            ObjectNode json = object().put("id", id).put("text", text);
+            sources.forEach(json.putArray("sources")::add);
+            return json;
+        }
+
+        private static Attachment fromJson(JsonNode json) {
+            return json.isTextual() ? told(json.asText()) : new Attachment(json.path("id").asText(),
+                    json.path("text").asText(), json.path("sources").valueStream().map(JsonNode::asText).toList());
         }
     }
 
@@ -641,6 +683,7 @@ public final class Bridge {
             data.at("/entities/urls").forEach(url -> links.put(url.path("url").asText(), url.path("expanded_url")
                     .asText(url.path("url").asText())));
             links.put(data.at("/attachment/media/url").asText(), "");
+            links.replaceAll((link, target) -> MEDIA_PAGE.matcher(target).matches() ? "" : target);
             // All in one pass: a target may look like a short link.
             Matcher link = LINK.matcher(data.path("text").asText(""));
             StringBuilder linked = new StringBuilder();
@@ -650,21 +693,38 @@ public final class Bridge {
             }
             link.appendTail(linked);
             String plain = linked.toString().replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
-            return data.has("attachment") ? plain.stripTrailing() : plain;
+            return attachments(data).isEmpty() ? plain : plain.stripTrailing();
         }
 
-        /** The kind of an attachment, also of one unknown today, and where it is: of a video, the best quality. */
-        private static List<String> attachments(JsonNode data) {
+        /** Where X shows the account what is attached to an event. */
+        static final Pattern MEDIA_PAGE = Pattern.compile("https://(twitter|x)\\.com/messages/media/[0-9]+");
+
+        /** Its kind, also one unknown today, and where it is. What an event lacks is still at the page of its link. */
+        static List<Attachment> attachments(JsonNode data) {
             JsonNode attachment = data.path("attachment");
-            if (attachment.isMissingNode() || attachment.isNull()) return List.of();
             JsonNode media = attachment.path("media");
-            JsonNode best = media.at("/video_info/variants").valueStream()
-                    .filter(variant -> variant.path("content_type").asText().equals("video/mp4"))
-                    .max(Comparator.comparingLong(variant -> variant.path("bitrate").asLong()))
-                    .map(variant -> variant.path("url")).orElse(media.path("media_url_https"));
+            Stream<JsonNode> links = Stream.concat(Stream.of(media), data.at("/entities/urls").valueStream());
+            List<String> page = links.map(link -> link.path("expanded_url").asText())
+                    .filter(url -> MEDIA_PAGE.matcher(url).matches()).limit(1).toList();
+            boolean none = attachment.isMissingNode() || attachment.isNull();
+            if (none && page.isEmpty()) return List.of();
             String kind = media.path("type").asText(attachment.path("type").asText("attachment"));
-            String where = media.path("expanded_url").asText(location(attachment.path("location")));
-            return List.of(("[" + kind + "] " + best.asText(where)).strip());
+            String shown = media.path("media_url_https").asText();
+            List<String> sources = new ArrayList<>(kind.equals("photo") ? List.of(shown) : List.of());
+            media.at("/video_info/variants").valueStream()
+                    .filter(variant -> variant.path("content_type").asText().equals("video/mp4"))
+                    .sorted(Comparator.comparingLong(FromX::bitRate).reversed())
+                    .forEach(variant -> sources.add(variant.path("url").asText()));
+            sources.removeIf(String::isBlank);
+            if (sources.isEmpty()) sources.addAll(page);
+            String where = Stream.of(sources.stream(), Stream.of(shown, location(attachment.path("location"))))
+                    .flatMap(all -> all).filter(text -> !text.isBlank()).findFirst().orElse("");
+            return List.of(new Attachment(media.path("id_str").asText(), ("[" + kind + "] " + where).strip(), sources));
+        }
+
+        /** Bits a second, as webhooks or API 2 have it. */
+        private static long bitRate(JsonNode variant) {
+            return variant.path("bitrate").asLong(variant.path("bit_rate").asLong());
         }
 
         /** A place's name, and a point as maps take it, latitude first: X has it second ("Attaching location"). */
@@ -690,10 +750,9 @@ public final class Bridge {
      * does not).
      *
      * @param customer the X user's id from our own URL, or empty for a webhook that somebody else registered
-     * @param index the message's number in its conversation; -1 if there is none
      * @param ended whether the conversation is over
      */
-    record FromFlex(String customer, String conversation, long index, List<Message> messages, boolean ended) {
+    record FromFlex(String customer, String conversation, List<Message> messages, boolean ended) {
         private static final List<String> CHAT = List.of("ChannelSid", "MessageSid", "From");
         /** What an event cannot be understood without; of one that is not here, nothing is. */
         private static final Map<String, List<String>> NEEDED = Map.of(
@@ -729,9 +788,8 @@ public final class Bridge {
             };
             boolean written = Set.of("onMessageSent", "onMediaMessageSent", "onMessageAdded")
                     .contains(form.get("EventType"));
-            long index = form.get("Index").matches("[0-9]{1,9}") ? Long.parseLong(form.get("Index")) : -1;
-            return new FromFlex(customer, conversation, index,
-                    written ? messages(form, customer, conversation) : List.of(), over);
+            List<Message> messages = written ? messages(form, customer, conversation) : List.of();
+            return new FromFlex(customer, conversation, messages, over);
         }
 
         /** A message as its conversation lists it, in the form its webhook would have had. */
@@ -740,9 +798,7 @@ public final class Bridge {
             ArrayNode files = JSON.createArrayNode();
             // Programmable Chat lists one file, Conversations an array of them.
             for (JsonNode file : media.isObject() ? List.of(media) : media) {
-                files.addObject().put("Sid", file.path("sid").asText())
-                        .put("Filename", file.path("filename").asText())
-                        .put("ContentType", file.path("content_type").asText());
+                files.addObject().put("Sid", file.path("sid").asText());
             }
             return Form.of("EventType", "onMessageAdded", "ConversationSid", conversation,
                     "MessageSid", listed.path("sid").asText(),
@@ -762,20 +818,17 @@ public final class Bridge {
             String id = form.get("MessageSid");
             if (customers || author.equals(NOTE_AUTHOR) || id.isEmpty()) return List.of();
             List<String> files = new ArrayList<>();
-            jsonOrMissing(form.get("Media"))
-                    .forEach(file -> files.add(file.path("Filename").asText() + " "
-                    + file.path("ContentType").asText()));
-            if (!form.get("MediaSid").isEmpty()) files.add(form.get("MediaFilename") + " "
-                    + form.get("MediaContentType"));
+            jsonOrMissing(form.get("Media")).forEach(file -> files.add(file.path("Sid").asText()));
+            if (!form.get("MediaSid").isEmpty()) files.add(form.get("MediaSid"));
             Instant at = written(form);
             List<Message> messages = new ArrayList<>();
             if (!form.get("Body").isEmpty()) {
                 messages.add(new Message(Direction.TO_X, id, customer, "", author, form.get("Body"), List.of(), "",
                         conversation, at));
             }
-            if (!files.isEmpty()) {
-                messages.add(new Message(Direction.TO_X, id
-                        + "-media", customer, "", author, "", files, "", conversation, at));
+            for (int i = 0; i < files.size(); i++) {
+                messages.add(new Message(Direction.TO_X, id + "-media" + (i == 0 ? "" : i), customer, "", author, "",
+                        List.of(new Attachment(files.get(i), "", List.of())), "", conversation, at));
             }
             return messages;
         }
@@ -852,6 +905,12 @@ public final class Bridge {
         /** Parts of a long message that have arrived, and what the other side called the last of them. */
         int parts;
         String lastId = "found";
+        /** What X calls the next part's file, and what it called it while it was looking into it. */
+        String uploaded = "", processing = "";
+        /** Where the next part's file is, by X's answer to a question. */
+        List<String> found = List.of();
+        /** Since when it could not be carried, in {@link System#nanoTime}. */
+        Optional<Long> stuck = Optional.empty();
         int tries;
         /** Whether its agent has been told that it waits; guarded by the relay's lock. */
         boolean told;
@@ -878,6 +937,10 @@ public final class Bridge {
             parts = part;
             lastId = id;
             mayHaveArrived = false;
+            uploaded = "";
+            processing = "";
+            found = List.of();
+            stuck = Optional.empty();
         }
 
         /**
@@ -893,6 +956,8 @@ public final class Bridge {
          * side.
          */
         private static final int WORKERS = 16;
+        /** How many of them may carry files: the others' texts go on. */
+        private static final int CARRIERS = 4;
         /**
          * How many times longer than one message's longest backoff a pause grows that waits for somebody to mend
          * something.
@@ -917,6 +982,7 @@ public final class Bridge {
         /** One customer's messages in one direction, the oldest first. */
         private record Lane(String key, Destination destination, ArrayDeque<Delivery> waiting) {
             Delivery head() { return waiting.element(); }
+            boolean carries() { return !head().message.files().isEmpty(); }
         }
 
         private record Refusal(long nanos, String reason) { }
@@ -1089,7 +1155,9 @@ public final class Bridge {
             final ThreadPoolExecutor workers;
             private final PriorityQueue<Lane> ready =
                     new PriorityQueue<>(Comparator.comparingLong(lane -> lane.head().order));
-            private int running;
+            /** Those that wait for a carrier. */
+            private final ArrayDeque<Lane> files = new ArrayDeque<>();
+            private int running, carrying;
             /** Deliveries at a time: all workers, 0 while the breaker is open, 1 while it is half-open. */
             private int limit = WORKERS;
             private int pauses;
@@ -1111,9 +1179,14 @@ public final class Bridge {
                 while (running < limit && !ready.isEmpty() && !stopping) {
                     Lane lane = ready.remove();
                     Delivery head = lane.head();
+                    if (lane.carries() && carrying == CARRIERS) {
+                        files.add(lane);
+                        continue;
+                    }
                     try {
                         workers.execute(() -> work(lane, head));
                         running++;
+                        if (lane.carries()) carrying++;
                     } catch (RejectedExecutionException | OutOfMemoryError noThread) {
                         LOG.log(ERROR, () -> "no thread to be had for a delivery: " + Bridge.reason(noThread));
                         after(Duration.ofSeconds(1), 1, false, () -> ready(lane));
@@ -1124,6 +1197,10 @@ public final class Bridge {
 
             void tried(Lane lane, Outcome outcome) {
                 running--;
+                if (lane.carries()) {
+                    carrying--;
+                    Optional.ofNullable(files.poll()).ifPresent(ready::add);
+                }
                 if (outcome instanceof Outcome.RetryLater later) {
                     Delivery head = lane.head();
                     head.trouble = Optional.of(later);
@@ -1257,6 +1334,8 @@ public final class Bridge {
         private static final int TAKEN = 50353, ALREADY_IN = 50433, ALREADY_ASKED = 45353;
         /** A conversation, or a channel, has five webhooks, and Twilio takes no more. */
         private static final Set<Integer> NO_ROOM = Set.of(50361, 50321);
+        /** A file that no message can have. */
+        private static final int BAD_MEDIA = 50512;
 
         private static final Promise LISTED =
                 Promise.list("conversations", Promise.fields("/conversation_sid", Promise.CONVERSATION,
@@ -1279,6 +1358,7 @@ public final class Bridge {
         private final NumberedLists lists;
         private final Journal journal;
         private final Timing timing;
+        private final Media media;
         private final FlexApi api;
         /** Each customer's live conversation; losing an entry costs a few calls. */
         private final Map<String, Known> openConversations = lruCache();
@@ -1293,7 +1373,8 @@ public final class Bridge {
             boolean isOlderThan(Duration age) { return System.nanoTime() - checked > age.toNanos(); }
         }
 
-        Flex(Twilio twilio, Settings settings, NumberedLists lists, Journal journal, Timing timing) {
+        Flex(Twilio twilio, Settings settings, NumberedLists lists, Journal journal, Timing timing, Media media) {
+            this.media = media;
             this.twilio = twilio;
             this.settings = settings;
             this.lists = lists;
@@ -1652,22 +1733,36 @@ public final class Bridge {
                 delivery.lookFirst = false;
             }
             NumberedLists.Read read = note ? new NumberedLists.Read(message.text(), false) : lists.read(message);
-            String text = Stream.concat(Stream.of(read.text()), message.attachments().stream())
-                    .filter(line -> !line.isBlank())
+            List<Attachment> files = message.files();
+            String text = Stream.concat(Stream.of(read.text()), message.attachments().stream()
+                    .filter(one -> !one.isFile()).map(Attachment::text)).filter(line -> !line.isBlank())
                     .collect(Collectors.joining("\n"));
-            List<String> parts = split(text.isEmpty() ? "(a message without text)"
-                    : text, MAX_BODY, Bridge::utf8Length);
-            while (delivery.parts < parts.size()) {
+            List<String> parts = split(text.isEmpty() && files.isEmpty() ? "(a message without text)" : text, MAX_BODY,
+                    Bridge::utf8Length);
+            while (delivery.parts < parts.size() + files.size()) {
                 ObjectNode attributes = object().put("x_dm_id", message.id()).put("part", delivery.parts + 1)
                         .put(BRIDGE, journal.name());
                 if (!message.answer().isEmpty()) attributes.put("quick_reply_metadata", message.answer());
                 if (read.chosen()) attributes.put("chosen_by", message.text().strip());
                 Form form = Form.of(api.author, note ? NOTE_AUTHOR : identity(message.customer()),
-                        "Body", parts.get(delivery.parts), "Attributes", attributes.toString());
+                        "Attributes", attributes.toString());
                 // REST calls fire no webhooks by default. In Programmable Chat the flow hears of a chat by them, and so
                 // does whatever wakes a conversation that an agent has left.
-                Response posted = twilio.post(api.product, messages, POSTED, form,
+                Function<Form, Response> post = content -> twilio.post(api.product, messages, POSTED, form.and(content),
                         !note && (api == FlexApi.CHAT || opening.inactive()));
+                Response posted;
+                if (delivery.parts < parts.size()) {
+                    posted = post.apply(Form.of("Body", parts.get(delivery.parts)));
+                } else {
+                    Attachment file = files.get(delivery.parts - parts.size());
+                    Outcome carried = media.toFlex(delivery, file);
+                    if (carried instanceof Outcome.RetryLater) return carried;
+                    posted = carried instanceof Outcome.Delivered there ? post.apply(Form.of("MediaSid", there.id()))
+                            : Response.NONE;
+                    String why = carried instanceof Outcome.Refused refused ? refused.reason()
+                            : posted.code() == BAD_MEDIA ? posted.sentence() : "";
+                    if (!why.isEmpty()) posted = post.apply(Form.of("Body", file.text() + " (" + why + ")"));
+                }
                 if (!posted.ok()) return posted.outcome();
                 delivery.arrived(posted.body().path("sid").asText());
             }
@@ -1687,8 +1782,7 @@ public final class Bridge {
                 if (pages.getAndIncrement() == 0 && message.direction() != Direction.NOTE) {
                     lists.learn(message.customer(), page);
                     page.forEach(posted -> bridges.add(mark(posted).path(BRIDGE).asText()));
-                    String sid = delivery.conversation;
-                    if (journal.conversation(sid).isEmpty()) adopt(sid, message.customer(), page);
+                    adopt(delivery.conversation, message.customer(), page);
                 }
                 for (JsonNode posted : page) {
                     JsonNode mark = mark(posted);
@@ -1728,11 +1822,20 @@ public final class Bridge {
             }
         }
 
-        /** It was somebody else's until this bridge first posted there, or nobody's: it was only half opened. */
+        /** From now on a conversation is read that another bridge has opened, or another process: one call. */
+        void meet(String sid, String customer) {
+            Response newest = twilio.get(api.product, path(sid) + "/Messages?Order=desc&PageSize=50", api.messages);
+            if (newest.ok()) adopt(sid, customer, newest.body().path("messages"));
+        }
+
+        /** Where all that the customer wrote was posted by this bridge, all that was answered is its own to deliver. */
         private void adopt(String sid, String customer, JsonNode newest) {
-            long last = newest.valueStream().anyMatch(message -> author(message).equals(identity(customer)))
-                    ? index(newest.path(0)) : -1;
-            adopt(sid, customer, newest.valueStream().filter(this::isNamed).mapToLong(Flex::index).min().orElse(last));
+            if (journal.conversation(sid).isPresent()) return;
+            boolean others = newest.valueStream()
+                    .anyMatch(message -> author(message).equals(identity(customer)) && !isNamed(message));
+            long first = newest.valueStream().filter(this::isNamed).mapToLong(Flex::index).min()
+                    .orElse(index(newest.path(0)));
+            adopt(sid, customer, others ? first : -1);
         }
 
         static String author(JsonNode message) {
@@ -1740,7 +1843,7 @@ public final class Bridge {
         }
 
         /** From now on it is read, past the message of this index. */
-        void adopt(String sid, String customer, long index) {
+        private void adopt(String sid, String customer, long index) {
             journal.remember(new Conversation(sid, customer, settings.fromFlexUrl(customer), index, Instant.now()));
         }
 
@@ -1823,12 +1926,20 @@ public final class Bridge {
             if (!newest.ok()) {
                 return newest.outcome() instanceof Outcome.RetryLater later ? later.forThisMessageOnly() : nothing;
             }
-            boolean ours = newest.body().path("messages").valueStream()
-                    .anyMatch(message -> x.isPartOf(message.path("body").asText(""), sent.message.text()));
+            boolean file = sent.message.text().isBlank();
+            Instant before = sent.message.time().minus(timing.quietAfter());
+            boolean ours = newest.body().path("messages").valueStream().anyMatch(message -> file
+                    ? isFile(message) && time(message.path("date_created").asText()).isAfter(before)
+                    : x.isPartOf(message.path("body").asText(""), sent.message.text()));
             sent.conversation = sid;
-            String said = Stream.concat(Stream.of(sent.message.text()), sent.message.attachments().stream())
-                    .filter(line -> !line.isBlank()).collect(Collectors.joining(" "));
+            String said = Stream.concat(Stream.of(sent.message.text()), sent.message.attachments().stream()
+                    .map(Attachment::text)).filter(line -> !line.isBlank()).collect(Collectors.joining(" "));
             return ours ? nothing : new Outcome.Delivered("", "A colleague wrote in the X app: " + said);
+        }
+
+        /** Of an agent, and just like one of theirs at X. */
+        private static boolean isFile(JsonNode message) {
+            return !message.path("media").isEmpty() && !mark(message).has("x_dm_id");
         }
 
         private String service() { return "/v1/Services/" + settings.get(FLEX_CHAT_SERVICE); }
@@ -1856,6 +1967,7 @@ public final class Bridge {
         private final Settings settings;
         private final NumberedLists lists;
         private final Journal journal;
+        private final Media media;
         private final XApi api;
         /** When the rate limit allows more, in {@link System#nanoTime}. */
         private volatile long open = System.nanoTime();
@@ -1865,8 +1977,9 @@ public final class Bridge {
         /** The ids of what was sent since the start: the journal hears of them a moment later. */
         private final Map<String, String> own = lruCache();
 
-        X(XAccess access, Settings settings, NumberedLists lists, Journal journal) {
+        X(XAccess access, Settings settings, NumberedLists lists, Journal journal, Media media) {
             this.access = access;
+            this.media = media;
             this.settings = settings;
             this.lists = lists;
             this.journal = journal;
@@ -1879,12 +1992,14 @@ public final class Bridge {
 
         /**
          * A message found at X. @param to who got it; @param text as it was before X shortened the links
+         * @param file the id of what is attached, or empty
          */
-        record Sent(String id, String to, String text, Instant at) {
+        record Sent(String id, String to, String text, String file, Instant at) {
             static Sent of(JsonNode event) {
                 JsonNode message = event.path("message_create");
                 return new Sent(event.path("id").asText(), message.at("/target/recipient_id").asText(),
                         FromX.text(message.path("message_data")),
+                        Attachment.id(FromX.attachments(message.path("message_data"))),
                         Instant.ofEpochMilli(event.path("created_timestamp").asLong()));
             }
         }
@@ -1892,7 +2007,8 @@ public final class Bridge {
         /** X has told that our account sent this. */
         void sent(Message message) {
             synchronized (told) {
-                told.add(new Sent(message.id(), message.customer(), message.text(), message.time()));
+                String file = Attachment.id(message.attachments());
+                told.add(new Sent(message.id(), message.customer(), message.text(), file, message.time()));
                 if (told.size() > MOST_TOLD) told.remove();
             }
         }
@@ -1912,8 +2028,10 @@ public final class Bridge {
         /** Sends what an agent wrote to a customer, and looks first if an earlier try may have done so. */
         Outcome deliver(Delivery delivery, String customer) {
             Message message = delivery.message;
-            if (!message.attachments().isEmpty()) return new Outcome.Refused("files are not carried to X yet", false);
-            if (message.text().isBlank()) return new Outcome.Refused("a message without text cannot be sent", false);
+            boolean file = !message.attachments().isEmpty();
+            if (!file && message.text().isBlank()) {
+                return new Outcome.Refused("a message without text cannot be sent", false);
+            }
             long closed = open - System.nanoTime();
             if (closed > 0) {
                 Duration wait = Duration.ofNanos(closed);
@@ -1921,7 +2039,7 @@ public final class Bridge {
                         Outcome.Scope.SERVICE, false);
             }
             Rich rich = Rich.read(message.text());
-            List<String> parts = parts(rich);
+            List<String> parts = file ? List.of("") : parts(rich);
             if (delivery.lookFirst) {
                 Response looked = look(delivery, customer, parts);
                 if (!looked.ok()) return looked.outcome().forThisMessageOnly();
@@ -1929,26 +2047,49 @@ public final class Bridge {
             }
             while (delivery.parts < parts.size()) {
                 boolean last = delivery.parts == parts.size() - 1;
-                ObjectNode body = api == XApi.V2 ? object().put("text", parts.get(delivery.parts))
-                        : event(customer, parts.get(delivery.parts), last ? rich : Rich.read(""));
+                boolean again = !delivery.uploaded.isEmpty();
+                if (file && !again) {
+                    Outcome carried = media.toX(delivery, message.attachments().get(0));
+                    if (!(carried instanceof Outcome.Delivered there)) return carried;
+                    delivery.uploaded = there.id();
+                    journal.uploaded(delivery);
+                }
+                ObjectNode body = body(customer, parts.get(delivery.parts), last ? rich : Rich.read(""),
+                        delivery.uploaded);
                 Response sent = access.call(access.request(api.send.formatted(customer), Form.of())
                         .header("Content-Type", "application/json")
                         .POST(HttpRequest.BodyPublishers.ofString(body.toString())), api.sent);
                 open = System.nanoTime() + sent.untilReset().toNanos();
                 // Said already, by a try whose answer was lost and whose message is not listed yet.
-                boolean repeated = delivery.mayHaveArrived && sent.saidAlready();
+                boolean repeated = delivery.mayHaveArrived && (file ? sent.sentAlready() : sent.saidAlready());
+                if (!sent.ok() && !repeated && again && sent.outcome() instanceof Outcome.Refused) {
+                    // Perhaps its file is too old by now: it is carried once more.
+                    delivery.uploaded = "";
+                    return new Outcome.RetryLater(sent.sentence(), Duration.ZERO, Outcome.Scope.MESSAGE, false);
+                }
                 if (!sent.ok() && !repeated) return sent.outcome();
                 delivery.arrived(repeated ? delivery.lastId : sent.body().at(api.id).asText());
                 own.put(delivery.lastId, "");
                 if (!last) journal.arrived(delivery);
             }
-            lists.sent(customer, rich);
+            if (!file) lists.sent(customer, rich);
             return new Outcome.Delivered(delivery.lastId, rich.complaint());
+        }
+
+        /** @param file what X calls it, or empty where the message is a text */
+        private ObjectNode body(String customer, String text, Rich rich, String file) {
+            if (api == XApi.V1_1) return event(customer, text, rich, file);
+            ObjectNode body = object();
+            if (file.isEmpty()) body.put("text", text);
+            else body.putArray("attachments").addObject().put("media_id", file);
+            return body;
         }
 
         /** Counts as arrived the parts that X has told of, or lists when it is asked. */
         private Response look(Delivery delivery, String customer, List<String> parts) {
             List<Sent> found;
+            boolean file = !delivery.message.attachments().isEmpty();
+            if (file && delivery.uploaded.isEmpty()) return Response.DONE;
             synchronized (told) {
                 found = new ArrayList<>(told);
             }
@@ -1980,7 +2121,9 @@ public final class Bridge {
             found.sort(Comparator.comparing(Sent::id, BY_ID));
             while (delivery.parts < parts.size()) {
                 String part = bare(parts.get(delivery.parts));
-                Optional<Sent> same = found.stream().filter(sent -> bare(sent.text()).equals(part)).findFirst();
+                String file = delivery.uploaded;
+                Optional<Sent> same = found.stream().filter(sent -> file.isEmpty() ? bare(sent.text()).equals(part)
+                        : sent.file().equals(file)).findFirst();
                 if (same.isEmpty()) return;
                 found.remove(same.get());
                 delivery.arrived(same.get().id());
@@ -2047,11 +2190,14 @@ public final class Bridge {
         }
 
         /** The message of API 1.1, with its quick replies and buttons. */
-        private static ObjectNode event(String customer, String text, Rich rich) {
+        private static ObjectNode event(String customer, String text, Rich rich, String file) {
             ObjectNode event = object();
             ObjectNode create = event.putObject("event").put("type", "message_create").putObject("message_create");
             create.putObject("target").put("recipient_id", customer);
             ObjectNode data = create.putObject("message_data").put("text", text);
+            if (!file.isEmpty()) {
+                data.putObject("attachment").put("type", "media").putObject("media").put("id", file);
+            }
             if (!rich.options().isEmpty()) {
                 ArrayNode list = data.putObject("quick_reply").put("type", "options").putArray("options");
                 for (Rich.Option option : rich.options()) {
@@ -2079,7 +2225,7 @@ public final class Bridge {
                 "/2/dm_events", "data", "max_results", 100,
                 Form.of("event_types", "MessageCreate", "expansions", "attachments.media_keys,sender_id",
                         "dm_event.fields", "attachments,created_at,dm_conversation_id,entities,event_type,id,text",
-                        "media.fields", "media_key,type,url"),
+                        "media.fields", "media_key,type,url,variants,preview_image_url"),
                 "pagination_token", "/meta/next_token",
                 Promise.fields("/id", Promise.NUMBER, "/sender_id", Promise.NUMBER, "/created_at", Promise.TIME,
                         "/text", Promise.TEXT)),
@@ -2144,6 +2290,11 @@ public final class Bridge {
             };
         }
 
+        /** What is asked for of a single event of API 2. */
+        static Form shown() {
+            return new Form(V2.query.fields().stream().filter(one -> !one.getKey().equals("event_types")).toList());
+        }
+
         private static final String RECIPIENT = "/message_create/target/recipient_id";
 
         /**
@@ -2156,7 +2307,7 @@ public final class Bridge {
             return page.path(events).valueStream().map(one -> this == V2 ? asWebhook(one, other, media) : one).toList();
         }
 
-        private static JsonNode asWebhook(JsonNode listed, String other, JsonNode media) {
+        static JsonNode asWebhook(JsonNode listed, String other, JsonNode media) {
             String sender = listed.path("sender_id").asText();
             // A conversation's id names both, the smaller one first.
             String recipient = !sender.equals(other) ? other
@@ -2173,7 +2324,9 @@ public final class Bridge {
                         .equals(listed.at("/attachments/media_keys/0"))).findFirst().orElse(JSON.missingNode());
                 ObjectNode shown = data.putObject("attachment").putObject("media");
                 shown.put("type", file.path("type").asText("attachment"))
-                        .put("media_url_https", file.path("url").asText());
+                        .put("id_str", file.path("media_key").asText().replaceFirst(".*_", ""))
+                        .put("media_url_https", file.path("url").asText(file.path("preview_image_url").asText()));
+                shown.putObject("video_info").set("variants", file.path("variants"));
                 listed.at("/entities/urls").forEach(url -> {
                     String page = url.path("expanded_url").asText();
                     if (page.contains("/messages/media/")) shown.set("url", url.path("url"));
@@ -2376,7 +2529,7 @@ public final class Bridge {
         void heard(FromFlex event, boolean kept) {
             String sid = event.conversation();
             boolean known = journal.conversation(sid).isPresent() || event.customer().isEmpty();
-            if (!known) flex.adopt(sid, event.customer(), event.index() - (kept ? 0 : 1));
+            if (!known) readers.execute(logFailures(() -> flex.meet(sid, event.customer()), TROUBLE));
             if (!kept) missed(sid);
         }
 
@@ -3083,30 +3236,38 @@ public final class Bridge {
         }
 
         HttpRequest.Builder request(String path, Form query) {
-            String url = settings.twitterApiUrl() + path;
+            return requestAt(settings.twitterApiUrl() + path, query);
+        }
+
+        /** At another of X's hosts. */
+        static HttpRequest.Builder requestAt(String url, Form query) {
             return HttpRequest.newBuilder(URI.create(query.fields().isEmpty() ? url : url + "?" + query.encode()));
         }
 
         /** Asks in the account's name. @param request not signed yet, with neither a form nor a secret in its body */
         Response call(HttpRequest.Builder request, Promise promise) {
+            return send(request, signed -> client.call(X.SERVICE, signed, promise));
+        }
+
+        /** @param send may be asked several times */
+        Response send(HttpRequest.Builder request, Function<HttpRequest.Builder, Response> send) {
             boolean old = request.build().uri().getPath().startsWith("/1.1/");
-            if (old || !settings.hasClient()) return client.call(X.SERVICE, signed(settings, request), promise);
-            Response answer = byToken(request, promise);
+            if (old || !settings.hasClient()) return send.apply(signed(settings, request));
+            Response answer = byToken(request, send);
             // What X refuses it has not done.
             boolean refused = answer.status() == 401 || answer.status() == 403;
-            return refused && settings.hasKeys() ? client.call(X.SERVICE, signed(settings, request), promise) : answer;
+            return refused && settings.hasKeys() ? send.apply(signed(settings, request)) : answer;
         }
 
         /** The same by the token alone. */
-        Response byToken(HttpRequest.Builder request, Promise promise) {
+        Response byToken(HttpRequest.Builder request, Function<HttpRequest.Builder, Response> send) {
             Response answer = Response.NONE;
             String spent = "";
             for (int tries = 0; tries < 2; tries++) {
                 Response token = token(spent);
                 if (!token.ok()) return token;
                 spent = access(token.body());
-                HttpRequest.Builder signed = request.copy().setHeader("Authorization", "Bearer " + spent);
-                answer = client.call(X.SERVICE, signed, promise);
+                answer = send.apply(request.copy().setHeader("Authorization", "Bearer " + spent));
                 if (answer.status() != 401) return answer;
             }
             return failed(spent, true, false, answer.sentence());
@@ -3248,18 +3409,32 @@ public final class Bridge {
          * @param promise what a good answer holds
          */
         Response call(String service, HttpRequest.Builder builder, Promise promise) {
-            Response answer = call(service, builder.setHeader("User-Agent", USER_AGENT).build(), promise);
+            return call(service, builder, promise, () -> 0, Optional.empty());
+        }
+
+        /**
+         * The same for a file, which may take longer, as long as it moves.
+         *
+         * @param moved how many bytes have; @param into takes the answer's body, in place of memory
+         */
+        Response call(String service, HttpRequest.Builder builder, Promise promise, LongSupplier moved,
+                Optional<HttpResponse.BodyHandler<Void>> into) {
+            HttpRequest request = builder.setHeader("User-Agent", USER_AGENT).build();
+            Response answer = call(service, request, promise, moved, into);
             if (!answer.ok()) failed.accept(service, answer.status());
             return answer;
         }
 
-        private Response call(String service, HttpRequest request, Promise promise) {
+        private Response call(String service, HttpRequest request, Promise promise, LongSupplier moved,
+                Optional<HttpResponse.BodyHandler<Void>> into) {
             String where = request.method() + " " + request.uri().getHost() + request.uri().getPath();
             Instant asked = Instant.now();
             ByteArrayOutputStream body = new ByteArrayOutputStream();
-            CompletableFuture<HttpResponse<Void>> exchange = send(request, body);
+            CompletableFuture<HttpResponse<Void>> exchange = send(request, into.orElse(
+                    HttpResponse.BodyHandlers.ofByteArrayConsumer(
+                            piece -> piece.ifPresent(bytes -> append(body, bytes)))));
             try {
-                HttpResponse<Void> response = exchange.get(timeout.toMillis(), TimeUnit.MILLISECONDS);
+                HttpResponse<Void> response = await(exchange, moved);
                 LOG.log(DEBUG, () -> where + " -> " + response.statusCode());
                 JsonNode json = jsonOrMissing(body.toString(UTF_8));
                 boolean kept = response.statusCode() / 100 == 2 && promise.keptBy(json);
@@ -3279,6 +3454,18 @@ public final class Bridge {
             }
         }
 
+        private <T> T await(CompletableFuture<T> exchange, LongSupplier moved)
+                throws InterruptedException, ExecutionException, TimeoutException {
+            while (true) {
+                long before = moved.getAsLong();
+                try {
+                    return exchange.get(timeout.toMillis(), TimeUnit.MILLISECONDS);
+                } catch (TimeoutException slow) {
+                    if (moved.getAsLong() == before) throw slow;
+                }
+            }
+        }
+
         /**
          * A client that has lost its selector or its threads fails every call, for ever: the next call makes a new one.
          */
@@ -3286,10 +3473,9 @@ public final class Bridge {
 
         private synchronized void forget() { http = Optional.empty(); }
 
-        private CompletableFuture<HttpResponse<Void>> send(HttpRequest request, ByteArrayOutputStream body) {
+        private CompletableFuture<HttpResponse<Void>> send(HttpRequest request, HttpResponse.BodyHandler<Void> body) {
             try {
-                return http().sendAsync(request, HttpResponse.BodyHandlers.ofByteArrayConsumer(
-                        piece -> piece.ifPresent(bytes -> append(body, bytes))));
+                return http().sendAsync(request, body);
             } catch (RejectedExecutionException | UncheckedIOException broken) {
                 forget();
                 return CompletableFuture.failedFuture(new ConnectException("no call can be made: " + reason(broken)));
@@ -3310,7 +3496,7 @@ public final class Bridge {
         /** Patterns: SIDs of Twilio; ids of X, its texts (10,000 characters, escaped), times in ISO 8601, states. */
         String CONVERSATION = "CH[0-9a-f]{32}", MESSAGE = "IM[0-9a-f]{32}", PARTICIPANT = "MB[0-9a-f]{32}",
                 WEBHOOK = "WH[0-9a-f]{32}", TASK = "WT[0-9a-f]{32}", INTERACTION = "KD[0-9a-f]{32}",
-                NUMBER = "[0-9]{1,19}", TEXT = "(?s).{0,60000}",
+                NUMBER = "[0-9]{1,19}", MEDIA = "ME[0-9a-f]{32}", TEXT = "(?s).{0,60000}",
                 TIME = "\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d(\\.\\d+)?Z",
                 STATE = "initializing|active|inactive|closed";
 
@@ -3419,6 +3605,9 @@ public final class Bridge {
             }
             return new Outcome.Refused(sentence(), status == 404 || code() == CLOSED);
         }
+
+        /** Each file of X can be sent once. */
+        boolean sentAlready() { return code() == 324 || sentence().contains("not permitted to attach this media"); }
 
         boolean saidAlready() { return SAID_ALREADY.contains(code()) || sentence().contains("already said that"); }
 
@@ -3573,6 +3762,7 @@ public final class Bridge {
             Delivery again(Instant now) {
                 Delivery again = new Delivery(delivery.message, now, true);
                 again.arrived(delivery.parts, delivery.lastId);
+                again.uploaded = delivery.uploaded;
                 return again;
             }
         }
@@ -3742,6 +3932,13 @@ public final class Bridge {
         /** Marks that a message is about to be sent: after a crash it is looked for before it is repeated. */
         void markAttempted(String id) { submit(true, List.of(), line("attempt", id)).join(); }
 
+        /** A reply's file is at X, and about to be sent: by its id it is found again. */
+        void uploaded(Delivery reply) { submit(true, List.of(), file(reply)).join(); }
+
+        private static ObjectNode file(Delivery reply) {
+            return line("upload", reply.message.id()).put("as", reply.uploaded);
+        }
+
         /** A part of a long reply has arrived. If a power cut loses this, the part is found at X. */
         void arrived(Delivery reply) { submit(true, List.of(), part(reply)); }
 
@@ -3826,7 +4023,7 @@ public final class Bridge {
         }
 
         /** What must be on disk before anything follows from it. */
-        private static final Set<String> SYNCED = Set.of("accept", "attempt");
+        private static final Set<String> SYNCED = Set.of("accept", "attempt", "upload");
 
         private void write(List<WriteRequest> batch) throws IOException {
             Set<String> fresh = new HashSet<>();
@@ -3952,6 +4149,7 @@ public final class Bridge {
                     return Optional.of(due(new Delivery(message, at, forgotten(message, at))));
                 }
                 case "attempt" -> take(pending::get, id).ifPresent(kept -> kept.attempted = true);
+                case "upload" -> take(pending::get, id).ifPresent(kept -> kept.uploaded = line.path("as").asText());
                 case "part" -> {
                     remember(line.path("as").asText(), at.toEpochMilli());
                     take(pending::get, id).ifPresent(kept -> kept.arrived(line.path("part").asInt(),
@@ -4080,6 +4278,7 @@ public final class Bridge {
             write(out, line(kept.at, "accept", message.id()).set("message", message.toJson()));
             if (kept.attempted) write(out, line(kept.at, "attempt", message.id()));
             if (message.direction() == Direction.TO_X && kept.parts > 0) write(out, part(kept));
+            if (!kept.uploaded.isEmpty()) write(out, file(kept));
         }
 
         private static void write(OutputStream out, ObjectNode line) throws IOException {
@@ -4173,7 +4372,330 @@ public final class Bridge {
     }
 
     // -----------------------------------------------------------------------------------------------------------------
-    // 14. Rich messages: what agents can type for the customer to tap, and texts cut to fit.
+    // 14. Media: pictures, videos and files, from one service to the other.
+
+    /**
+     * Carries a file by way of one in DATA_DIR that loses its name as soon as it is open: with this process it is gone.
+     * What fails here is this one message's trouble, and after an hour its end; doing it again costs nothing.
+     */
+    static final class Media {
+        /** Times the longest backoff that a file is tried, and that X may look into one: an hour, five minutes. */
+        private static final int TRIED = 60, PROCESSED = 5;
+        /** Bytes of a file that Flex shows, and of a segment (5 MB, as X has it, were refused). */
+        private static final long MOST_IN_FLEX = 16 << 20, SEGMENT = 1 << 20;
+        private static final long PIECE = 16 << 10;
+        /** What X takes in Direct Messages (X API, "Media best practices"). */
+        private static final Map<String, String> CATEGORIES = Map.of("image/jpeg", "dm_image", "image/png", "dm_image",
+                "image/webp", "dm_image", "image/gif", "dm_gif", "video/mp4", "dm_video");
+        private static final Map<String, Long> MOST_AT_X =
+                Map.of("dm_image", 5L << 20, "dm_gif", 15L << 20, "dm_video", 512L << 20);
+        /** How files begin, as ISO 8859-1. */
+        private static final Map<String, Pattern> TYPES = Map.of("image/jpeg", Pattern.compile("\u00ff\u00d8\u00ff"),
+                "image/png", Pattern.compile("\u0089PNG"), "image/gif", Pattern.compile("GIF8"),
+                "image/webp", Pattern.compile("(?s)RIFF.{4}WEBP"), "video/mp4", Pattern.compile("(?s).{4}ftyp"));
+        /** With which each picture of an animation begins (GIF89a, "Graphic Control Extension"). */
+        private static final String FRAME = "!\u00f9\u0004";
+        private static final Promise LINK = Promise.fields("/links/content_direct_temporary", "\\S+",
+                "/content_type", "(?s).*").and(Promise.number("/size"));
+
+        private final Client client;
+        private final XAccess access;
+        private final Twilio twilio;
+        private final Settings settings;
+        private final Timing timing;
+        /** Addresses that are asked, and those of them that get our signature. */
+        private final Pattern known, signed;
+        /** Where photos are for who has no signature, but a token. */
+        private final String api2;
+
+        Media(Client client, XAccess access, Twilio twilio, Settings settings, Timing timing) {
+            this.client = client;
+            this.access = access;
+            this.twilio = twilio;
+            this.settings = settings;
+            this.timing = timing;
+            api2 = settings.twitterApiUrl() + "/2/dm_conversations/media/";
+            String x = Pattern.quote(settings.twitterApiUrl());
+            String product = Pattern.quote(settings.twilioApiUrl()).replace("{product}", "\\E[\\w.-]+\\Q");
+            known = Pattern.compile("(https://([\\w-]+\\.)*(twitter|x|twimg)\\.com|" + x + "|" + product + ")/\\S*");
+            signed = Pattern.compile("(https://ton\\.(twitter|x)\\.com|" + x + ")/(1\\.1|i)/ton/data/dm/[^?#]*");
+        }
+
+        /** A file under way. @param moved bytes of it, back and forth */
+        private record Load(FileChannel file, AtomicLong moved) {
+            long size() throws IOException { return file.size(); }
+
+            void append(byte[] bytes) {
+                try {
+                    for (ByteBuffer rest = ByteBuffer.wrap(bytes); rest.hasRemaining();) file.write(rest, size());
+                    moved.addAndGet(bytes.length);
+                } catch (IOException full) {
+                    throw new UncheckedIOException(full);
+                }
+            }
+
+            void empty() {
+                try {
+                    file.truncate(0);
+                    moved.set(0);
+                } catch (IOException broken) {
+                    throw new UncheckedIOException(broken);
+                }
+            }
+
+            byte[] read(long from, long length) {
+                try {
+                    ByteBuffer bytes = ByteBuffer.allocate((int) Math.min(length, size() - from));
+                    while (bytes.hasRemaining() && file.read(bytes, from + bytes.position()) > 0) { /* more */ }
+                    moved.addAndGet(bytes.capacity());
+                    return bytes.array();
+                } catch (IOException broken) {
+                    throw new UncheckedIOException(broken);
+                }
+            }
+
+            /** A part of it as a request's body, read as it is sent. */
+            HttpRequest.BodyPublisher body(String before, long from, long length, String after) {
+                Iterable<byte[]> pieces = () -> Stream.of(Stream.of(before.getBytes(UTF_8)),
+                        LongStream.iterate(from, at -> at < from + length, at -> at + PIECE)
+                                .mapToObj(at -> read(at, Math.min(PIECE, from + length - at))),
+                        Stream.of(after.getBytes(UTF_8))).reduce(Stream::concat).get().iterator();
+                return HttpRequest.BodyPublishers.fromPublisher(HttpRequest.BodyPublishers.ofByteArrays(pieces),
+                        before.length() + length + after.length());
+            }
+        }
+
+        private interface Transfer {
+            Outcome of(Load load) throws IOException;
+        }
+
+        private Outcome carry(Delivery delivery, int patience, Transfer transfer) {
+            Path path = settings.dataDir().resolve("transfer-" + UUID.randomUUID());
+            Outcome outcome;
+            Set<StandardOpenOption> how = Set.of(StandardOpenOption.CREATE_NEW, StandardOpenOption.READ,
+                    StandardOpenOption.WRITE, StandardOpenOption.DELETE_ON_CLOSE);
+            try (FileChannel file = FileChannel.open(path, how, Journal.only("rw-------"))) {
+                outcome = transfer.of(new Load(file, new AtomicLong()));
+            } catch (IOException | UncheckedIOException full) {
+                outcome = later("a file cannot be kept: " + reason(full), Duration.ZERO);
+            }
+            if (!(outcome instanceof Outcome.RetryLater later)) return outcome;
+            long now = System.nanoTime();
+            if (delivery.stuck.isEmpty()) delivery.stuck = Optional.of(now);
+            boolean over = now - delivery.stuck.get() > timing.maxBackoff().multipliedBy(patience).toNanos();
+            return over ? refused(later.reason()) : later.forThisMessageOnly();
+        }
+
+        private static Outcome refused(String reason) { return new Outcome.Refused(reason, false); }
+        private static Outcome later(String reason, Duration after) {
+            return new Outcome.RetryLater(reason, after, Outcome.Scope.MESSAGE, false);
+        }
+
+        /** @return delivered under the id by which a message can have it */
+        Outcome toFlex(Delivery delivery, Attachment attachment) {
+            return carry(delivery, TRIED, load -> {
+                Outcome asked = ask(delivery, attachment);
+                if (!(asked instanceof Outcome.Delivered)) return asked;
+                Outcome came = refused("X does not tell where it is");
+                for (String source : delivery.found.isEmpty() ? attachment.sources() : delivery.found) {
+                    boolean photo = signed.matcher(source).matches();
+                    boolean token = settings.hasClient() || !settings.get(TWITTER_USER_TOKEN).isEmpty();
+                    came = photo && !settings.hasKeys() ? refused("no signature can be made")
+                            : download(X.SERVICE, source, MOST_IN_FLEX, load);
+                    boolean other = !(came instanceof Outcome.Delivered) && photo && token;
+                    String atApi2 = source.replaceFirst(".*/ton/data/dm/", Matcher.quoteReplacement(api2));
+                    Outcome second = other ? download(X.SERVICE, atApi2, MOST_IN_FLEX, load) : came;
+                    if (second instanceof Outcome.Delivered) came = second;
+                    if (!(came instanceof Outcome.Refused)) break;
+                }
+                if (!(came instanceof Outcome.Delivered type)) return came;
+                String extension = type.id().replaceFirst(".*/", "").replace("jpeg", "jpg");
+                String name = "x-" + delivery.message.id() + "." + extension;
+                HttpRequest.Builder request = twilio.request("mcs.us1", files() + "?Filename=" + name)
+                        .header("Content-Type", type.id()).POST(load.body("", 0, load.size(), ""));
+                return client.call(Twilio.SERVICE, request, Promise.fields("/sid", Promise.MEDIA), load.moved()::get,
+                        Optional.empty()).outcome();
+            });
+        }
+
+        private String files() { return "/v1/Services/" + settings.get(FLEX_CHAT_SERVICE) + "/Media"; }
+
+        /** What a webhook has left out X is asked for; once, as it wants to be paid for that. */
+        private Outcome ask(Delivery delivery, Attachment attachment) {
+            boolean known = attachment.sources().stream().noneMatch(one -> FromX.MEDIA_PAGE.matcher(one).matches());
+            Message message = delivery.message;
+            if (known || !delivery.found.isEmpty()) return Response.DONE.outcome();
+            HttpRequest.Builder request = access.request("/2/dm_events/" + message.id(), XApi.shown());
+            Response answer = access.call(request, Promise.fields("/data/id", Promise.NUMBER));
+            boolean soon = answer.outcome() instanceof Outcome.RetryLater later
+                    && later.scope() == Outcome.Scope.MESSAGE;
+            if (!answer.ok()) return soon ? answer.outcome() : refused(answer.sentence());
+            JsonNode event = XApi.asWebhook(answer.body().path("data"), message.customer(),
+                    answer.body().at("/includes/media"));
+            delivery.found = FromX.attachments(event.at("/message_create/message_data")).stream()
+                    .flatMap(one -> one.sources().stream()).toList();
+            return answer.outcome();
+        }
+
+        /** @return delivered with its type */
+        private Outcome download(String service, String url, long most, Load load) throws IOException {
+            if (!known.matcher(url).matches()) return refused("its address is none of " + service + "'s");
+            AtomicBoolean large = new AtomicBoolean();
+            HttpResponse.BodyHandler<Void> into = answer -> HttpResponse.BodySubscribers.ofByteArrayConsumer(
+                    piece -> piece.ifPresent(bytes -> {
+                        long least = load.moved().get() + bytes.length;
+                        large.set(answer.headers().firstValueAsLong("content-length").orElse(least) > most
+                                || least > most);
+                        if (large.get()) throw new IllegalStateException("too large");
+                        load.append(bytes);
+                    }));
+            Response answer;
+            try {
+                HttpRequest.Builder request = HttpRequest.newBuilder(URI.create(url));
+                Function<HttpRequest.Builder, Response> send = asked -> {
+                    load.empty();
+                    return client.call(service, asked, Promise.ANYTHING, load.moved()::get, Optional.of(into));
+                };
+                boolean token = url.startsWith(api2), own = token && settings.hasClient();
+                if (token) request.header("Authorization", "Bearer " + settings.get(TWITTER_USER_TOKEN));
+                boolean signs = signed.matcher(url).matches();
+                answer = own ? access.byToken(request, send)
+                        : send.apply(signs ? XAccess.signed(settings, request) : request);
+            } catch (IllegalArgumentException noAddress) {
+                return refused("its address makes no sense");
+            }
+            if (large.get()) return refused("it is larger than " + (most >> 20) + " MiB");
+            int status = answer.status();
+            boolean soon = status == 0 || status == 401 || status == 408 || status == 429 || status >= 500;
+            if (soon) return later(answer.sentence(), answer.pause());
+            if (!answer.ok()) return refused("its address answers " + status);
+            if (load.size() == 0) return refused("it is empty");
+            String head = new String(load.read(0, 12), ISO_8859_1);
+            return TYPES.entrySet().stream().filter(type -> type.getValue().matcher(head).lookingAt()).findFirst()
+                    .<Outcome>map(type -> new Outcome.Delivered(type.getKey(), ""))
+                    .orElse(refused("what is there is no picture or video"));
+        }
+
+        /** @return delivered under the id by which a Direct Message can have it */
+        Outcome toX(Delivery delivery, Attachment attachment) {
+            if (attachment.id().isEmpty()) return refused("it is not known any more where it is");
+            if (!delivery.processing.isEmpty()) return carry(delivery, PROCESSED, load -> {
+                Response status = step("STATUS", delivery.processing, Form.of(), Optional.empty());
+                if (status.ok()) return processed(delivery, status);
+                // Too old, perhaps.
+                delivery.processing = "";
+                return later(status.sentence(), status.pause());
+            });
+            return carry(delivery, TRIED, load -> {
+                Response told = twilio.get("mcs.us1", files() + "/" + Form.escape(attachment.id()), LINK);
+                if (!told.ok()) return told.outcome();
+                String type = told.body().path("content_type").asText().split(";")[0].strip().toLowerCase(Locale.ROOT);
+                String category = CATEGORIES.getOrDefault(type, "");
+                long most = MOST_AT_X.getOrDefault(category, 0L), size = told.body().path("size").asLong();
+                if (size > most || size == 0) return refused("X takes pictures (JPEG, PNG, WebP) up to 5 MB, GIFs up to"
+                        + " 15 and MP4 videos up to 512, and this is " + cut(type, 50)
+                        + String.format(Locale.ROOT, " of %.1f MB", size / 1e6));
+                String link = told.body().at("/links/content_direct_temporary").asText();
+                Outcome came = download(Twilio.SERVICE, link, most, load);
+                // A link of Twilio's is good for a short while.
+                if (came instanceof Outcome.Refused refused) return later(refused.reason(), Duration.ZERO);
+                if (!(came instanceof Outcome.Delivered)) return came;
+                boolean small = category.equals("dm_gif") && size <= MOST_AT_X.get("dm_image");
+                String gif = small ? new String(load.read(0, size), ISO_8859_1) : "";
+                boolean still = small && gif.indexOf(FRAME) == gif.lastIndexOf(FRAME);
+                return upload(delivery, still ? "dm_image" : category, type, load);
+            });
+        }
+
+        private Outcome upload(Delivery delivery, String category, String type, Load load) throws IOException {
+            long size = load.size();
+            boolean whole = category.equals("dm_image");
+            Form about = Form.of("media_category", category);
+            Response begun = whole ? step("", "", about, Optional.of(load), 0, size)
+                    : step("INIT", "", about.and(Form.of("media_type", type, "total_bytes", String.valueOf(size))),
+                            Optional.empty());
+            String id = begun.body().path("media_id_string").asText(begun.body().at("/data/id").asText());
+            if (whole || !begun.ok()) return begun.ok() ? new Outcome.Delivered(id, "") : notTaken(begun);
+            for (long at = 0; at < size; at += SEGMENT) {
+                Form index = Form.of("segment_index", String.valueOf(at / SEGMENT));
+                Response put = step("APPEND", id, index, Optional.of(load), at, Math.min(SEGMENT, size - at));
+                if (!put.ok()) return notTaken(put);
+            }
+            Response ended = step("FINALIZE", id, Form.of(), Optional.empty());
+            if (!ended.ok()) return notTaken(ended);
+            delivery.processing = id;
+            return processed(delivery, ended);
+        }
+
+        private static Outcome notTaken(Response answer) {
+            boolean large = answer.status() == 413 || answer.status() == 431;
+            return large ? refused(answer.sentence()) : answer.outcome();
+        }
+
+        private static Outcome processed(Delivery delivery, Response answer) {
+            JsonNode info = answer.body().findPath("processing_info");
+            String id = delivery.processing;
+            switch (info.path("state").asText("succeeded")) {
+                case "succeeded" -> {
+                    return new Outcome.Delivered(id, "");
+                }
+                case "failed" -> {
+                    delivery.processing = "";
+                    return refused("X could not make use of the file (" + info.at("/error/name").asText() + ")");
+                }
+                default -> {
+                    long seconds = Math.min(10, info.path("check_after_secs").asLong());
+                    return later("X is still looking into the file", Duration.ofSeconds(seconds));
+                }
+            }
+        }
+
+        private Response step(String command, String id, Form about, Optional<Load> load) {
+            return step(command, id, about, load, 0, 0);
+        }
+
+        /** One step of an upload: in API 1.1 all about it is in the query, in API 2 in a path and a body of its own. */
+        private Response step(String command, String id, Form about, Optional<Load> load, long from, long length) {
+            boolean old = settings.get(TWITTER_API).equals("1.1"), asks = command.equals("STATUS");
+            Form all = Form.of("command", command, "media_id", id).and(about);
+            Form query = new Form(!old && !asks ? List.of()
+                    : all.fields().stream().filter(field -> !field.getValue().isEmpty()).toList());
+            String path = switch (old ? "" : command) {
+                case "INIT" -> "/2/media/upload/initialize";
+                case "APPEND", "FINALIZE" -> "/2/media/upload/" + id + "/" + command.toLowerCase(Locale.ROOT);
+                default -> old ? "/1.1/media/upload.json" : "/2/media/upload";
+            };
+            String api = settings.twitterApiUrl();
+            // API 1.1 has a host of its own for that.
+            String host = old ? api.replaceFirst("^https://api\\.(twitter|x)\\.com$", "https://upload.$1.com") : api;
+            HttpRequest.Builder request = XAccess.requestAt(host + path, query);
+            if (load.isPresent()) {
+                String boundary = UUID.randomUUID().toString();
+                StringBuilder before = new StringBuilder();
+                String part = "--" + boundary + "\r\nContent-Disposition: form-data; name=\"";
+                if (!old) about.fields().forEach(field -> before.append(part).append(field.getKey())
+                        .append("\"\r\n\r\n").append(field.getValue()).append("\r\n"));
+                before.append(part).append("media\"; filename=\"media\"\r\n")
+                        .append("Content-Type: application/octet-stream\r\n\r\n");
+                request.header("Content-Type", "multipart/form-data; boundary=" + boundary)
+                        .POST(load.get().body(before.toString(), from, length, "\r\n--" + boundary + "--\r\n"));
+            } else if (!old && command.equals("INIT")) {
+                ObjectNode body = object().put("total_bytes", Long.parseLong(about.get("total_bytes")));
+                about.fields().forEach(field -> body.putIfAbsent(field.getKey(), TextNode.valueOf(field.getValue())));
+                request.header("Content-Type", "application/json")
+                        .POST(HttpRequest.BodyPublishers.ofString(body.toString()));
+            } else if (!asks) {
+                request.POST(HttpRequest.BodyPublishers.noBody());
+            }
+            Promise promise = command.equals("APPEND") ? Promise.ANYTHING
+                    : Promise.fields(old ? "/media_id_string" : "/data/id", Promise.NUMBER);
+            LongSupplier moved = load.<LongSupplier>map(one -> one.moved()::get).orElse(() -> 0);
+            return access.send(request, signed -> client.call(X.SERVICE, signed, promise, moved, Optional.empty()));
+        }
+    }
+
+    // -----------------------------------------------------------------------------------------------------------------
+    // 15. Rich messages: what agents can type for the customer to tap, and texts cut to fit.
 
     /**
      * What an agent typed, read as X can show it: a text, a list to choose from ({@code Options}) and buttons
@@ -4385,7 +4907,7 @@ public final class Bridge {
     }
 
     // -----------------------------------------------------------------------------------------------------------------
-    // 15. Settings: declared once, read once, checked all together, named in every complaint.
+    // 16. Settings: declared once, read once, checked all together, named in every complaint.
 
     private static final String HEX = "[0-9a-fA-F]{32}", ANY = "[!-~]+";
     private static final String ADDRESS = "https://[^/?#@\\s]+(/[^?#\\s]*)?|"
@@ -4732,7 +5254,7 @@ public final class Bridge {
     }
 
     // -----------------------------------------------------------------------------------------------------------------
-    // 16. The log, and small functions.
+    // 17. The log, and small functions.
 
     /**
      * The log, on standard error: one line per event, {@code key=value}, with message ids and never a text.

@@ -886,7 +886,7 @@ public final class Operator {
 
         /** @return whether X lets us in, by this token or by the keys of OAuth 1.0a */
         private boolean letIn() {
-            Response me = access.byToken(access.request(ME, Form.of()), Promise.ANYTHING);
+            Response me = access.byToken(access.request(ME, Form.of()), signed -> client.call(X.SERVICE, signed));
             JsonNode token = settings.token();
             String lacking = Stream.of(XAccess.SCOPES.split(" "))
                     .filter(scope -> !Set.of(text(token, "/scope").split(" ")).contains(scope))
@@ -942,7 +942,7 @@ public final class Operator {
             // It is kept at once, as it cannot be had again without asking.
             ObjectNode token = XAccess.kept(granted.body(), settings.hasKeys() ? settings.ownId() : "", "");
             if (!keep(token)) return false;
-            Response me = access.byToken(access.request(ME, Form.of()), Promise.ANYTHING);
+            Response me = access.byToken(access.request(ME, Form.of()), signed -> client.call(X.SERVICE, signed));
             if (!succeeded(TOKEN, me)) return false;
             name(token, text(me.body(), "/data/id"));
             return report(TOKEN, CREATED, "OAuth 2.0 for " + text(token, "/scope") + ", kept in "
