@@ -402,14 +402,13 @@ public final class Bridge {
     }
 
     private Reply fromTwitter(Request request) {
-        catchUp.rang(catchUp.fromX);
         FromX events = FromX.read(json(request.body()), settings.ownId());
         events.warnings().forEach(warning -> LOG.log(WARNING, () -> warning));
         if (!events.warnings().isEmpty()) caretaker.lookNow();
         events.notices().stream().filter(notice -> noticed.put(notice, "") == null)
                 .forEach(notice -> LOG.log(WARNING, () -> notice));
         metrics.add("ignored", events.ignored());
-        catchUp.sentAtX(events.sent());
+        catchUp.heardFromX(events.sent());
         if (events.messages().isEmpty()) return Reply.ok(object());
         if (catchUp.await(CatchUp.X_EVENTS) && relay.accept(events.messages())) return Reply.ok(object());
         catchUp.missedAtX();
@@ -417,13 +416,12 @@ public final class Bridge {
     }
 
     private Reply fromFlex(String customer, Form form) {
-        catchUp.rang(catchUp.fromFlex);
         FromFlex event = FromFlex.read(form, customer);
-        if (event.ended()) catchUp.ended(event);
+        catchUp.heardFromFlex(event);
         metrics.add("ignored", event.messages().isEmpty() ? 1 : 0);
         if (event.messages().isEmpty()) return Reply.ok(object());
         boolean kept = catchUp.await(event.conversation()) && relay.accept(event.messages());
-        catchUp.heard(event, kept);
+        catchUp.taken(event, kept);
         return kept ? Reply.ok(object()) : NO_ROOM;
     }
 
@@ -500,24 +498,6 @@ public final class Bridge {
             return new Message(Direction.NOTE, "note-" + about, customer, handle, name, text, List.of(), "",
                     conversation, time);
         }
-
-        ObjectNode toJson() {
-            ObjectNode json = object().put("direction", direction.name()).put("id", id).put("customer", customer)
-                    .put("handle", handle).put("name", name).put("text", text).put("answer", answer)
-                    .put("conversation", conversation).put("time", time.toEpochMilli());
-            attachments.forEach(one -> json.withArray("attachments").add(one.toJson()));
-            return json;
-        }
-
-        /** @throws IllegalArgumentException if it is not what {@link #toJson} wrote */
-        static Message fromJson(JsonNode json) {
-            List<Attachment> attachments = json.path("attachments").valueStream().map(Attachment::fromJson).toList();
-            return new Message(Direction.valueOf(json.path("direction").asText()), json.path("id").asText(),
-                    json.path("customer").asText(),
-                    json.path("handle").asText(), json.path("name").asText(), json.path("text").asText(), attachments,
-                    json.path("answer").asText(), json.path("conversation").asText(),
-                    Instant.ofEpochMilli(json.path("time").asLong()));
-        }
     }
 
     /**
@@ -539,18 +519,6 @@ public final class Bridge {
 
         /** The id of the first of them that has one, else empty. */
         static String id(List<Attachment> all) { return all.stream().map(Attachment::id).findFirst().orElse(""); }
-
-        private JsonNode toJson() {
-            if (!isFile()) return TextNode.valueOf(text);
-            ObjectNode json = object().put("id", id).put("text", text);
-            sources.forEach(json.putArray("sources")::add);
-            return json;
-        }
-
-        private static Attachment fromJson(JsonNode json) {
-            return json.isTextual() ? told(json.asText()) : new Attachment(json.path("id").asText(),
-                    json.path("text").asText(), json.path("sources").valueStream().map(JsonNode::asText).toList());
-        }
     }
 
     /**
@@ -2499,16 +2467,24 @@ public final class Bridge {
             return Stream.of(fromX.trouble(), fromFlex.trouble(), flex.trouble()).flatMap(Optional::stream).toList();
         }
 
-        /** A webhook has come. If none did for a while, what was missed is read before what it brings is taken. */
-        void rang(Doorbell doorbell) {
-            if (!doorbell.rang()) return;
-            List<String> keys = doorbell == fromX ? List.of(X_EVENTS)
-                    : journal.conversations().stream().map(Conversation::sid).toList();
-            if (doorbell == fromX) expectMissedAtX();
-            for (String key : keys) {
-                missed.putIfAbsent(key, new CompletableFuture<>());
-                soon(key, Duration.ZERO);
+        /** @param sent what our account sent: each reply, and what a colleague writes in the X app */
+        void heardFromX(List<Message> sent) {
+            if (fromX.rang()) {
+                expectMissedAtX();
+                readFirst(X_EVENTS);
             }
+            overhear(sent);
+        }
+
+        void heardFromFlex(FromFlex event) {
+            if (fromFlex.rang()) journal.conversations().forEach(open -> readFirst(open.sid()));
+            if (event.ended()) ended(event);
+        }
+
+        /** Webhooks come again: what was missed meanwhile is read before what they bring is taken. */
+        private void readFirst(String key) {
+            missed.putIfAbsent(key, new CompletableFuture<>());
+            soon(key, Duration.ZERO);
         }
 
         /**
@@ -2529,7 +2505,7 @@ public final class Bridge {
         }
 
         /** A webhook has brought a message of a conversation. @param kept whether there was room for it */
-        void heard(FromFlex event, boolean kept) {
+        void taken(FromFlex event, boolean kept) {
             String sid = event.conversation();
             boolean known = journal.conversation(sid).isPresent() || event.customer().isEmpty();
             if (!known) readers.execute(logFailures(() -> flex.meet(sid, event.customer()), TROUBLE));
@@ -2556,14 +2532,13 @@ public final class Bridge {
         }
 
         /** An agent has ended or left a conversation: the customer's next message looks at it anew. */
-        void ended(FromFlex event) {
+        private void ended(FromFlex event) {
             flex.ended(event.customer(), event.conversation());
             ended.add(event.conversation());
             soon(event.conversation(), timing.initialBackoff());
         }
 
-        /** What X says of what our account sent: of each reply, and of what a colleague writes in the X app. */
-        void sentAtX(List<Message> sent) {
+        private void overhear(List<Message> sent) {
             for (Message message : sent) {
                 x.sent(message);
                 if (!x.isOurs(message.id())) relay.overhear(message);
@@ -2692,7 +2667,7 @@ public final class Bridge {
             FromX events = x.read(backlog);
             List<Message> unknown = events.messages().stream().filter(one -> !journal.knows(one.id())).toList();
             if (!kept(unknown, true, fromX, due)) return false;
-            sentAtX(events.sent());
+            overhear(events.sent());
             since = Optional.empty();
             journal.behind(Instant.EPOCH);
             backlog = new X.Backlog();
@@ -3857,7 +3832,7 @@ public final class Bridge {
                 }
                 if (!entry.settles()) duplicates += entry.messages().size() - news.size();
                 Instant now = Instant.now();
-                news.forEach(message -> lines.add(line(now, "accept", message.id()).set("message", message.toJson())));
+                news.forEach(message -> lines.add(line(now, "accept", message.id()).set("message", toJson(message))));
                 news.stream().filter(message -> forgotten(message, now)).forEach(old -> LOG.log(WARNING,
                         () -> "message " + old.id() + " is of " + old.time() + ": looked for before it is delivered"));
                 lines.addAll(entry.lines());
@@ -3957,7 +3932,7 @@ public final class Bridge {
             String id = line.path("id").asText();
             switch (line.path("do").asText()) {
                 case "accept" -> {
-                    Message message = Message.fromJson(line.path("message"));
+                    Message message = message(line.path("message"));
                     if (message.direction() != Direction.NOTE) received++;
                     return Optional.of(due(new Delivery(message, at, forgotten(message, at))));
                 }
@@ -4088,10 +4063,42 @@ public final class Bridge {
 
         private static void snapshot(Delivery kept, OutputStream out) throws IOException {
             Message message = kept.message;
-            write(out, line(kept.at, "accept", message.id()).set("message", message.toJson()));
+            write(out, line(kept.at, "accept", message.id()).set("message", toJson(message)));
             if (kept.attempted) write(out, line(kept.at, "attempt", message.id()));
             if (message.direction() == Direction.TO_X && kept.parts > 0) write(out, part(kept));
             if (!kept.uploaded.isEmpty()) write(out, file(kept));
+        }
+
+        static ObjectNode toJson(Message message) {
+            ObjectNode json = object().put("direction", message.direction().name()).put("id", message.id())
+                    .put("customer", message.customer()).put("handle", message.handle()).put("name", message.name())
+                    .put("text", message.text()).put("answer", message.answer())
+                    .put("conversation", message.conversation()).put("time", message.time().toEpochMilli());
+            ArrayNode attachments = json.putArray("attachments");
+            for (Attachment one : message.attachments()) {
+                if (!one.isFile()) {
+                    attachments.add(one.text());
+                } else {
+                    ObjectNode file = attachments.addObject().put("id", one.id()).put("text", one.text());
+                    one.sources().forEach(file.putArray("sources")::add);
+                }
+            }
+            return json;
+        }
+
+        /** @throws IllegalArgumentException if it is not what {@link #toJson} wrote */
+        static Message message(JsonNode json) {
+            List<Attachment> attachments = json.path("attachments").valueStream().map(Journal::attachment).toList();
+            return new Message(Direction.valueOf(json.path("direction").asText()), json.path("id").asText(),
+                    json.path("customer").asText(), json.path("handle").asText(), json.path("name").asText(),
+                    json.path("text").asText(), attachments, json.path("answer").asText(),
+                    json.path("conversation").asText(), Instant.ofEpochMilli(json.path("time").asLong()));
+        }
+
+        private static Attachment attachment(JsonNode json) {
+            List<String> sources = json.path("sources").valueStream().map(JsonNode::asText).toList();
+            return json.isTextual() ? Attachment.told(json.asText())
+                    : new Attachment(json.path("id").asText(), json.path("text").asText(), sources);
         }
 
         private static void write(OutputStream out, ObjectNode line) throws IOException {
