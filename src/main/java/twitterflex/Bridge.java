@@ -2574,13 +2574,13 @@ public final class Bridge {
             Optional<Conversation> open = journal.conversation(key);
             boolean done = false;
             try {
-                if (key.equals(X_EVENTS)) done = since.isEmpty() || readX(due);
+                if (key.equals(X_EVENTS)) done = readX(due);
                 else done = open.isEmpty() || readFlex(open.get(), due);
             } catch (RuntimeException | Error bug) {
                 LOG.log(ERROR, TROUBLE, bug);
             }
             if (done) Optional.ofNullable(missed.remove(key)).ifPresent(waiting -> waiting.complete(null));
-            else soon(key, timing.initialBackoff());
+            else soon(key, timing.maxBackoff());
         }
 
         /** @return false if it is to be read again soon */
@@ -2662,7 +2662,8 @@ public final class Bridge {
             return new Missed(missed, upTo, late, listed);
         }
 
-        private boolean readX(boolean due) {
+        private synchronized boolean readX(boolean due) {
+            if (since.isEmpty()) return true;
             if (failed(x.readBack(since.get(), backlog), X_EVENTS)) return false;
             FromX events = x.read(backlog);
             List<Message> unknown = events.messages().stream().filter(one -> !journal.knows(one.id())).toList();
@@ -2681,7 +2682,7 @@ public final class Bridge {
             return kept;
         }
 
-        /** Whether it is to be read again. If that goes on, or Twilio turns everybody away, nothing is read for a while. */
+        /** Whether it is to be read again. If that goes on, or Twilio turns everybody away, all reading pauses. */
         private boolean failed(Response answer, String key) {
             boolean ofX = key.equals(X_EVENTS);
             AtomicInteger row = ofX ? failuresAtX : failuresAtTwilio;
