@@ -79,7 +79,8 @@ case $command in
   help | -h | --help)
     cat <<'HELP'
 ./run.sh demo         a page, and the terminal, on which you see the bridge at work between simulated X and Flex, with a guided tour;
-                      --once plays the tour and reports, --classic with the original's APIs, --verbose with the bridge's log
+                      --once plays the tour and reports, --classic with the original's APIs, --verbose with the bridge's log,
+                      --port N with the page at a port of yours
 ./run.sh              runs the bridge with .env and the environment (the environment wins); the same as ./run.sh serve
 ./run.sh setup        finds or creates what the bridge needs at Twilio and X, and writes it to .env; --dry-run only shows the calls,
                       --move takes over a webhook or subscription that is at another bridge's address

@@ -213,10 +213,30 @@ class DemoTest {
     }
 
     @Test
+    void thePageCanBeAtAPortOfYours() throws Exception {
+        int port = twitterflex.sandbox.Ports.free();
+        try (Command demo = demo("--port", String.valueOf(port))) {
+            demo.awaits("The page: open http://127.0.0.1:" + port + "/");
+        }
+        try (Command demo = demo("--port", "many")) {
+            assertEquals(2, demo.status());
+            assertTrue(demo.errors().startsWith("usage: "), demo.errors());
+        }
+    }
+
+    @Test
+    void whoAsksForHelpGetsTheUsage() throws Exception {
+        try (Command demo = demo("--help")) {
+            assertEquals(0, demo.status());
+            assertTrue(demo.output().startsWith("usage: ./run.sh demo"), demo.output());
+        }
+    }
+
+    @Test
     void anUnknownOptionIsAnsweredWithTheUsage() throws Exception {
         try (Command demo = demo("--twice")) {
             assertEquals(2, demo.status());
-            assertTrue(demo.errors().startsWith("usage: ./run.sh demo [--once] [--classic] [--verbose]"));
+            assertTrue(demo.errors().startsWith("usage: ./run.sh demo [--once] [--classic] [--verbose] [--port N]"));
         }
     }
 
