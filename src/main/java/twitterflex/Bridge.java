@@ -1046,9 +1046,10 @@ public final class Bridge {
 
         private Outcome attempt(Lane lane, Delivery delivery) {
             Message message = delivery.message;
-            // The way to X is looked up at a price, so that a try is marked first; Flex is looked at for free after
-            // every restart.
-            if (delivery.tries++ == 0 && message.direction() == Direction.TO_X) journal.markAttempted(message.id());
+            // The way to X is looked up at a price, so that a try is marked first, a file's when it is there; Flex is
+            // looked at for free after every restart.
+            boolean marked = message.direction() == Direction.TO_X && message.files().isEmpty();
+            if (delivery.tries++ == 0 && marked) journal.markAttempted(message.id());
             long began = System.nanoTime();
             Outcome outcome;
             boolean bug = false;
@@ -1747,7 +1748,8 @@ public final class Bridge {
                             : Response.NONE;
                     String why = carried instanceof Outcome.Refused refused ? refused.reason()
                             : posted.code() == BAD_MEDIA ? posted.sentence() : "";
-                    if (!why.isEmpty()) posted = post.apply(Form.of("Body", file.text() + " (" + why + ")"));
+                    String told = cut(file.text() + " (" + why + ")", 8_000);
+                    if (!why.isEmpty()) posted = post.apply(Form.of("Body", told));
                 }
                 if (!posted.ok()) return posted.outcome();
                 delivery.arrived(posted.body().path("sid").asText());
@@ -2061,8 +2063,6 @@ public final class Bridge {
         /** Counts as arrived the parts that X has told of, or lists when it is asked. */
         private Response look(Delivery delivery, String customer, List<String> parts) {
             List<Sent> found;
-            boolean file = !delivery.message.attachments().isEmpty();
-            if (file && delivery.uploaded.isEmpty()) return Response.DONE;
             synchronized (told) {
                 found = new ArrayList<>(told);
             }
@@ -2094,10 +2094,11 @@ public final class Bridge {
                     || isOurs(sent.id()) || delivery.parts > 0 && BY_ID.compare(sent.id(), delivery.lastId) <= 0);
             found.sort(Comparator.comparing(Sent::id, BY_ID));
             while (delivery.parts < parts.size()) {
-                String part = bare(parts.get(delivery.parts));
-                String file = delivery.uploaded;
+                String part = bare(parts.get(delivery.parts)), file = delivery.uploaded;
+                // Another bridge knows by which id it has sent a file.
+                boolean any = file.isEmpty() && !delivery.message.attachments().isEmpty();
                 Optional<Sent> same = found.stream().filter(sent -> file.isEmpty() ? bare(sent.text()).equals(part)
-                        : sent.file().equals(file)).findFirst();
+                        && any != sent.file().isEmpty() : sent.file().equals(file)).findFirst();
                 if (same.isEmpty()) return;
                 found.remove(same.get());
                 delivery.arrived(same.get().id());
@@ -3936,7 +3937,10 @@ public final class Bridge {
                     return Optional.of(due(new Delivery(message, at, forgotten(message, at))));
                 }
                 case "attempt" -> take(pending::get, id).ifPresent(kept -> kept.attempted = true);
-                case "upload" -> take(pending::get, id).ifPresent(kept -> kept.uploaded = line.path("as").asText());
+                case "upload" -> take(pending::get, id).ifPresent(kept -> {
+                    kept.attempted = true;
+                    kept.uploaded = line.path("as").asText();
+                });
                 case "part" -> {
                     remember(line.path("as").asText(), at.toEpochMilli());
                     take(pending::get, id).ifPresent(kept -> kept.arrived(line.path("part").asInt(),
@@ -4395,6 +4399,7 @@ public final class Bridge {
             Response ended = step("FINALIZE", id, Form.of(), Optional.empty());
             if (!ended.ok()) return notTaken(ended);
             delivery.processing = id;
+            delivery.stuck = Optional.empty();
             return processed(delivery, ended);
         }
 
