@@ -348,7 +348,6 @@ public final class Bridge {
             String client = settings.get(TWITTER_CLIENT_SECRET);
             if (signedWith(consumer, request, "x-twitter-webhooks-signature")
                     || signedWith(client, request, "x-twitter-webhooks-signature-oauth2")) {
-                catchUp.rang(catchUp.fromX);
                 return next.answer(request);
             }
             catchUp.fromX.refused();
@@ -377,7 +376,6 @@ public final class Bridge {
                     return Reply.error(403, "no valid signature of Twilio");
                 }
             }
-            catchUp.rang(catchUp.fromFlex);
             Matcher target = FROM_FLEX.matcher(request.target());
             if (!target.matches() || !FromFlex.isWhole(form, settings.get(TWILIO_ACCOUNT_SID))) {
                 return Reply.error(403, "not as Twilio sends it, or of another account of Twilio");
@@ -404,6 +402,7 @@ public final class Bridge {
     }
 
     private Reply fromTwitter(Request request) {
+        catchUp.rang(catchUp.fromX);
         FromX events = FromX.read(json(request.body()), settings.ownId());
         events.warnings().forEach(warning -> LOG.log(WARNING, () -> warning));
         if (!events.warnings().isEmpty()) caretaker.lookNow();
@@ -418,6 +417,7 @@ public final class Bridge {
     }
 
     private Reply fromFlex(String customer, Form form) {
+        catchUp.rang(catchUp.fromFlex);
         FromFlex event = FromFlex.read(form, customer);
         if (event.ended()) catchUp.ended(event);
         metrics.add("ignored", event.messages().isEmpty() ? 1 : 0);
@@ -734,10 +734,9 @@ public final class Bridge {
      * does not).
      *
      * @param customer the X user's id from our own URL, or empty for a webhook that somebody else registered
-     * @param index the message's number in its conversation; -1 if there is none
      * @param ended whether the conversation is over
      */
-    record FromFlex(String customer, String conversation, long index, List<Message> messages, boolean ended) {
+    record FromFlex(String customer, String conversation, List<Message> messages, boolean ended) {
         private static final List<String> CHAT = List.of("ChannelSid", "MessageSid", "From");
         /** What an event cannot be understood without; of one that is not here, nothing is. */
         private static final Map<String, List<String>> NEEDED = Map.of(
@@ -773,9 +772,8 @@ public final class Bridge {
             };
             boolean written = Set.of("onMessageSent", "onMediaMessageSent", "onMessageAdded")
                     .contains(form.get("EventType"));
-            long index = form.get("Index").matches("[0-9]{1,9}") ? Long.parseLong(form.get("Index")) : -1;
-            return new FromFlex(customer, conversation, index,
-                    written ? messages(form, customer, conversation) : List.of(), over);
+            List<Message> messages = written ? messages(form, customer, conversation) : List.of();
+            return new FromFlex(customer, conversation, messages, over);
         }
 
         /** A message as its conversation lists it, in the form its webhook would have had. */
@@ -788,7 +786,7 @@ public final class Bridge {
             }
             return Form.of("EventType", "onMessageAdded", "ConversationSid", conversation,
                     "MessageSid", listed.path("sid").asText(),
-                    "Author", listed.path("author").asText(listed.path("from").asText()),
+                    "Author", Flex.author(listed),
                     "Body", listed.path("body").asText(""), "Media", files.toString(),
                     "DateCreated", listed.path("date_created").asText());
         }
@@ -1770,12 +1768,7 @@ public final class Bridge {
                 if (pages.getAndIncrement() == 0 && message.direction() != Direction.NOTE) {
                     lists.learn(message.customer(), page);
                     page.forEach(posted -> bridges.add(mark(posted).path(BRIDGE).asText()));
-                    // Not remembered, it was somebody else's until this bridge first posted there; or the journal's
-                    // line of it was lost.
-                    long ours = page.valueStream().filter(this::isNamed).mapToLong(Flex::index).min()
-                            .orElse(index(page.path(0)));
-                    String sid = delivery.conversation;
-                    if (journal.conversation(sid).isEmpty()) adopt(sid, message.customer(), ours);
+                    adopt(delivery.conversation, message.customer(), page);
                 }
                 for (JsonNode posted : page) {
                     JsonNode mark = mark(posted);
@@ -1815,8 +1808,28 @@ public final class Bridge {
             }
         }
 
+        /** From now on a conversation is read that another bridge has opened, or another process: one call. */
+        void meet(String sid, String customer) {
+            Response newest = twilio.get(api.product, path(sid) + "/Messages?Order=desc&PageSize=50", api.messages);
+            if (newest.ok()) adopt(sid, customer, newest.body().path("messages"));
+        }
+
+        /** Where all that the customer wrote was posted by this bridge, all that was answered is its own to deliver. */
+        private void adopt(String sid, String customer, JsonNode newest) {
+            if (journal.conversation(sid).isPresent()) return;
+            boolean others = newest.valueStream()
+                    .anyMatch(message -> author(message).equals(identity(customer)) && !isNamed(message));
+            long first = newest.valueStream().filter(this::isNamed).mapToLong(Flex::index).min()
+                    .orElse(index(newest.path(0)));
+            adopt(sid, customer, others ? first : -1);
+        }
+
+        static String author(JsonNode message) {
+            return message.path("author").asText(message.path("from").asText());
+        }
+
         /** From now on it is read, past the message of this index. */
-        void adopt(String sid, String customer, long index) {
+        private void adopt(String sid, String customer, long index) {
             journal.remember(new Conversation(sid, customer, settings.fromFlexUrl(customer), index, Instant.now()));
         }
 
@@ -2394,7 +2407,7 @@ public final class Bridge {
 
         private static List<String> find(JsonNode newest, String customer) {
             for (JsonNode message : newest) {
-                String author = message.path("author").asText(message.path("from").asText());
+                String author = Flex.author(message);
                 if (author.equals(identity(customer))) {
                     if (jsonOrMissing(message.path("attributes").asText()).has("chosen_by")) return List.of();
                 } else if (!author.equals(NOTE_AUTHOR) && !message.path("body").asText("").isBlank()) {
@@ -2440,8 +2453,11 @@ public final class Bridge {
         private final Map<String, CompletableFuture<Void>> missed = new ConcurrentHashMap<>();
         /** Conversations of which a webhook has said that they are over. */
         private final Set<String> ended = ConcurrentHashMap.newKeySet();
-        /** Until then nothing is read, in {@link System#nanoTime}: Twilio turns everybody away. */
+        /** Until then no conversation is read, in {@link System#nanoTime}. */
         private volatile long paused = System.nanoTime();
+        /** Failures in a row; so many are no trouble yet. */
+        private final AtomicInteger failuresAtX = new AtomicInteger(), failuresAtTwilio = new AtomicInteger();
+        private static final int FEW = 6;
         private volatile int rounds;
         /** From then on the events of X that came may not be all: by X's clock, as all its times. */
         private volatile Optional<Instant> since = Optional.empty();
@@ -2517,7 +2533,7 @@ public final class Bridge {
         void heard(FromFlex event, boolean kept) {
             String sid = event.conversation();
             boolean known = journal.conversation(sid).isPresent() || event.customer().isEmpty();
-            if (!known) flex.adopt(sid, event.customer(), event.index() - (kept ? 0 : 1));
+            if (!known) readers.execute(logFailures(() -> flex.meet(sid, event.customer()), TROUBLE));
             if (!kept) missed(sid);
         }
 
@@ -2576,6 +2592,10 @@ public final class Bridge {
         }
 
         private void read(String key) {
+            if (!key.equals(X_EVENTS) && paused > System.nanoTime()) {
+                soon(key, Duration.ZERO);
+                return;
+            }
             boolean due = !missed.containsKey(key);
             Optional<Conversation> open = journal.conversation(key);
             boolean done = false;
@@ -2597,7 +2617,7 @@ public final class Bridge {
                 journal.forget(sid);
                 return true;
             }
-            if (failed(told.get(), sid)) return false;
+            if (!told.get().ok() && failed(told.get(), sid)) return false;
             List<JsonNode> newer = new ArrayList<>();
             Set<String> bridges = new HashSet<>();
             Response listed = flex.read(open, newer, bridges);
@@ -2687,17 +2707,23 @@ public final class Bridge {
             return kept;
         }
 
-        /** Whether it is to be read again: as the service asks, and all the others too if it turns everybody away. */
+        /** Whether it is to be read again. If that goes on, or Twilio turns everybody away, nothing is read for a while. */
         private boolean failed(Response answer, String key) {
+            boolean ofX = key.equals(X_EVENTS);
+            AtomicInteger row = ofX ? failuresAtX : failuresAtTwilio;
             if (!(answer.outcome() instanceof Outcome.RetryLater later)) {
+                row.set(0);
                 if (!answer.ok()) LOG.log(WARNING, () -> TROUBLE + " (" + key + "): " + answer.sentence());
                 return false;
             }
-            LOG.log(WARNING, () -> TROUBLE + " yet (" + key + "): " + later.reason());
-            boolean all = later.scope() == Outcome.Scope.SERVICE;
-            Duration pause = all ? timing.maxBackoff() : timing.initialBackoff();
+            int failures = row.incrementAndGet();
+            if (failures == 1) LOG.log(WARNING, () -> TROUBLE + " yet (" + key + "): " + later.reason());
+            Duration pause = timing.initialBackoff().multipliedBy(1L << Math.min(failures - 1, 10));
+            if (pause.compareTo(timing.maxBackoff()) > 0) pause = timing.maxBackoff();
             if (later.after().compareTo(pause) > 0) pause = later.after();
-            if (all && !key.equals(X_EVENTS)) paused = System.nanoTime() + pause.toNanos();
+            boolean goesOn = failures > FEW || later.scope() == Outcome.Scope.SERVICE;
+            if (goesOn && !ofX) paused = System.nanoTime() + pause.toNanos();
+            if (goesOn) Optional.ofNullable(missed.get(key)).ifPresent(waiting -> waiting.complete(null));
             soon(key, pause);
             return true;
         }
