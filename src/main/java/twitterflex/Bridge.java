@@ -4221,7 +4221,7 @@ public final class Bridge {
         private final Timing timing;
         /** Addresses that are asked, and those of them that get our signature. */
         private final Pattern known, signed;
-        /** Where photos are for who has no signature, but a token. */
+        /** Where photos are for whoever has a token instead. */
         private final String api2;
 
         Media(Client client, Twilio twilio, Settings settings, Timing timing) {
@@ -4304,12 +4304,7 @@ public final class Bridge {
                 if (!(asked instanceof Outcome.Delivered)) return asked;
                 Outcome came = refused("X does not tell where it is");
                 for (String source : delivery.found.isEmpty() ? attachment.sources() : delivery.found) {
-                    came = download(X.SERVICE, source, MOST_IN_FLEX, load);
-                    boolean other = !(came instanceof Outcome.Delivered) && signed.matcher(source).matches()
-                            && !settings.get(TWITTER_USER_TOKEN).isEmpty();
-                    String atApi2 = source.replaceFirst(".*/ton/data/dm/", Matcher.quoteReplacement(api2));
-                    Outcome second = other ? download(X.SERVICE, atApi2, MOST_IN_FLEX, load) : came;
-                    if (second instanceof Outcome.Delivered) came = second;
+                    came = fetch(source, load);
                     if (!(came instanceof Outcome.Refused)) break;
                 }
                 if (!(came instanceof Outcome.Delivered type)) return came;
@@ -4339,6 +4334,16 @@ public final class Bridge {
             delivery.found = FromX.attachments(event.at("/message_create/message_data")).stream()
                     .flatMap(one -> one.sources().stream()).toList();
             return answer.outcome();
+        }
+
+        /** A photo that our signature does not open may open to a token, by API 2. */
+        private Outcome fetch(String source, Load load) throws IOException {
+            Outcome came = download(X.SERVICE, source, MOST_IN_FLEX, load);
+            boolean token = !settings.get(TWITTER_USER_TOKEN).isEmpty() && signed.matcher(source).matches();
+            if (came instanceof Outcome.Delivered || !token) return came;
+            String other = api2 + source.replaceFirst(".*/ton/data/dm/", "");
+            Outcome second = download(X.SERVICE, other, MOST_IN_FLEX, load);
+            return second instanceof Outcome.Delivered ? second : came;
         }
 
         /** @return delivered with its type */
@@ -4381,7 +4386,7 @@ public final class Bridge {
         Outcome toX(Delivery delivery, Attachment attachment) {
             if (attachment.id().isEmpty()) return refused("it is not known any more where it is");
             if (!delivery.processing.isEmpty()) return carry(delivery, PROCESSED, load -> {
-                Response status = step("STATUS", delivery.processing, Form.of(), Optional.empty());
+                Response status = step("STATUS", delivery.processing, Form.of(), Optional.empty(), 0, 0);
                 if (status.ok()) return processed(delivery, status);
                 // Too old, perhaps.
                 delivery.processing = "";
@@ -4411,10 +4416,10 @@ public final class Bridge {
         private Outcome upload(Delivery delivery, String category, String type, Load load) throws IOException {
             long size = load.size();
             boolean whole = category.equals("dm_image");
-            Form about = Form.of("media_category", category);
-            Response begun = whole ? step("", "", about, Optional.of(load), 0, size)
-                    : step("INIT", "", about.and(Form.of("media_type", type, "total_bytes", String.valueOf(size))),
-                            Optional.empty());
+            Form kind = Form.of("media_category", category);
+            Form about = kind.and(Form.of("media_type", type, "total_bytes", String.valueOf(size)));
+            Response begun = whole ? step("", "", kind, Optional.of(load), 0, size)
+                    : step("INIT", "", about, Optional.empty(), 0, 0);
             String id = begun.body().path("media_id_string").asText(begun.body().at("/data/id").asText());
             if (whole || !begun.ok()) return begun.ok() ? new Outcome.Delivered(id, "") : notTaken(begun);
             for (long at = 0; at < size; at += SEGMENT) {
@@ -4422,7 +4427,7 @@ public final class Bridge {
                 Response put = step("APPEND", id, index, Optional.of(load), at, Math.min(SEGMENT, size - at));
                 if (!put.ok()) return notTaken(put);
             }
-            Response ended = step("FINALIZE", id, Form.of(), Optional.empty());
+            Response ended = step("FINALIZE", id, Form.of(), Optional.empty(), 0, 0);
             if (!ended.ok()) return notTaken(ended);
             delivery.processing = id;
             delivery.stuck = Optional.empty();
@@ -4450,10 +4455,6 @@ public final class Bridge {
                     return later("X is still looking into the file", Duration.ofSeconds(seconds));
                 }
             }
-        }
-
-        private Response step(String command, String id, Form about, Optional<Load> load) {
-            return step(command, id, about, load, 0, 0);
         }
 
         /** One step of an upload: in API 1.1 all about it is in the query, in API 2 in a path and a body of its own. */

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import static twitterflex.Rig.until;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -60,10 +61,14 @@ class MediaTest {
     void nobodyHasBrokenARuleAndNothingIsLeftBehind() throws Exception {
         assertEquals(List.of(), rig.x.violations());
         assertEquals(List.of(), rig.flex.violations());
-        try (Stream<Path> left = Files.list(rig.data)) {
-            assertEquals(List.of(), left.filter(path -> path.toString().contains("transfer")).toList());
-        }
+        assertEquals(List.of(), transfers(rig.data));
         rig.close();
+    }
+
+    private static List<Path> transfers(Path folder) throws IOException {
+        try (Stream<Path> all = Files.list(folder)) {
+            return all.filter(path -> path.toString().contains("transfer")).toList();
+        }
     }
 
     private static MediaFile file(String type, long length) {
@@ -263,6 +268,8 @@ class MediaTest {
         ann.writes("me too");
         until("the text", () -> shown().equals(List.of("me too")));
         assertEquals(4, rig.x.calls(XMedia.TON));
+        // Not even a kill leaves a file behind.
+        assertEquals(List.of(), transfers(rig.data));
         latch.countDown();
         rig.x.faults().clear();
         rig.quiet();
@@ -564,9 +571,7 @@ class MediaTest {
                     + world.bridge.memory("VmHWM") + " MiB of memory");
             assertEquals(hashes(List.of(video)), hashes(customer.files()));
             assertTrue(world.bridge.memory("VmHWM") < 180, world.bridge.memory("VmHWM") + " MiB");
-            try (Stream<Path> left = Files.list(world.folder.resolve("data"))) {
-                assertEquals(List.of(), left.filter(path -> path.toString().contains("transfer")).toList());
-            }
+            assertEquals(List.of(), transfers(world.folder.resolve("data")));
         }
     }
 }
