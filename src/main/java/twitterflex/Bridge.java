@@ -404,7 +404,6 @@ public final class Bridge {
     }
 
     private Reply fromTwitter(Request request) {
-        catchUp.rang(catchUp.fromX);
         FromX events = FromX.read(json(request.body()), settings.ownId());
         events.warnings().forEach(warning -> LOG.log(WARNING, () -> warning));
         if (!events.warnings().isEmpty()) caretaker.lookNow();
@@ -413,7 +412,7 @@ public final class Bridge {
         metrics.add("ignored", events.ignored());
         journal.conversations().stream().filter(open -> events.encrypted().contains(open.customer()))
                 .forEach(open -> journal.tell(unreadable(open)));
-        catchUp.sentAtX(events.sent());
+        catchUp.heardFromX(events.sent());
         if (events.messages().isEmpty()) return Reply.ok(object());
         if (catchUp.await(CatchUp.X_EVENTS) && relay.accept(events.messages())) return Reply.ok(object());
         catchUp.missedAtX();
@@ -429,13 +428,12 @@ public final class Bridge {
     }
 
     private Reply fromFlex(String customer, Form form) {
-        catchUp.rang(catchUp.fromFlex);
         FromFlex event = FromFlex.read(form, customer);
-        if (event.ended()) catchUp.ended(event);
+        catchUp.heardFromFlex(event);
         metrics.add("ignored", event.messages().isEmpty() ? 1 : 0);
         if (event.messages().isEmpty()) return Reply.ok(object());
         boolean kept = catchUp.await(event.conversation()) && relay.accept(event.messages());
-        catchUp.heard(event, kept);
+        catchUp.taken(event, kept);
         return kept ? Reply.ok(object()) : NO_ROOM;
     }
 
@@ -512,24 +510,6 @@ public final class Bridge {
             return new Message(Direction.NOTE, "note-" + about, customer, handle, name, text, List.of(), "",
                     conversation, time);
         }
-
-        ObjectNode toJson() {
-            ObjectNode json = object().put("direction", direction.name()).put("id", id).put("customer", customer)
-                    .put("handle", handle).put("name", name).put("text", text).put("answer", answer)
-                    .put("conversation", conversation).put("time", time.toEpochMilli());
-            attachments.forEach(one -> json.withArray("attachments").add(one.toJson()));
-            return json;
-        }
-
-        /** @throws IllegalArgumentException if it is not what {@link #toJson} wrote */
-        static Message fromJson(JsonNode json) {
-            List<Attachment> attachments = json.path("attachments").valueStream().map(Attachment::fromJson).toList();
-            return new Message(Direction.valueOf(json.path("direction").asText()), json.path("id").asText(),
-                    json.path("customer").asText(),
-                    json.path("handle").asText(), json.path("name").asText(), json.path("text").asText(), attachments,
-                    json.path("answer").asText(), json.path("conversation").asText(),
-                    Instant.ofEpochMilli(json.path("time").asLong()));
-        }
     }
 
     /**
@@ -551,18 +531,6 @@ public final class Bridge {
 
         /** The id of the first of them that has one, else empty. */
         static String id(List<Attachment> all) { return all.stream().map(Attachment::id).findFirst().orElse(""); }
-
-        private JsonNode toJson() {
-            if (!isFile()) return TextNode.valueOf(text);
-            ObjectNode json = object().put("id", id).put("text", text);
-            sources.forEach(json.putArray("sources")::add);
-            return json;
-        }
-
-        private static Attachment fromJson(JsonNode json) {
-            return json.isTextual() ? told(json.asText()) : new Attachment(json.path("id").asText(),
-                    json.path("text").asText(), json.path("sources").valueStream().map(JsonNode::asText).toList());
-        }
     }
 
     /**
@@ -1060,9 +1028,10 @@ public final class Bridge {
 
         private Outcome attempt(Lane lane, Delivery delivery) {
             Message message = delivery.message;
-            // The way to X is looked up at a price, so that a try is marked first; Flex is looked at for free after
-            // every restart.
-            if (delivery.tries++ == 0 && message.direction() == Direction.TO_X) journal.markAttempted(message.id());
+            // The way to X is looked up at a price, so that a try is marked first, a file's when it is there; Flex is
+            // looked at for free after every restart.
+            boolean marked = message.direction() == Direction.TO_X && message.files().isEmpty();
+            if (delivery.tries++ == 0 && marked) journal.markAttempted(message.id());
             long began = System.nanoTime();
             Outcome outcome;
             boolean bug = false;
@@ -1761,7 +1730,8 @@ public final class Bridge {
                             : Response.NONE;
                     String why = carried instanceof Outcome.Refused refused ? refused.reason()
                             : posted.code() == BAD_MEDIA ? posted.sentence() : "";
-                    if (!why.isEmpty()) posted = post.apply(Form.of("Body", file.text() + " (" + why + ")"));
+                    String told = cut(file.text() + " (" + why + ")", 8_000);
+                    if (!why.isEmpty()) posted = post.apply(Form.of("Body", told));
                 }
                 if (!posted.ok()) return posted.outcome();
                 delivery.arrived(posted.body().path("sid").asText());
@@ -1978,8 +1948,8 @@ public final class Bridge {
         private final Map<String, String> own = lruCache();
 
         X(XAccess access, Settings settings, NumberedLists lists, Journal journal, Media media) {
-            this.access = access;
             this.media = media;
+            this.access = access;
             this.settings = settings;
             this.lists = lists;
             this.journal = journal;
@@ -2088,8 +2058,6 @@ public final class Bridge {
         /** Counts as arrived the parts that X has told of, or lists when it is asked. */
         private Response look(Delivery delivery, String customer, List<String> parts) {
             List<Sent> found;
-            boolean file = !delivery.message.attachments().isEmpty();
-            if (file && delivery.uploaded.isEmpty()) return Response.DONE;
             synchronized (told) {
                 found = new ArrayList<>(told);
             }
@@ -2120,10 +2088,11 @@ public final class Bridge {
                     || isOurs(sent.id()) || delivery.parts > 0 && BY_ID.compare(sent.id(), delivery.lastId) <= 0);
             found.sort(Comparator.comparing(Sent::id, BY_ID));
             while (delivery.parts < parts.size()) {
-                String part = bare(parts.get(delivery.parts));
-                String file = delivery.uploaded;
+                String part = bare(parts.get(delivery.parts)), file = delivery.uploaded;
+                // Another bridge knows by which id it has sent a file.
+                boolean any = file.isEmpty() && !delivery.message.attachments().isEmpty();
                 Optional<Sent> same = found.stream().filter(sent -> file.isEmpty() ? bare(sent.text()).equals(part)
-                        : sent.file().equals(file)).findFirst();
+                        && any != sent.file().isEmpty() : sent.file().equals(file)).findFirst();
                 if (same.isEmpty()) return;
                 found.remove(same.get());
                 delivery.arrived(same.get().id());
@@ -2496,16 +2465,24 @@ public final class Bridge {
             return Stream.of(fromX.trouble(), fromFlex.trouble(), flex.trouble()).flatMap(Optional::stream).toList();
         }
 
-        /** A webhook has come. If none did for a while, what was missed is read before what it brings is taken. */
-        void rang(Doorbell doorbell) {
-            if (!doorbell.rang()) return;
-            List<String> keys = doorbell == fromX ? List.of(X_EVENTS)
-                    : journal.conversations().stream().map(Conversation::sid).toList();
-            if (doorbell == fromX) expectMissedAtX();
-            for (String key : keys) {
-                missed.putIfAbsent(key, new CompletableFuture<>());
-                soon(key, Duration.ZERO);
+        /** @param sent what our account sent: each reply, and what a colleague writes in the X app */
+        void heardFromX(List<Message> sent) {
+            if (fromX.rang()) {
+                expectMissedAtX();
+                readFirst(X_EVENTS);
             }
+            overhear(sent);
+        }
+
+        void heardFromFlex(FromFlex event) {
+            if (fromFlex.rang()) journal.conversations().forEach(open -> readFirst(open.sid()));
+            if (event.ended()) ended(event);
+        }
+
+        /** Webhooks come again: what was missed meanwhile is read before what they bring is taken. */
+        private void readFirst(String key) {
+            missed.putIfAbsent(key, new CompletableFuture<>());
+            soon(key, Duration.ZERO);
         }
 
         /**
@@ -2526,7 +2503,7 @@ public final class Bridge {
         }
 
         /** A webhook has brought a message of a conversation. @param kept whether there was room for it */
-        void heard(FromFlex event, boolean kept) {
+        void taken(FromFlex event, boolean kept) {
             String sid = event.conversation();
             boolean known = journal.conversation(sid).isPresent() || event.customer().isEmpty();
             if (!known) readers.execute(logFailures(() -> flex.meet(sid, event.customer()), TROUBLE));
@@ -2553,14 +2530,13 @@ public final class Bridge {
         }
 
         /** An agent has ended or left a conversation: the customer's next message looks at it anew. */
-        void ended(FromFlex event) {
+        private void ended(FromFlex event) {
             flex.ended(event.customer(), event.conversation());
             ended.add(event.conversation());
             soon(event.conversation(), timing.initialBackoff());
         }
 
-        /** What X says of what our account sent: of each reply, and of what a colleague writes in the X app. */
-        void sentAtX(List<Message> sent) {
+        private void overhear(List<Message> sent) {
             for (Message message : sent) {
                 x.sent(message);
                 if (!x.isOurs(message.id())) relay.overhear(message);
@@ -2596,13 +2572,13 @@ public final class Bridge {
             Optional<Conversation> open = journal.conversation(key);
             boolean done = false;
             try {
-                if (key.equals(X_EVENTS)) done = since.isEmpty() || readX(due);
+                if (key.equals(X_EVENTS)) done = readX(due);
                 else done = open.isEmpty() || readFlex(open.get(), due);
             } catch (RuntimeException | Error bug) {
                 LOG.log(ERROR, TROUBLE, bug);
             }
             if (done) Optional.ofNullable(missed.remove(key)).ifPresent(waiting -> waiting.complete(null));
-            else soon(key, timing.initialBackoff());
+            else soon(key, timing.maxBackoff());
         }
 
         /** @return false if it is to be read again soon */
@@ -2684,12 +2660,13 @@ public final class Bridge {
             return new Missed(missed, upTo, late, listed);
         }
 
-        private boolean readX(boolean due) {
+        private synchronized boolean readX(boolean due) {
+            if (since.isEmpty()) return true;
             if (failed(x.readBack(since.get(), backlog), X_EVENTS)) return false;
             FromX events = x.read(backlog);
             List<Message> unknown = events.messages().stream().filter(one -> !journal.knows(one.id())).toList();
             if (!kept(unknown, true, fromX, due)) return false;
-            sentAtX(events.sent());
+            overhear(events.sent());
             since = Optional.empty();
             journal.behind(Instant.EPOCH);
             backlog = new X.Backlog();
@@ -2703,7 +2680,7 @@ public final class Bridge {
             return kept;
         }
 
-        /** Whether it is to be read again. If that goes on, or Twilio turns everybody away, nothing is read for a while. */
+        /** Whether it is to be read again. If that goes on, or Twilio turns everybody away, all reading pauses. */
         private boolean failed(Response answer, String key) {
             boolean ofX = key.equals(X_EVENTS);
             AtomicInteger row = ofX ? failuresAtX : failuresAtTwilio;
@@ -3236,38 +3213,35 @@ public final class Bridge {
         }
 
         HttpRequest.Builder request(String path, Form query) {
-            return requestAt(settings.twitterApiUrl() + path, query);
-        }
-
-        /** At another of X's hosts. */
-        static HttpRequest.Builder requestAt(String url, Form query) {
+            String url = settings.twitterApiUrl() + path;
             return HttpRequest.newBuilder(URI.create(query.fields().isEmpty() ? url : url + "?" + query.encode()));
         }
 
         /** Asks in the account's name. @param request not signed yet, with neither a form nor a secret in its body */
         Response call(HttpRequest.Builder request, Promise promise) {
-            return send(request, signed -> client.call(X.SERVICE, signed, promise));
+            return callBy(signed -> client.call(X.SERVICE, signed, promise), request);
         }
 
-        /** @param send may be asked several times */
-        Response send(HttpRequest.Builder request, Function<HttpRequest.Builder, Response> send) {
+        /** @param call sends what is signed */
+        Response callBy(Function<HttpRequest.Builder, Response> call, HttpRequest.Builder request) {
             boolean old = request.build().uri().getPath().startsWith("/1.1/");
-            if (old || !settings.hasClient()) return send.apply(signed(settings, request));
-            Response answer = byToken(request, send);
+            if (old || !settings.hasClient()) return call.apply(signed(settings, request));
+            Response answer = byToken(call, request);
             // What X refuses it has not done.
             boolean refused = answer.status() == 401 || answer.status() == 403;
-            return refused && settings.hasKeys() ? send.apply(signed(settings, request)) : answer;
+            return refused && settings.hasKeys() ? call.apply(signed(settings, request)) : answer;
         }
 
         /** The same by the token alone. */
-        Response byToken(HttpRequest.Builder request, Function<HttpRequest.Builder, Response> send) {
+        Response byToken(Function<HttpRequest.Builder, Response> call, HttpRequest.Builder request) {
             Response answer = Response.NONE;
             String spent = "";
             for (int tries = 0; tries < 2; tries++) {
                 Response token = token(spent);
                 if (!token.ok()) return token;
                 spent = access(token.body());
-                answer = send.apply(request.copy().setHeader("Authorization", "Bearer " + spent));
+                HttpRequest.Builder signed = request.copy().setHeader("Authorization", "Bearer " + spent);
+                answer = call.apply(signed);
                 if (answer.status() != 401) return answer;
             }
             return failed(spent, true, false, answer.sentence());
@@ -4040,7 +4014,7 @@ public final class Bridge {
                 }
                 if (!entry.settles()) duplicates += entry.messages().size() - news.size();
                 Instant now = Instant.now();
-                news.forEach(message -> lines.add(line(now, "accept", message.id()).set("message", message.toJson())));
+                news.forEach(message -> lines.add(line(now, "accept", message.id()).set("message", toJson(message))));
                 news.stream().filter(message -> forgotten(message, now)).forEach(old -> LOG.log(WARNING,
                         () -> "message " + old.id() + " is of " + old.time() + ": looked for before it is delivered"));
                 lines.addAll(entry.lines());
@@ -4144,12 +4118,15 @@ public final class Bridge {
             String id = line.path("id").asText();
             switch (line.path("do").asText()) {
                 case "accept" -> {
-                    Message message = Message.fromJson(line.path("message"));
+                    Message message = message(line.path("message"));
                     if (message.direction() != Direction.NOTE) received++;
                     return Optional.of(due(new Delivery(message, at, forgotten(message, at))));
                 }
                 case "attempt" -> take(pending::get, id).ifPresent(kept -> kept.attempted = true);
-                case "upload" -> take(pending::get, id).ifPresent(kept -> kept.uploaded = line.path("as").asText());
+                case "upload" -> take(pending::get, id).ifPresent(kept -> {
+                    kept.attempted = true;
+                    kept.uploaded = line.path("as").asText();
+                });
                 case "part" -> {
                     remember(line.path("as").asText(), at.toEpochMilli());
                     take(pending::get, id).ifPresent(kept -> kept.arrived(line.path("part").asInt(),
@@ -4275,10 +4252,42 @@ public final class Bridge {
 
         private static void snapshot(Delivery kept, OutputStream out) throws IOException {
             Message message = kept.message;
-            write(out, line(kept.at, "accept", message.id()).set("message", message.toJson()));
+            write(out, line(kept.at, "accept", message.id()).set("message", toJson(message)));
             if (kept.attempted) write(out, line(kept.at, "attempt", message.id()));
             if (message.direction() == Direction.TO_X && kept.parts > 0) write(out, part(kept));
             if (!kept.uploaded.isEmpty()) write(out, file(kept));
+        }
+
+        static ObjectNode toJson(Message message) {
+            ObjectNode json = object().put("direction", message.direction().name()).put("id", message.id())
+                    .put("customer", message.customer()).put("handle", message.handle()).put("name", message.name())
+                    .put("text", message.text()).put("answer", message.answer())
+                    .put("conversation", message.conversation()).put("time", message.time().toEpochMilli());
+            ArrayNode attachments = json.putArray("attachments");
+            for (Attachment one : message.attachments()) {
+                if (!one.isFile()) {
+                    attachments.add(one.text());
+                } else {
+                    ObjectNode file = attachments.addObject().put("id", one.id()).put("text", one.text());
+                    one.sources().forEach(file.putArray("sources")::add);
+                }
+            }
+            return json;
+        }
+
+        /** @throws IllegalArgumentException if it is not what {@link #toJson} wrote */
+        static Message message(JsonNode json) {
+            List<Attachment> attachments = json.path("attachments").valueStream().map(Journal::attachment).toList();
+            return new Message(Direction.valueOf(json.path("direction").asText()), json.path("id").asText(),
+                    json.path("customer").asText(), json.path("handle").asText(), json.path("name").asText(),
+                    json.path("text").asText(), attachments, json.path("answer").asText(),
+                    json.path("conversation").asText(), Instant.ofEpochMilli(json.path("time").asLong()));
+        }
+
+        private static Attachment attachment(JsonNode json) {
+            List<String> sources = json.path("sources").valueStream().map(JsonNode::asText).toList();
+            return json.isTextual() ? Attachment.told(json.asText())
+                    : new Attachment(json.path("id").asText(), json.path("text").asText(), sources);
         }
 
         private static void write(OutputStream out, ObjectNode line) throws IOException {
@@ -4405,7 +4414,7 @@ public final class Bridge {
         private final Timing timing;
         /** Addresses that are asked, and those of them that get our signature. */
         private final Pattern known, signed;
-        /** Where photos are for who has no signature, but a token. */
+        /** Where photos are for whoever has a token instead. */
         private final String api2;
 
         Media(Client client, XAccess access, Twilio twilio, Settings settings, Timing timing) {
@@ -4498,14 +4507,7 @@ public final class Bridge {
                 if (!(asked instanceof Outcome.Delivered)) return asked;
                 Outcome came = refused("X does not tell where it is");
                 for (String source : delivery.found.isEmpty() ? attachment.sources() : delivery.found) {
-                    boolean photo = signed.matcher(source).matches();
-                    boolean token = settings.hasClient() || !settings.get(TWITTER_USER_TOKEN).isEmpty();
-                    came = photo && !settings.hasKeys() ? refused("no signature can be made")
-                            : download(X.SERVICE, source, MOST_IN_FLEX, load);
-                    boolean other = !(came instanceof Outcome.Delivered) && photo && token;
-                    String atApi2 = source.replaceFirst(".*/ton/data/dm/", Matcher.quoteReplacement(api2));
-                    Outcome second = other ? download(X.SERVICE, atApi2, MOST_IN_FLEX, load) : came;
-                    if (second instanceof Outcome.Delivered) came = second;
+                    came = fetch(source, load);
                     if (!(came instanceof Outcome.Refused)) break;
                 }
                 if (!(came instanceof Outcome.Delivered type)) return came;
@@ -4525,7 +4527,7 @@ public final class Bridge {
             boolean known = attachment.sources().stream().noneMatch(one -> FromX.MEDIA_PAGE.matcher(one).matches());
             Message message = delivery.message;
             if (known || !delivery.found.isEmpty()) return Response.DONE.outcome();
-            HttpRequest.Builder request = access.request("/2/dm_events/" + message.id(), XApi.shown());
+            HttpRequest.Builder request = access.request("/2/dm_events/" + message.id(), XApi.shown()).GET();
             Response answer = access.call(request, Promise.fields("/data/id", Promise.NUMBER));
             boolean soon = answer.outcome() instanceof Outcome.RetryLater later
                     && later.scope() == Outcome.Scope.MESSAGE;
@@ -4535,6 +4537,18 @@ public final class Bridge {
             delivery.found = FromX.attachments(event.at("/message_create/message_data")).stream()
                     .flatMap(one -> one.sources().stream()).toList();
             return answer.outcome();
+        }
+
+        /** A photo that our signature does not open may open to a token, by API 2. */
+        private Outcome fetch(String source, Load load) throws IOException {
+            boolean signs = signed.matcher(source).matches();
+            Outcome came = signs && !settings.hasKeys() ? refused("it opens to a signature only")
+                    : download(X.SERVICE, source, MOST_IN_FLEX, load);
+            boolean token = settings.hasClient() || !settings.get(TWITTER_USER_TOKEN).isEmpty();
+            if (came instanceof Outcome.Delivered || !token || !signs) return came;
+            String other = api2 + source.replaceFirst(".*/ton/data/dm/", "");
+            Outcome second = download(X.SERVICE, other, MOST_IN_FLEX, load);
+            return second instanceof Outcome.Delivered ? second : came;
         }
 
         /** @return delivered with its type */
@@ -4551,16 +4565,16 @@ public final class Bridge {
                     }));
             Response answer;
             try {
-                HttpRequest.Builder request = HttpRequest.newBuilder(URI.create(url));
-                Function<HttpRequest.Builder, Response> send = asked -> {
+                HttpRequest.Builder request = HttpRequest.newBuilder(URI.create(url)).GET();
+                if (signed.matcher(url).matches()) request = XAccess.signed(settings, request);
+                boolean byOthers = url.startsWith(api2) && !settings.hasClient();
+                if (byOthers) request.header("Authorization", "Bearer " + settings.get(TWITTER_USER_TOKEN));
+                Function<HttpRequest.Builder, Response> call = one -> {
                     load.empty();
-                    return client.call(service, asked, Promise.ANYTHING, load.moved()::get, Optional.of(into));
+                    return client.call(service, one, Promise.ANYTHING, load.moved()::get, Optional.of(into));
                 };
-                boolean token = url.startsWith(api2), own = token && settings.hasClient();
-                if (token) request.header("Authorization", "Bearer " + settings.get(TWITTER_USER_TOKEN));
-                boolean signs = signed.matcher(url).matches();
-                answer = own ? access.byToken(request, send)
-                        : send.apply(signs ? XAccess.signed(settings, request) : request);
+                boolean byToken = url.startsWith(api2) && settings.hasClient();
+                answer = byToken ? access.byToken(call, request) : call.apply(request);
             } catch (IllegalArgumentException noAddress) {
                 return refused("its address makes no sense");
             }
@@ -4580,7 +4594,7 @@ public final class Bridge {
         Outcome toX(Delivery delivery, Attachment attachment) {
             if (attachment.id().isEmpty()) return refused("it is not known any more where it is");
             if (!delivery.processing.isEmpty()) return carry(delivery, PROCESSED, load -> {
-                Response status = step("STATUS", delivery.processing, Form.of(), Optional.empty());
+                Response status = step("STATUS", delivery.processing, Form.of(), Optional.empty(), 0, 0);
                 if (status.ok()) return processed(delivery, status);
                 // Too old, perhaps.
                 delivery.processing = "";
@@ -4610,10 +4624,10 @@ public final class Bridge {
         private Outcome upload(Delivery delivery, String category, String type, Load load) throws IOException {
             long size = load.size();
             boolean whole = category.equals("dm_image");
-            Form about = Form.of("media_category", category);
-            Response begun = whole ? step("", "", about, Optional.of(load), 0, size)
-                    : step("INIT", "", about.and(Form.of("media_type", type, "total_bytes", String.valueOf(size))),
-                            Optional.empty());
+            Form kind = Form.of("media_category", category);
+            Form about = kind.and(Form.of("media_type", type, "total_bytes", String.valueOf(size)));
+            Response begun = whole ? step("", "", kind, Optional.of(load), 0, size)
+                    : step("INIT", "", about, Optional.empty(), 0, 0);
             String id = begun.body().path("media_id_string").asText(begun.body().at("/data/id").asText());
             if (whole || !begun.ok()) return begun.ok() ? new Outcome.Delivered(id, "") : notTaken(begun);
             for (long at = 0; at < size; at += SEGMENT) {
@@ -4621,9 +4635,10 @@ public final class Bridge {
                 Response put = step("APPEND", id, index, Optional.of(load), at, Math.min(SEGMENT, size - at));
                 if (!put.ok()) return notTaken(put);
             }
-            Response ended = step("FINALIZE", id, Form.of(), Optional.empty());
+            Response ended = step("FINALIZE", id, Form.of(), Optional.empty(), 0, 0);
             if (!ended.ok()) return notTaken(ended);
             delivery.processing = id;
+            delivery.stuck = Optional.empty();
             return processed(delivery, ended);
         }
 
@@ -4650,10 +4665,6 @@ public final class Bridge {
             }
         }
 
-        private Response step(String command, String id, Form about, Optional<Load> load) {
-            return step(command, id, about, load, 0, 0);
-        }
-
         /** One step of an upload: in API 1.1 all about it is in the query, in API 2 in a path and a body of its own. */
         private Response step(String command, String id, Form about, Optional<Load> load, long from, long length) {
             boolean old = settings.get(TWITTER_API).equals("1.1"), asks = command.equals("STATUS");
@@ -4668,7 +4679,8 @@ public final class Bridge {
             String api = settings.twitterApiUrl();
             // API 1.1 has a host of its own for that.
             String host = old ? api.replaceFirst("^https://api\\.(twitter|x)\\.com$", "https://upload.$1.com") : api;
-            HttpRequest.Builder request = XAccess.requestAt(host + path, query);
+            HttpRequest.Builder request = HttpRequest.newBuilder(URI.create(host + path
+                    + (query.fields().isEmpty() ? "" : "?" + query.encode())));
             if (load.isPresent()) {
                 String boundary = UUID.randomUUID().toString();
                 StringBuilder before = new StringBuilder();
@@ -4690,7 +4702,7 @@ public final class Bridge {
             Promise promise = command.equals("APPEND") ? Promise.ANYTHING
                     : Promise.fields(old ? "/media_id_string" : "/data/id", Promise.NUMBER);
             LongSupplier moved = load.<LongSupplier>map(one -> one.moved()::get).orElse(() -> 0);
-            return access.send(request, signed -> client.call(X.SERVICE, signed, promise, moved, Optional.empty()));
+            return access.callBy(one -> client.call(X.SERVICE, one, promise, moved, Optional.empty()), request);
         }
     }
 
