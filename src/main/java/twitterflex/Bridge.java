@@ -220,6 +220,7 @@ public final class Bridge {
     private final Edge edge;
     private final Relay relay;
     final CatchUp catchUp;
+    final XAccess access;
     private final Caretaker caretaker;
 
     /**
@@ -239,10 +240,11 @@ public final class Bridge {
         }
         client = new Client(timing.callTimeout(), metrics::failed);
         NumberedLists choices = new NumberedLists(settings.get(TWITTER_API).equals("2"));
+        access = new XAccess(client, settings, timing, true);
         Twilio twilio = new Twilio(client, settings);
-        Media media = new Media(client, twilio, settings, timing);
+        Media media = new Media(client, access, twilio, settings, timing);
         Flex flex = new Flex(twilio, settings, choices, journal, timing, media);
-        X x = new X(client, settings, choices, journal, media);
+        X x = new X(access, settings, choices, journal, media);
         relay = new Relay(journal, flex::deliver, reply -> reply.message.direction() == Direction.SENT_IN_APP
                 ? flex.overheard(reply, x) : flex.forItsCustomer(reply, x::deliver), timing, metrics);
         catchUp = new CatchUp(journal, relay, flex, x, settings, timing, metrics);
@@ -402,28 +404,36 @@ public final class Bridge {
     }
 
     private Reply fromTwitter(Request request) {
-        catchUp.rang(catchUp.fromX);
         FromX events = FromX.read(json(request.body()), settings.ownId());
         events.warnings().forEach(warning -> LOG.log(WARNING, () -> warning));
         if (!events.warnings().isEmpty()) caretaker.lookNow();
         events.notices().stream().filter(notice -> noticed.put(notice, "") == null)
                 .forEach(notice -> LOG.log(WARNING, () -> notice));
         metrics.add("ignored", events.ignored());
-        catchUp.sentAtX(events.sent());
+        journal.conversations().stream().filter(open -> events.encrypted().contains(open.customer()))
+                .forEach(open -> journal.tell(unreadable(open)));
+        catchUp.heardFromX(events.sent());
         if (events.messages().isEmpty()) return Reply.ok(object());
         if (catchUp.await(CatchUp.X_EVENTS) && relay.accept(events.messages())) return Reply.ok(object());
         catchUp.missedAtX();
         return NO_ROOM;
     }
 
+    /** What agents read once: its id is always the same. */
+    private static Message unreadable(Conversation open) {
+        String words = "The customer now writes encrypted (X Chat), which cannot be read here: ask them for another way"
+                + " to reach them.";
+        return new Message(Direction.NOTE, "note-encrypted-" + open.sid(), open.customer(), "", "", words, List.of(),
+                "", open.sid(), Instant.now());
+    }
+
     private Reply fromFlex(String customer, Form form) {
-        catchUp.rang(catchUp.fromFlex);
         FromFlex event = FromFlex.read(form, customer);
-        if (event.ended()) catchUp.ended(event);
+        catchUp.heardFromFlex(event);
         metrics.add("ignored", event.messages().isEmpty() ? 1 : 0);
         if (event.messages().isEmpty()) return Reply.ok(object());
         boolean kept = catchUp.await(event.conversation()) && relay.accept(event.messages());
-        catchUp.heard(event, kept);
+        catchUp.taken(event, kept);
         return kept ? Reply.ok(object()) : NO_ROOM;
     }
 
@@ -500,24 +510,6 @@ public final class Bridge {
             return new Message(Direction.NOTE, "note-" + about, customer, handle, name, text, List.of(), "",
                     conversation, time);
         }
-
-        ObjectNode toJson() {
-            ObjectNode json = object().put("direction", direction.name()).put("id", id).put("customer", customer)
-                    .put("handle", handle).put("name", name).put("text", text).put("answer", answer)
-                    .put("conversation", conversation).put("time", time.toEpochMilli());
-            attachments.forEach(one -> json.withArray("attachments").add(one.toJson()));
-            return json;
-        }
-
-        /** @throws IllegalArgumentException if it is not what {@link #toJson} wrote */
-        static Message fromJson(JsonNode json) {
-            List<Attachment> attachments = json.path("attachments").valueStream().map(Attachment::fromJson).toList();
-            return new Message(Direction.valueOf(json.path("direction").asText()), json.path("id").asText(),
-                    json.path("customer").asText(),
-                    json.path("handle").asText(), json.path("name").asText(), json.path("text").asText(), attachments,
-                    json.path("answer").asText(), json.path("conversation").asText(),
-                    Instant.ofEpochMilli(json.path("time").asLong()));
-        }
     }
 
     /**
@@ -539,18 +531,6 @@ public final class Bridge {
 
         /** The id of the first of them that has one, else empty. */
         static String id(List<Attachment> all) { return all.stream().map(Attachment::id).findFirst().orElse(""); }
-
-        private JsonNode toJson() {
-            if (!isFile()) return TextNode.valueOf(text);
-            ObjectNode json = object().put("id", id).put("text", text);
-            sources.forEach(json.putArray("sources")::add);
-            return json;
-        }
-
-        private static Attachment fromJson(JsonNode json) {
-            return json.isTextual() ? told(json.asText()) : new Attachment(json.path("id").asText(),
-                    json.path("text").asText(), json.path("sources").valueStream().map(JsonNode::asText).toList());
-        }
     }
 
     /**
@@ -581,8 +561,10 @@ public final class Bridge {
      * @param sent what our account has sent, by the bridge or by somebody in the X app; the customer is who got it
      * @param warnings what the operator should know each time
      * @param notices what is worth saying once
+     * @param encrypted who writes in X's encrypted Chat
      */
-    record FromX(List<Message> messages, List<Message> sent, int ignored, List<String> warnings, Set<String> notices) {
+    record FromX(List<Message> messages, List<Message> sent, int ignored, List<String> warnings, Set<String> notices,
+            Set<String> encrypted) {
         /**
          * Reads both envelopes: the Account Activity API's, which ends on 1 January 2027, and the X Activity API's,
          * which wraps the same events in {@code data.payload} and the users in another {@code data}.
@@ -606,9 +588,11 @@ public final class Bridge {
                 warnings.add("account " + revoked.asText()
                         + " has revoked the app's access: X sends no more events for it");
             }
-            if (kind.startsWith("chat.") && subscribers.stream().noneMatch(anothers)) {
-                notices.add("customer " + payload.findPath("sender_id").asText("unknown")
-                        + " writes end-to-end encrypted (XChat): no bridge can read that");
+            Set<String> encrypted = new LinkedHashSet<>();
+            String writer = payload.findPath("sender_id").asText("unknown");
+            if (kind.startsWith("chat.") && subscribers.stream().noneMatch(anothers) && !writer.equals(ownId)) {
+                encrypted.add(writer);
+                notices.add("customer " + writer + " writes end-to-end encrypted (XChat): no bridge can read that");
             }
             JsonNode events = payload.path("direct_message_events");
             int ignored = events.isArray() && !events.isEmpty() ? 0 : 1;
@@ -638,7 +622,7 @@ public final class Bridge {
             // X promises no order but that of the ids.
             messages.sort(Comparator.comparing(Message::id, X.BY_ID));
             ours.sort(Comparator.comparing(Message::id, X.BY_ID));
-            return new FromX(messages, ours, ignored, warnings, notices);
+            return new FromX(messages, ours, ignored, warnings, notices, encrypted);
         }
 
         /** A customer is looked up by id; one who is missing from the users goes by their id. */
@@ -946,7 +930,7 @@ public final class Bridge {
          * How many times longer than one message's longest backoff a pause grows that waits for somebody to mend
          * something.
          */
-        private static final int PATIENT = 15;
+        static final int PATIENT = 15;
         /** How long a refusal that is our fault shows in the health. */
         private static final Duration SHOWN = Duration.ofMinutes(10);
 
@@ -1938,8 +1922,7 @@ public final class Bridge {
     // 8. X: one sender, the two APIs it speaks, and the lists that customers answer.
 
     /**
-     * Sends Direct Messages. Both of X's APIs have OAuth 1.0a, JSON, 10,000 characters and a rate limit told in
-     * headers.
+     * Sends Direct Messages. Both of X's APIs have JSON, 10,000 characters and a rate limit told in headers.
      */
     static final class X {
         static final String SERVICE = "X";
@@ -1950,7 +1933,7 @@ public final class Bridge {
         /** How far back all that was missed is read: some 5,000 events. */
         private static final int MAX_BACKLOG = 50;
 
-        private final Client client;
+        private final XAccess access;
         private final Settings settings;
         private final NumberedLists lists;
         private final Journal journal;
@@ -1964,9 +1947,9 @@ public final class Bridge {
         /** The ids of what was sent since the start: the journal hears of them a moment later. */
         private final Map<String, String> own = lruCache();
 
-        X(Client client, Settings settings, NumberedLists lists, Journal journal, Media media) {
+        X(XAccess access, Settings settings, NumberedLists lists, Journal journal, Media media) {
             this.media = media;
-            this.client = client;
+            this.access = access;
             this.settings = settings;
             this.lists = lists;
             this.journal = journal;
@@ -2043,10 +2026,9 @@ public final class Bridge {
                 }
                 ObjectNode body = body(customer, parts.get(delivery.parts), last ? rich : Rich.read(""),
                         delivery.uploaded);
-                Response sent = client.call(SERVICE, signed(settings, "POST", api.send.formatted(customer), Form.of())
+                Response sent = access.call(access.request(api.send.formatted(customer), Form.of())
                         .header("Content-Type", "application/json")
-                        .POST(HttpRequest.BodyPublishers.ofString(body.toString())),
-                        api.sent);
+                        .POST(HttpRequest.BodyPublishers.ofString(body.toString())), api.sent);
                 open = System.nanoTime() + sent.untilReset().toNanos();
                 // Said already, by a try whose answer was lost and whose message is not listed yet.
                 boolean repeated = delivery.mayHaveArrived && (file ? sent.sentAlready() : sent.saidAlready());
@@ -2097,8 +2079,7 @@ public final class Bridge {
         }
 
         private Response list(String path, String cursor, int most, String customer) {
-            HttpRequest.Builder request = signed(settings, "GET", path, api.query(cursor, most)).GET();
-            return client.call(SERVICE, request, api.listed(customer));
+            return access.call(access.request(path, api.query(cursor, most)), api.listed(customer));
         }
 
         /** What arrived before is settled under its own id; each message found counts for one part. */
@@ -2201,22 +2182,6 @@ public final class Bridge {
                         .put("url", button.url()));
             }
             return event;
-        }
-
-        /** The query is part of the signature, a JSON body is not (RFC 5849, 3.4.1.3.1). */
-        static HttpRequest.Builder signed(Settings settings, String method, String path, Form query) {
-            return signedAt(settings.twitterApiUrl() + path, settings, method, query);
-        }
-
-        /** At another of X's hosts. */
-        static HttpRequest.Builder signedAt(String url, Settings settings, String method, Form query) {
-            String nonce = UUID.randomUUID().toString().replace("-", "");
-            return HttpRequest.newBuilder(URI.create(query.fields().isEmpty() ? url : url + "?" + query.encode()))
-                    .header("Authorization",
-                    Signatures.oauth(method, url, query,
-                            settings.get(TWITTER_CONSUMER_KEY), settings.get(TWITTER_CONSUMER_SECRET),
-                            settings.get(TWITTER_ACCESS_KEY), settings.get(TWITTER_ACCESS_SECRET),
-                            nonce, String.valueOf(Instant.now().getEpochSecond())));
         }
     }
 
@@ -2500,16 +2465,24 @@ public final class Bridge {
             return Stream.of(fromX.trouble(), fromFlex.trouble(), flex.trouble()).flatMap(Optional::stream).toList();
         }
 
-        /** A webhook has come. If none did for a while, what was missed is read before what it brings is taken. */
-        void rang(Doorbell doorbell) {
-            if (!doorbell.rang()) return;
-            List<String> keys = doorbell == fromX ? List.of(X_EVENTS)
-                    : journal.conversations().stream().map(Conversation::sid).toList();
-            if (doorbell == fromX) expectMissedAtX();
-            for (String key : keys) {
-                missed.putIfAbsent(key, new CompletableFuture<>());
-                soon(key, Duration.ZERO);
+        /** @param sent what our account sent: each reply, and what a colleague writes in the X app */
+        void heardFromX(List<Message> sent) {
+            if (fromX.rang()) {
+                expectMissedAtX();
+                readFirst(X_EVENTS);
             }
+            overhear(sent);
+        }
+
+        void heardFromFlex(FromFlex event) {
+            if (fromFlex.rang()) journal.conversations().forEach(open -> readFirst(open.sid()));
+            if (event.ended()) ended(event);
+        }
+
+        /** Webhooks come again: what was missed meanwhile is read before what they bring is taken. */
+        private void readFirst(String key) {
+            missed.putIfAbsent(key, new CompletableFuture<>());
+            soon(key, Duration.ZERO);
         }
 
         /**
@@ -2530,7 +2503,7 @@ public final class Bridge {
         }
 
         /** A webhook has brought a message of a conversation. @param kept whether there was room for it */
-        void heard(FromFlex event, boolean kept) {
+        void taken(FromFlex event, boolean kept) {
             String sid = event.conversation();
             boolean known = journal.conversation(sid).isPresent() || event.customer().isEmpty();
             if (!known) readers.execute(logFailures(() -> flex.meet(sid, event.customer()), TROUBLE));
@@ -2557,14 +2530,13 @@ public final class Bridge {
         }
 
         /** An agent has ended or left a conversation: the customer's next message looks at it anew. */
-        void ended(FromFlex event) {
+        private void ended(FromFlex event) {
             flex.ended(event.customer(), event.conversation());
             ended.add(event.conversation());
             soon(event.conversation(), timing.initialBackoff());
         }
 
-        /** What X says of what our account sent: of each reply, and of what a colleague writes in the X app. */
-        void sentAtX(List<Message> sent) {
+        private void overhear(List<Message> sent) {
             for (Message message : sent) {
                 x.sent(message);
                 if (!x.isOurs(message.id())) relay.overhear(message);
@@ -2600,13 +2572,13 @@ public final class Bridge {
             Optional<Conversation> open = journal.conversation(key);
             boolean done = false;
             try {
-                if (key.equals(X_EVENTS)) done = since.isEmpty() || readX(due);
+                if (key.equals(X_EVENTS)) done = readX(due);
                 else done = open.isEmpty() || readFlex(open.get(), due);
             } catch (RuntimeException | Error bug) {
                 LOG.log(ERROR, TROUBLE, bug);
             }
             if (done) Optional.ofNullable(missed.remove(key)).ifPresent(waiting -> waiting.complete(null));
-            else soon(key, timing.initialBackoff());
+            else soon(key, timing.maxBackoff());
         }
 
         /** @return false if it is to be read again soon */
@@ -2688,12 +2660,13 @@ public final class Bridge {
             return new Missed(missed, upTo, late, listed);
         }
 
-        private boolean readX(boolean due) {
+        private synchronized boolean readX(boolean due) {
+            if (since.isEmpty()) return true;
             if (failed(x.readBack(since.get(), backlog), X_EVENTS)) return false;
             FromX events = x.read(backlog);
             List<Message> unknown = events.messages().stream().filter(one -> !journal.knows(one.id())).toList();
             if (!kept(unknown, true, fromX, due)) return false;
-            sentAtX(events.sent());
+            overhear(events.sent());
             since = Optional.empty();
             journal.behind(Instant.EPOCH);
             backlog = new X.Backlog();
@@ -2707,7 +2680,7 @@ public final class Bridge {
             return kept;
         }
 
-        /** Whether it is to be read again. If that goes on, or Twilio turns everybody away, nothing is read for a while. */
+        /** Whether it is to be read again. If that goes on, or Twilio turns everybody away, all reading pauses. */
         private boolean failed(Response answer, String key) {
             boolean ofX = key.equals(X_EVENTS);
             AtomicInteger row = ofX ? failuresAtX : failuresAtTwilio;
@@ -3207,6 +3180,175 @@ public final class Bridge {
         }
     }
 
+    /**
+     * The support account's access to X: by its OAuth 2.0 token, or else by the keys of OAuth 1.0a, which X is to
+     * retire. The token is what its file says, as the command setup may put another there; it is renewed before it
+     * runs out, and when X does not take it (X API, "OAuth 2.0 Authorization Code Flow with PKCE").
+     */
+    static final class XAccess {
+        /** What the token has to allow. */
+        static final String SCOPES = "dm.read dm.write media.write tweet.read users.read offline.access";
+        static final String NO_TOKEN = "the support account has not let the X app in: run setup, as the bridge's user;"
+                + " no token can be read in ";
+        private static final Promise GRANTED = Promise.fields("/access_token", "[!-~]+", "/refresh_token", "[!-~]*");
+
+        private final Client client;
+        private final Settings settings;
+        private final Timing timing;
+        private final boolean renews;
+        // Guarded by this: no two threads renew at once, as a refresh token is good for one time.
+        /** Renewed, but not on disk yet: it is not used before. */
+        private Optional<JsonNode> unsaved = Optional.empty();
+        /** The access token that could not be renewed, why, when that is tried again, and whether X takes it. */
+        private String failed = "", why = "";
+        private long nextTry;
+        private boolean dead;
+
+        /** @param renews whether nobody else does */
+        XAccess(Client client, Settings settings, Timing timing, boolean renews) {
+            this.client = client;
+            this.settings = settings;
+            this.timing = timing;
+            this.renews = renews;
+        }
+
+        HttpRequest.Builder request(String path, Form query) {
+            String url = settings.twitterApiUrl() + path;
+            return HttpRequest.newBuilder(URI.create(query.fields().isEmpty() ? url : url + "?" + query.encode()));
+        }
+
+        /** Asks in the account's name. @param request not signed yet, with neither a form nor a secret in its body */
+        Response call(HttpRequest.Builder request, Promise promise) {
+            return callBy(signed -> client.call(X.SERVICE, signed, promise), request);
+        }
+
+        /** @param call sends what is signed */
+        Response callBy(Function<HttpRequest.Builder, Response> call, HttpRequest.Builder request) {
+            boolean old = request.build().uri().getPath().startsWith("/1.1/");
+            if (old || !settings.hasClient()) return call.apply(signed(settings, request));
+            Response answer = byToken(call, request);
+            // What X refuses it has not done.
+            boolean refused = answer.status() == 401 || answer.status() == 403;
+            return refused && settings.hasKeys() ? call.apply(signed(settings, request)) : answer;
+        }
+
+        /** The same by the token alone. */
+        Response byToken(Function<HttpRequest.Builder, Response> call, HttpRequest.Builder request) {
+            Response answer = Response.NONE;
+            String spent = "";
+            for (int tries = 0; tries < 2; tries++) {
+                Response token = token(spent);
+                if (!token.ok()) return token;
+                spent = access(token.body());
+                HttpRequest.Builder signed = request.copy().setHeader("Authorization", "Bearer " + spent);
+                answer = call.apply(signed);
+                if (answer.status() != 401) return answer;
+            }
+            return failed(spent, true, false, answer.sentence());
+        }
+
+        private static String access(JsonNode token) { return token.path("access_token").asText(); }
+
+        /** The token to use. @param spent one that X has not taken, or none; @return with the token as its body */
+        private synchronized Response token(String spent) {
+            JsonNode token = unsaved.orElseGet(settings::token);
+            if (access(token).isEmpty()) return none(NO_TOKEN + settings.tokenFile());
+            if (!settings.ownId().equals(token.path("user").asText())) {
+                return none("the token in " + settings.tokenFile() + " is of another account than TWITTER_ACCESS_KEY:"
+                        + " run setup");
+            }
+            if (unsaved.isPresent()) return save(token);
+            boolean known = access(token).equals(failed);
+            boolean over = access(token).equals(spent) || known && dead;
+            boolean due = over || System.currentTimeMillis() > token.path("renew_at").asLong();
+            if (!due) return good(token);
+            if (!renews) return over ? none("the token has run out, and a running bridge renews it") : good(token);
+            if (known && nextTry - System.nanoTime() > 0) return over ? none(why) : good(token);
+            String refresh = token.path("refresh_token").asText();
+            Response answer = grant(Form.of("grant_type", "refresh_token", "refresh_token", refresh));
+            if (answer.ok()) return save(kept(answer.body(), token.path("user").asText(), refresh));
+            boolean refused = answer.body().has("error");
+            Response failure = failed(access(token), over, refused, refused ? "X does not renew the support account's"
+                    + " token (" + answer.body().path("error").asText() + "), as it was revoked, or not used for six"
+                    + " months, or TWITTER_CLIENT_ID or TWITTER_CLIENT_SECRET is not the app's: run setup"
+                    : answer.sentence());
+            return over ? failure : good(token);
+        }
+
+        private synchronized Response failed(String token, boolean over, boolean refused, String reason) {
+            LOG.log(WARNING, () -> "OAuth 2.0 fails: " + reason
+                    + (over && settings.hasKeys() ? "; OAuth 1.0a is used instead" : ""));
+            failed = token;
+            dead = over;
+            why = reason;
+            nextTry = System.nanoTime() + timing.maxBackoff().multipliedBy(refused ? Relay.PATIENT : 1).toNanos();
+            return none(reason);
+        }
+
+        /** Asks for a token, as the app (RFC 6749, 2.3.1 and 3.2). */
+        Response grant(Form form) {
+            String id = settings.get(TWITTER_CLIENT_ID), secret = settings.get(TWITTER_CLIENT_SECRET);
+            HttpRequest.Builder request = request("/2/oauth2/token", Form.of());
+            if (!secret.isEmpty()) {
+                request.header("Authorization", Signatures.basic(Form.escape(id), Form.escape(secret)));
+            }
+            Form all = secret.isEmpty() ? form.and(Form.of("client_id", id)) : form;
+            return client.call(X.SERVICE, Twilio.filled(request, all), GRANTED);
+        }
+
+        /** What is kept of a grant. It is renewed when a tenth of its time is left, as a rule after 108 minutes. */
+        static ObjectNode kept(JsonNode granted, String user, String refresh) {
+            long now = System.currentTimeMillis(), seconds = granted.path("expires_in").asLong(7200);
+            return object().put("access_token", access(granted))
+                    .put("refresh_token", granted.path("refresh_token").asText(refresh))
+                    .put("scope", granted.path("scope").asText()).put("user", user)
+                    .put("got_at", now).put("renew_at", now + seconds * 900);
+        }
+
+        private Response save(JsonNode token) {
+            try {
+                write(settings.tokenFile(), token);
+                unsaved = Optional.empty();
+                return good(token);
+            } catch (IOException noRoom) {
+                unsaved = Optional.of(token);
+                return none("the renewed token of X cannot be written to " + settings.tokenFile() + ": "
+                        + reason(noRoom));
+            }
+        }
+
+        /** For its owner alone. Written aside, synced, then put in the place of the old one in one step. */
+        static void write(Path file, JsonNode token) throws IOException {
+            Path aside = file.resolveSibling(file.getFileName() + ".new");
+            Files.deleteIfExists(aside);
+            Files.createFile(aside, Journal.only("rw-------"));
+            Files.writeString(aside, token.toString(), StandardOpenOption.WRITE, StandardOpenOption.SYNC);
+            Files.move(aside, file, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
+            Journal.syncNames(file.toAbsolutePath().getParent());
+        }
+
+        private static Response good(JsonNode token) { return ours(200, token); }
+        private static Response none(String why) { return ours(401, object().put("title", why)); }
+
+        /** In the place of an answer of X's. */
+        private static Response ours(int status, JsonNode body) {
+            return new Response(X.SERVICE, "", status, Response.NONE.headers(), body, "", false, status == 200,
+                    Instant.now());
+        }
+
+        /** By OAuth 1.0a: the query is part of the signature, a JSON body is not (RFC 5849, 3.4.1.3.1). */
+        static HttpRequest.Builder signed(Settings settings, HttpRequest.Builder request) {
+            HttpRequest bare = request.build();
+            Form query = Form.decode(Objects.toString(bare.uri().getRawQuery(), ""));
+            String url = bare.uri().toString().replaceFirst("\\?.*", "");
+            String nonce = UUID.randomUUID().toString().replace("-", "");
+            return request.copy().setHeader("Authorization", Signatures.oauth(bare.method(), url, query,
+                    settings.get(TWITTER_CONSUMER_KEY), settings.get(TWITTER_CONSUMER_SECRET),
+                    settings.get(TWITTER_ACCESS_KEY), settings.get(TWITTER_ACCESS_SECRET),
+                    nonce, String.valueOf(Instant.now().getEpochSecond())));
+        }
+    }
+
     static final class Client {
         /** Some front ends turn away what does not say who it is. */
         private static final String USER_AGENT = "twitter-flex-bridge/1.0 (Java)";
@@ -3451,7 +3593,7 @@ public final class Bridge {
             boolean coded = code() != 0 && code() != status || body.at("/errors/0/message").isTextual();
             boolean problem = body.path("title").isTextual();
             boolean old = body.path("request").isTextual() && body.path("error").isTextual();
-            return coded || problem || old;
+            return coded || problem || old || body.path("error_description").isTextual();
         }
 
         /** The service's own code and words, in one line; or what there is instead of them. */
@@ -3472,9 +3614,10 @@ public final class Bridge {
                         .map(server -> ", server " + server).orElse("") + "): look at the proxy, the firewall and "
                         + service + "'s status");
             }
-            String words = Stream.of("/message", "/errors/0/message", "/detail", "/title", "/error")
-                    .map(path -> body.at(path).asText(""))
+            String words = Stream.of("/message", "/errors/0/message", "/detail", "/title", "/error_description",
+                    "/error").map(path -> body.at(path).asText(""))
                     .filter(text -> !text.isEmpty()).findFirst().orElse("no reason given");
+            if (where.isEmpty()) return words;
             return brief(words) + " (" + host + " answered " + status + (code() == 0 ? "" : ", code " + code()) + ")";
         }
 
@@ -3650,8 +3793,7 @@ public final class Bridge {
             journal.maxPending = maxPending;
             journal.maxBytes = maxBytes;
             try {
-                Files.createDirectories(folder.toAbsolutePath().getParent());
-                if (!Files.isDirectory(folder)) Files.createDirectory(folder, only("rwx------"));
+                make(folder);
                 journal.lock = openPrivately(folder.resolve("lock"));
                 if (!locked(journal.lock)) {
                     throw new CommandFailed(1, List.of("another bridge is running on " + folder
@@ -3666,6 +3808,20 @@ public final class Bridge {
                 throw failed instanceof CommandFailed wrong ? wrong
                         : new CommandFailed(1, List.of("the data folder " + folder + " cannot be used ("
                         + reason(failed) + "): make it writable, or set DATA_DIR"));
+            }
+        }
+
+        static void make(Path folder) throws IOException {
+            Files.createDirectories(folder.toAbsolutePath().getParent());
+            if (!Files.isDirectory(folder)) Files.createDirectory(folder, only("rwx------"));
+        }
+
+        /** Whether no bridge runs on this folder. */
+        static boolean isFree(Path folder) {
+            try (FileChannel lock = FileChannel.open(folder.resolve("lock"), StandardOpenOption.WRITE)) {
+                return locked(lock);
+            } catch (IOException none) {
+                return none instanceof NoSuchFileException;
             }
         }
 
@@ -3858,7 +4014,7 @@ public final class Bridge {
                 }
                 if (!entry.settles()) duplicates += entry.messages().size() - news.size();
                 Instant now = Instant.now();
-                news.forEach(message -> lines.add(line(now, "accept", message.id()).set("message", message.toJson())));
+                news.forEach(message -> lines.add(line(now, "accept", message.id()).set("message", toJson(message))));
                 news.stream().filter(message -> forgotten(message, now)).forEach(old -> LOG.log(WARNING,
                         () -> "message " + old.id() + " is of " + old.time() + ": looked for before it is delivered"));
                 lines.addAll(entry.lines());
@@ -3915,14 +4071,18 @@ public final class Bridge {
                 Files.deleteIfExists(aside);
                 throw failed;
             }
+            syncNames(folder);
+            file = fresh;
+            size = fresh.size();
+            if (old != null) old.close();
+        }
+
+        static void syncNames(Path folder) {
             try (FileChannel names = FileChannel.open(folder, StandardOpenOption.READ)) {
                 names.force(true);
             } catch (IOException notOnThisSystem) {
                 LOG.log(DEBUG, () -> "folders cannot be synced here: " + reason(notOnThisSystem));
             }
-            file = fresh;
-            size = fresh.size();
-            if (old != null) old.close();
         }
 
         /** @throws CommandFailed if a line in the middle cannot be read: starting without it could lose a message */
@@ -3958,7 +4118,7 @@ public final class Bridge {
             String id = line.path("id").asText();
             switch (line.path("do").asText()) {
                 case "accept" -> {
-                    Message message = Message.fromJson(line.path("message"));
+                    Message message = message(line.path("message"));
                     if (message.direction() != Direction.NOTE) received++;
                     return Optional.of(due(new Delivery(message, at, forgotten(message, at))));
                 }
@@ -4092,10 +4252,42 @@ public final class Bridge {
 
         private static void snapshot(Delivery kept, OutputStream out) throws IOException {
             Message message = kept.message;
-            write(out, line(kept.at, "accept", message.id()).set("message", message.toJson()));
+            write(out, line(kept.at, "accept", message.id()).set("message", toJson(message)));
             if (kept.attempted) write(out, line(kept.at, "attempt", message.id()));
             if (message.direction() == Direction.TO_X && kept.parts > 0) write(out, part(kept));
             if (!kept.uploaded.isEmpty()) write(out, file(kept));
+        }
+
+        static ObjectNode toJson(Message message) {
+            ObjectNode json = object().put("direction", message.direction().name()).put("id", message.id())
+                    .put("customer", message.customer()).put("handle", message.handle()).put("name", message.name())
+                    .put("text", message.text()).put("answer", message.answer())
+                    .put("conversation", message.conversation()).put("time", message.time().toEpochMilli());
+            ArrayNode attachments = json.putArray("attachments");
+            for (Attachment one : message.attachments()) {
+                if (!one.isFile()) {
+                    attachments.add(one.text());
+                } else {
+                    ObjectNode file = attachments.addObject().put("id", one.id()).put("text", one.text());
+                    one.sources().forEach(file.putArray("sources")::add);
+                }
+            }
+            return json;
+        }
+
+        /** @throws IllegalArgumentException if it is not what {@link #toJson} wrote */
+        static Message message(JsonNode json) {
+            List<Attachment> attachments = json.path("attachments").valueStream().map(Journal::attachment).toList();
+            return new Message(Direction.valueOf(json.path("direction").asText()), json.path("id").asText(),
+                    json.path("customer").asText(), json.path("handle").asText(), json.path("name").asText(),
+                    json.path("text").asText(), attachments, json.path("answer").asText(),
+                    json.path("conversation").asText(), Instant.ofEpochMilli(json.path("time").asLong()));
+        }
+
+        private static Attachment attachment(JsonNode json) {
+            List<String> sources = json.path("sources").valueStream().map(JsonNode::asText).toList();
+            return json.isTextual() ? Attachment.told(json.asText())
+                    : new Attachment(json.path("id").asText(), json.path("text").asText(), sources);
         }
 
         private static void write(OutputStream out, ObjectNode line) throws IOException {
@@ -4216,6 +4408,7 @@ public final class Bridge {
                 "/content_type", "(?s).*").and(Promise.number("/size"));
 
         private final Client client;
+        private final XAccess access;
         private final Twilio twilio;
         private final Settings settings;
         private final Timing timing;
@@ -4224,8 +4417,9 @@ public final class Bridge {
         /** Where photos are for whoever has a token instead. */
         private final String api2;
 
-        Media(Client client, Twilio twilio, Settings settings, Timing timing) {
+        Media(Client client, XAccess access, Twilio twilio, Settings settings, Timing timing) {
             this.client = client;
+            this.access = access;
             this.twilio = twilio;
             this.settings = settings;
             this.timing = timing;
@@ -4239,6 +4433,15 @@ public final class Bridge {
         /** A file under way. @param moved bytes of it, back and forth */
         private record Load(FileChannel file, AtomicLong moved) {
             long size() throws IOException { return file.size(); }
+
+            void clear() {
+                try {
+                    file.truncate(0);
+                    moved.set(0);
+                } catch (IOException broken) {
+                    throw new UncheckedIOException(broken);
+                }
+            }
 
             void append(byte[] bytes) {
                 try {
@@ -4324,8 +4527,8 @@ public final class Bridge {
             boolean known = attachment.sources().stream().noneMatch(one -> FromX.MEDIA_PAGE.matcher(one).matches());
             Message message = delivery.message;
             if (known || !delivery.found.isEmpty()) return Response.DONE.outcome();
-            HttpRequest.Builder request = X.signed(settings, "GET", "/2/dm_events/" + message.id(), XApi.shown()).GET();
-            Response answer = client.call(X.SERVICE, request, Promise.fields("/data/id", Promise.NUMBER));
+            HttpRequest.Builder request = access.request("/2/dm_events/" + message.id(), XApi.shown()).GET();
+            Response answer = access.call(request, Promise.fields("/data/id", Promise.NUMBER));
             boolean soon = answer.outcome() instanceof Outcome.RetryLater later
                     && later.scope() == Outcome.Scope.MESSAGE;
             if (!answer.ok()) return soon ? answer.outcome() : refused(answer.sentence());
@@ -4338,10 +4541,12 @@ public final class Bridge {
 
         /** A photo that our signature does not open may open to a token, by API 2. */
         private Outcome fetch(String source, Load load) throws IOException {
-            Outcome came = download(X.SERVICE, source, MOST_IN_FLEX, load);
-            boolean token = !settings.get(TWITTER_USER_TOKEN).isEmpty() && signed.matcher(source).matches();
-            if (came instanceof Outcome.Delivered || !token) return came;
+            boolean token = signed.matcher(source).matches()
+                    && (settings.hasClient() || !settings.get(TWITTER_USER_TOKEN).isEmpty());
             String other = api2 + source.replaceFirst(".*/ton/data/dm/", "");
+            boolean only = token && !settings.hasKeys();
+            Outcome came = download(X.SERVICE, only ? other : source, MOST_IN_FLEX, load);
+            if (came instanceof Outcome.Delivered || !token || only) return came;
             Outcome second = download(X.SERVICE, other, MOST_IN_FLEX, load);
             return second instanceof Outcome.Delivered ? second : came;
         }
@@ -4350,8 +4555,6 @@ public final class Bridge {
         private Outcome download(String service, String url, long most, Load load) throws IOException {
             if (!known.matcher(url).matches()) return refused("its address is none of " + service + "'s");
             AtomicBoolean large = new AtomicBoolean();
-            load.file().truncate(0);
-            load.moved().set(0);
             HttpResponse.BodyHandler<Void> into = answer -> HttpResponse.BodySubscribers.ofByteArrayConsumer(
                     piece -> piece.ifPresent(bytes -> {
                         long least = load.moved().get() + bytes.length;
@@ -4362,11 +4565,16 @@ public final class Bridge {
                     }));
             Response answer;
             try {
-                boolean signs = signed.matcher(url).matches();
-                HttpRequest.Builder request = signs ? X.signedAt(url, settings, "GET", Form.of())
-                        : HttpRequest.newBuilder(URI.create(url));
-                if (url.startsWith(api2)) request.header("Authorization", "Bearer " + settings.get(TWITTER_USER_TOKEN));
-                answer = client.call(service, request.GET(), Promise.ANYTHING, load.moved()::get, Optional.of(into));
+                HttpRequest.Builder request = HttpRequest.newBuilder(URI.create(url)).GET();
+                if (signed.matcher(url).matches()) request = XAccess.signed(settings, request);
+                boolean byOthers = url.startsWith(api2) && !settings.hasClient();
+                if (byOthers) request.header("Authorization", "Bearer " + settings.get(TWITTER_USER_TOKEN));
+                Function<HttpRequest.Builder, Response> call = one -> {
+                    load.clear();
+                    return client.call(service, one, Promise.ANYTHING, load.moved()::get, Optional.of(into));
+                };
+                boolean byToken = url.startsWith(api2) && settings.hasClient();
+                answer = byToken ? access.byToken(call, request) : call.apply(request);
             } catch (IllegalArgumentException noAddress) {
                 return refused("its address makes no sense");
             }
@@ -4471,7 +4679,8 @@ public final class Bridge {
             String api = settings.twitterApiUrl();
             // API 1.1 has a host of its own for that.
             String host = old ? api.replaceFirst("^https://api\\.(twitter|x)\\.com$", "https://upload.$1.com") : api;
-            HttpRequest.Builder request = X.signedAt(host + path, settings, asks ? "GET" : "POST", query);
+            HttpRequest.Builder request = HttpRequest.newBuilder(URI.create(host + path
+                    + (query.fields().isEmpty() ? "" : "?" + query.encode())));
             if (load.isPresent()) {
                 String boundary = UUID.randomUUID().toString();
                 StringBuilder before = new StringBuilder();
@@ -4493,7 +4702,7 @@ public final class Bridge {
             Promise promise = command.equals("APPEND") ? Promise.ANYTHING
                     : Promise.fields(old ? "/media_id_string" : "/data/id", Promise.NUMBER);
             LongSupplier moved = load.<LongSupplier>map(one -> one.moved()::get).orElse(() -> 0);
-            return client.call(X.SERVICE, request, promise, moved, Optional.empty());
+            return access.callBy(one -> client.call(X.SERVICE, one, promise, moved, Optional.empty()), request);
         }
     }
 
@@ -4720,7 +4929,7 @@ public final class Bridge {
 
     /** Who cannot do without a setting. What the command setup does not find it asks of the operator. */
     enum Need {
-        NOBODY(false), EVERYBODY(false), FLEX(true), CONVERSATIONS(true), CHAT(true);
+        NOBODY(false), EVERYBODY(false), OAUTH1(false), FLEX(true), CONVERSATIONS(true), CHAT(true);
 
         final boolean foundBySetup;
 
@@ -4736,12 +4945,14 @@ public final class Bridge {
         TWITTER_CONSUMER_KEY(SECRET, Need.EVERYBODY, ANY,
                 "the X app's API key: developer.x.com, your app, Keys and tokens"),
         TWITTER_CONSUMER_SECRET(SECRET, Need.EVERYBODY, ANY, "the X app's API key secret, shown beside the key"),
-        TWITTER_ACCESS_KEY(SECRET, Need.EVERYBODY, ANY,
-                "the support account's access token, on the same page", "TWITTER_ACCESS_TOKEN"),
-        TWITTER_ACCESS_SECRET(SECRET, Need.EVERYBODY, ANY,
-                "the support account's access token secret", "TWITTER_ACCESS_TOKEN_SECRET"),
+        TWITTER_ACCESS_KEY(SECRET, Need.OAUTH1, ANY, "the support account's access token, on the same page; not needed"
+                + " with TWITTER_CLIENT_ID, unless TWITTER_API=1.1", "TWITTER_ACCESS_TOKEN"),
+        TWITTER_ACCESS_SECRET(SECRET, Need.OAUTH1, ANY,
+                "the support account's access token secret, beside it", "TWITTER_ACCESS_TOKEN_SECRET"),
+        TWITTER_CLIENT_ID(OPEN, Need.NOBODY, ANY,
+                "the X app's OAuth 2.0 client ID, on the same page; setup then gets a token that the bridge renews"),
         TWITTER_CLIENT_SECRET(SECRET, Need.NOBODY, ANY,
-                "the X app's OAuth 2.0 client secret, if its webhooks are signed with it"),
+                "the X app's OAuth 2.0 client secret, which also signs its webhooks"),
         TWITTER_USER_TOKEN(SECRET, Need.NOBODY, ANY,
                 "an OAuth 2.0 user token with dm.read, if X wants one to subscribe to Direct Messages"),
         TWITTER_API("2", "2|1\\.1", "2 or 1.1: which Direct Message API sends"),
@@ -4845,6 +5056,8 @@ public final class Bridge {
             List<String> problems = new ArrayList<>();
             Settings settings = of(given, problems);
             settings.missing().forEach(setting -> problems.add(setting.missing()));
+            boolean none = problems.isEmpty() && !settings.hasKeys() && settings.token().isMissingNode();
+            if (none) problems.add(XAccess.NO_TOKEN + settings.tokenFile());
             if (!problems.isEmpty()) throw new CommandFailed(2, problems);
             return settings;
         }
@@ -4899,6 +5112,7 @@ public final class Bridge {
             return switch (setting.neededBy) {
                 case NOBODY -> false;
                 case EVERYBODY, FLEX -> true;
+                case OAUTH1 -> !hasClient() || get(TWITTER_API).equals("1.1");
                 case CONVERSATIONS -> !chat;
                 case CHAT -> chat;
             };
@@ -4965,10 +5179,25 @@ public final class Bridge {
          */
         String fromFlexUrl(String customer) { return publicUrl() + "/fromFlex?customer=" + customer; }
 
-        /** X's access tokens begin with the account's id; empty if this one does not. */
+        /** Our account's id, with which X's OAuth 1.0a tokens begin; empty if it is not known. */
         String ownId() {
             Matcher id = Pattern.compile("([0-9]+)-.*").matcher(get(TWITTER_ACCESS_KEY));
-            return id.matches() ? id.group(1) : "";
+            if (id.matches()) return id.group(1);
+            return hasClient() ? token().path("user").asText() : "";
+        }
+
+        /** Whether OAuth 2.0 can be used, and OAuth 1.0a. */
+        boolean hasClient() { return !get(TWITTER_CLIENT_ID).isEmpty(); }
+        boolean hasKeys() { return !get(TWITTER_ACCESS_KEY).isEmpty() && !get(TWITTER_ACCESS_SECRET).isEmpty(); }
+        Path tokenFile() { return dataDir().resolve("x-token.json"); }
+
+        /** The OAuth 2.0 token, see {@link XAccess#kept}; missing if there is none that can be read. */
+        JsonNode token() {
+            try {
+                return jsonOrMissing(Files.readString(tokenFile()));
+            } catch (IOException none) {
+                return JSON.missingNode();
+            }
         }
 
         String twitterApiUrl() { return get(TWITTER_API_URL).replaceAll("/+$", ""); }

@@ -36,6 +36,7 @@ class DemoPageTest {
 
     private static final System.Logger LOG = System.getLogger(DemoPageTest.class.getName());
     private static final String ARRIVED = "document.querySelectorAll('#steps [data-state=arrived]').length";
+    private static final int STEPS = 11;
     private static final String FAILED = "document.querySelectorAll('#steps [data-state=failed]').length";
 
     private DemoCommand current;
@@ -86,28 +87,52 @@ class DemoPageTest {
         try (DemoCommand fresh = new DemoCommand(logs)) {
             open(fresh);
             assertEquals(0, browser.evaluate(ARRIVED).asInt());
+            assertTrue(browser.holds("$('words').offsetHeight > 0 && $('words').textContent.includes('Webhook')"), "what words mean");
+            watchTheHeading();
             clickOn("#play");
             browser.until(ARRIVED + " >= 7");
             clickOn("#play"); // which says Pause by now
             browser.until("!state.tour.leading && !state.tour.busy && state.bridge.counts.pending === 0");
             photograph();
-            assertTrue(browser.evaluate(ARRIVED).asInt() < 10, "paused after the last step");
+            assertTrue(browser.evaluate(ARRIVED).asInt() < STEPS, "paused after the last step");
             String before = everything();
+            assertNeverBackwards();
             browser.reload();
             browser.until("state && state.bridge.state === 'running' && calls.size > 0");
             assertEquals(before, everything());
+            assertEquals(0, browser.evaluate("document.querySelectorAll('#people .dot').length").asInt(), "it has been read before");
+            watchTheHeading();
             clickOn("#play"); // which says Play on
-            browser.until(ARRIVED + " === 10 && !state.tour.busy && state.bridge.counts.pending === 0");
+            browser.until(ARRIVED + " === " + STEPS + " && !state.tour.busy && state.bridge.counts.pending === 0");
             assertEquals(0, browser.evaluate(FAILED).asInt());
             assertEquals("Play it again", browser.evaluate("$('play').textContent").asText());
-            assertEquals(List.of(16, 16, 0, 0, 1, 2), Stream.of("accepted", "delivered", "waiting", "refused", "duplicates", "forged")
-                    .map(this::count).toList());
-            for (String event : List.of("Flex goes down", "Flex is back", "X limits the rate", "kill -9", "started again", "answer lost")) {
+            assertEquals(List.of(20, 20, 0, 0, 3, 4, 2), Stream.of("accepted", "delivered", "waiting", "refused", "duplicates",
+                    "caught up", "forged").map(this::count).toList());
+            assertNeverBackwards();
+            for (String event : List.of("Flex goes down", "Flex is back", "X limits the rate", "kill -9", "started again",
+                    "answer lost", "webhooks do not arrive", "webhooks arrive again")) {
                 assertTrue(browser.holds("[...document.querySelectorAll('#calls .event')].some(one => one.textContent.includes('"
                         + event + "'))"), event);
             }
             browser.open("about:blank"); // before its server is gone
         }
+    }
+
+    /** Notes each time that the heading goes back to an earlier step. */
+    private void watchTheHeading() {
+        browser.evaluate("""
+                window.backwards = [];
+                let at = 0;
+                new MutationObserver(() => {
+                  const step = parseInt($('step-title').textContent) || 0;
+                  if (step < at) backwards.push({from: at + ' to ' + step});
+                  at = step;
+                }).observe($('step-title'), {childList: true, characterData: true, subtree: true});
+                true""");
+    }
+
+    private void assertNeverBackwards() {
+        assertEquals(List.of(), browser.evaluate("backwards").findValuesAsText("from"), "no step is shown again after the next");
     }
 
     /** What is to be seen of the wire and of both conversations. */
@@ -136,6 +161,10 @@ class DemoPageTest {
         }
         assertTrue(browser.holds("person === state.tour.person && $('messages').textContent.includes('It left this morning')"));
         assertTrue(browser.holds("$('step-title').textContent.startsWith('3. ') && $('hops').textContent.includes(' ms')"));
+        clickOn("#steps li:first-child button");
+        assertTrue(browser.holds("$('step-title').textContent.startsWith('1. ')"), "what was said can be read again");
+        clickOn("#steps li:nth-child(3) button");
+        assertTrue(browser.holds("$('step-title').textContent.startsWith('3. ')"));
     }
 
     // What can go wrong.
@@ -192,6 +221,51 @@ class DemoPageTest {
     }
 
     @Test
+    void whatIsWrittenWhileNoWebhookArrivesIsReadWhenTheBridgeStarts() {
+        newCustomer();
+        customerWrites("hello");
+        accept();
+        agentWrites("welcome");
+        browser.until("$('messages').textContent.includes('welcome') && state.bridge.counts.pending === 0");
+        toggle("no-webhooks", true);
+        agentWrites("it is on its way");
+        browser.until("$('posted').textContent.includes('its webhook did not arrive')");
+        assertFalse(browser.holds("$('messages').textContent.includes('it is on its way')"));
+        clickOn("#kill");
+        browser.until("$('bridge').textContent === 'bridge is dead'");
+        customerWrites("is it?");
+        clickOn("#kill"); // which says Start it again by now
+        browser.until("$('messages').textContent.includes('it is on its way')");
+        browser.until(agentHasRead("hello", "is it?"));
+        toggle("no-webhooks", false);
+        browser.until("state.bridge.status === 'ok'");
+    }
+
+    @Test
+    void theTourGoesOnWhenSomebodyEndsTheChatInBetween() {
+        act("again");
+        browser.until("state.tour.next === 0");
+        playTo(3);
+        act("end', {chat: state.chats.find(one => one.person === state.tour.person).sid}) && act('forge");
+        browser.until("!state.chats.find(one => one.person === state.tour.person).open");
+        playTo(4);
+        act("end', {chat: state.chats.find(one => one.person === state.tour.person && one.open).sid}) && act('forge");
+        act("play");
+        browser.until("state.tour.next === " + STEPS + " && !state.tour.busy");
+        assertEquals(0, browser.evaluate(FAILED).asInt(), browser.evaluate("JSON.stringify(state.tour)").asText());
+    }
+
+    private void playTo(int step) {
+        while (browser.evaluate("state.tour.next").asInt() < step) {
+            browser.until("!$('next').disabled");
+            int next = browser.evaluate("state.tour.next").asInt() + 1;
+            clickOn("#next");
+            browser.until("state.tour.next === " + next);
+        }
+        browser.until("!$('next').disabled");
+    }
+
+    @Test
     void aForgedWebhookIsRefusedAndCounted() {
         int before = count("forged");
         clickOn("[data-do=forge]");
@@ -213,7 +287,7 @@ class DemoPageTest {
         clickOn("#kill");
         browser.until("$('bridge').textContent === 'bridge is dead' && " + counter("waiting") + " === '–'");
         customerWrites("and now?");
-        browser.until(onTheWire("'lost'"));
+        browser.until(onTheWire("'none'"));
         toggle("flex-down", false);
         clickOn("#kill"); // which says Start it again by now
         browser.until("$('bridge').textContent === 'bridge runs'");
@@ -344,6 +418,58 @@ class DemoPageTest {
             assertEquals(!exchange.path("from").asText().equals("forger"), exchange.at("/check/holds").asBoolean(), text.asText());
             assertFalse(exchange.path("source").isEmpty(), text.asText());
         }
+    }
+
+    /** The watch looks at X's webhook a minute after the start, and shows X the app's key for a token. */
+    @Test
+    void whatTheWatchAsksIsCalledWhatItIsAndItsTokenIsNotShown() {
+        String watch = "[...document.querySelectorAll('#calls button')].filter(one => one.textContent.includes('/oauth2/token')).pop()";
+        browser.until(watch + " !== undefined");
+        assertTrue(browser.holds(watch + ".textContent.includes('asks for a token of the app')"));
+        browser.click(watch);
+        browser.until("$('details').open");
+        assertTrue(browser.holds("$('details-body').textContent.includes('access_token') && /access_token\"?:\\s*\"•+\"/.test("
+                + "$('details-body').textContent)"), browser.evaluate("$('details-body').textContent").asText());
+        assertTrue(browser.holds("$('proof').textContent.includes('Operator.Watch') && $('proof').textContent.includes('it holds')"));
+        browser.presses("Escape");
+        JsonNode bearers = browser.evaluate("Promise.all([...calls.entries()].filter(([, line]) => line.textContent.includes("
+                + "'/2/webhooks')).map(async ([n]) => (await fetch('/exchange/' + n)).text()))");
+        bearers.forEach(text -> assertTrue(text.asText().contains("\"Bearer ••••••••\""), text.asText()));
+    }
+
+    @Test
+    void listsStayAtTheirNewestUntilSomebodyScrollsBack() {
+        newCustomer();
+        customerWrites("hello");
+        accept();
+        for (int i = 0; i < 12; i++) agentWrites("line " + i + ": long enough to be broken, so that there is something to scroll");
+        browser.until("$('messages').textContent.includes('line 11')");
+        browser.looks(390, 844, false);
+        for (String tab : List.of("wire", "desk", "phone")) {
+            browser.evaluate("tab('" + tab + "')");
+            String list = tab.equals("wire") ? "$('calls')" : tab.equals("desk") ? "$('posted')" : "$('messages')";
+            browser.until(list + ".scrollTop > 0 && " + list + ".scrollHeight - " + list + ".scrollTop - " + list + ".clientHeight < 2");
+        }
+        browser.evaluate("$('messages').scrollTop = 0");
+        browser.until("!$('messages').newest.hidden");
+        act("write', {customer: person, text: 'the newest'}) && act('forge");
+        browser.until("$('messages').textContent.includes('the newest')");
+        assertEquals(0, browser.evaluate("$('messages').scrollTop").asInt(), "who reads what was is left alone");
+        browser.click("$('messages').newest");
+        browser.until("$('messages').newest.hidden && $('messages').scrollTop > 0");
+    }
+
+    @Test
+    void onALaptopTheAgentsChatCanBeRead() {
+        for (int i = 0; i < 3; i++) {
+            newCustomer();
+            customerWrites("hello");
+        }
+        accept();
+        browser.looks(1366, 625, false);
+        assertTrue(browser.evaluate("$('posted').clientHeight").asInt() >= 110, browser.evaluate("$('posted').clientHeight").asText());
+        browser.looks(1280, 600, false);
+        assertTrue(browser.evaluate("$('posted').clientHeight").asInt() >= 90, browser.evaluate("$('posted').clientHeight").asText());
     }
 
     // The looks.

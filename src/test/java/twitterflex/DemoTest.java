@@ -64,8 +64,8 @@ class DemoTest {
     void everyHopArrives(String options) throws Exception {
         try (Command demo = demo(options.split(" "))) {
             assertEquals(0, demo.status(), () -> text(demo));
-            assertTrue(demo.output().matches("(?s).*\\R18 of 18 hops arrived in \\d+ ms\\R"), () -> text(demo));
-            assertEquals(18, demo.output().lines().filter(line -> line.startsWith("✓")).count());
+            assertTrue(demo.output().matches("(?s).*\\R21 of 21 hops arrived in \\d+ ms\\R"), () -> text(demo));
+            assertEquals(21, demo.output().lines().filter(line -> line.startsWith("✓")).count());
             assertFalse(demo.output().contains("✗"));
             assertEquals("", demo.errors());
             assertEquals(options.contains("--verbose"), demo.output().contains("INFO listening on"));
@@ -151,7 +151,7 @@ class DemoTest {
             demo.awaits("is process");
             demo.process().children().forEach(ProcessHandle::destroyForcibly);
             assertEquals(1, demo.status(), () -> text(demo));
-            assertFalse(demo.output().contains("18 of 18"), () -> text(demo));
+            assertFalse(demo.output().contains("21 of 21"), () -> text(demo));
         }
     }
 
@@ -159,9 +159,9 @@ class DemoTest {
     void hopsThatDoNotArriveFailTheDemo() throws Exception {
         try (Command demo = demo(standIn() + File.pathSeparator, 100, "--once")) {
             assertEquals(1, demo.status(), () -> text(demo));
-            assertTrue(demo.output().contains("\n0 of 18 hops arrived in "), () -> text(demo));
-            assertEquals(18, demo.output().lines().filter(line -> line.startsWith("✗") && line.contains(" ms ")).count());
-            assertEquals(18, demo.output().lines().filter(line -> line.contains("expected: ")).count());
+            assertTrue(demo.output().contains("\n0 of 21 hops arrived in "), () -> text(demo));
+            assertEquals(21, demo.output().lines().filter(line -> line.startsWith("✗") && line.contains(" ms ")).count());
+            assertEquals(21, demo.output().lines().filter(line -> line.contains("expected: ")).count());
             assertTrue(demo.output().contains("I take everything and do nothing"), "the log of the bridge");
             assertNothingIsLeft();
         }
@@ -213,10 +213,30 @@ class DemoTest {
     }
 
     @Test
+    void thePageCanBeAtAPortOfYours() throws Exception {
+        int port = twitterflex.sandbox.Ports.free();
+        try (Command demo = demo("--port", String.valueOf(port))) {
+            demo.awaits("The page: open http://127.0.0.1:" + port + "/");
+        }
+        try (Command demo = demo("--port", "many")) {
+            assertEquals(2, demo.status());
+            assertTrue(demo.errors().startsWith("usage: "), demo.errors());
+        }
+    }
+
+    @Test
+    void whoAsksForHelpGetsTheUsage() throws Exception {
+        try (Command demo = demo("--help")) {
+            assertEquals(0, demo.status());
+            assertTrue(demo.output().startsWith("usage: ./run.sh demo"), demo.output());
+        }
+    }
+
+    @Test
     void anUnknownOptionIsAnsweredWithTheUsage() throws Exception {
         try (Command demo = demo("--twice")) {
             assertEquals(2, demo.status());
-            assertTrue(demo.errors().startsWith("usage: ./run.sh demo [--once] [--classic] [--verbose]"));
+            assertTrue(demo.errors().startsWith("usage: ./run.sh demo [--once] [--classic] [--verbose] [--port N]"));
         }
     }
 

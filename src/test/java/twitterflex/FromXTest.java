@@ -225,7 +225,7 @@ class FromXTest {
         String users = "\"users\":{\"3001969357\":{\"screen_name\":\"ann\",\"name\":\"" + letter.repeat(count) + end + "\"}}";
         Message message = only(FromX.read(json(webhook(event("1", CUSTOMER, "hello")).toString().replace("\"users\":{}", users)), OWN));
         assertEquals(shown.repeat(left) + last, message.name());
-        assertEquals(message, Message.fromJson(json(message.toJson().toString())), "it survives the journal");
+        assertEquals(message, Bridge.Journal.message(json(Bridge.Journal.toJson(message).toString())), "it survives the journal");
     }
 
     // Texts.
@@ -294,7 +294,7 @@ class FromXTest {
     void halfASurrogatePairBecomesAQuestionMark(String escaped, String text) {
         Message message = only(FromX.read(webhook(event("1", CUSTOMER, escaped)), OWN));
         assertEquals(text, message.text());
-        assertEquals(message, Message.fromJson(json(message.toJson().toString())), "it survives the journal");
+        assertEquals(message, Bridge.Journal.message(json(Bridge.Journal.toJson(message).toString())), "it survives the journal");
     }
 
     @Test
@@ -367,7 +367,7 @@ class FromXTest {
                     ((ArrayNode) parent).set(field.last().getMatchingIndex(), json(value));
                 }
                 for (Message message : FromX.read(changed, OWN).messages()) {
-                    assertEquals(message, Message.fromJson(json(message.toJson().toString())), () -> field + " is " + value);
+                    assertEquals(message, Bridge.Journal.message(json(Bridge.Journal.toJson(message).toString())), () -> field + " is " + value);
                 }
             }
         }

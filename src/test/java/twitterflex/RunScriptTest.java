@@ -161,6 +161,100 @@ class RunScriptTest {
         }
     }
 
+    // Starting quickly.
+
+    /** A JDK whose {@code java} notes how it is called, runs that script, and then is the one of this JVM. */
+    private Path notingJdk(Path calls, String before) throws IOException {
+        Path real = Path.of(System.getProperty("java.home"));
+        String script = "echo \"$@\" >> '" + calls + "'\n" + before + "\nexec '" + real.resolve("bin/java") + "' \"$@\"";
+        Path home = fake("java", script).getParent();
+        Files.copy(real.resolve("release"), home.resolve("release"));
+        return home;
+    }
+
+    /** What {@code failed} says of an empty journal, after the jar was built by a Maven that has it ready. */
+    private Ended built(Path jdk) throws Exception {
+        Path ready = Files.copy(jar, folder.resolve("ready.jar"), StandardCopyOption.REPLACE_EXISTING);
+        String maven = before(fake("mvn", "cp '" + ready + "' target/twitter-flex-bridge.jar"));
+        Files.delete(jar);
+        Path temporary = Files.createDirectory(folder.resolve("temporary"));
+        Ended ended = run(Map.of("JAVA_HOME", jdk.toString(), "PATH", maven, "DATA_DIR", journal(),
+                "TMPDIR", temporary.toString()), "failed");
+        try (Stream<Path> left = Stream.concat(Files.list(temporary), Files.list(jar.getParent()))) {
+            assertEquals(List.of(), left.filter(file -> !file.toString().matches(".*\\.(jar|jsa)")).toList());
+        }
+        return ended;
+    }
+
+    private List<Path> archives() throws IOException {
+        try (Stream<Path> files = Files.list(project.resolve("target"))) {
+            return files.filter(file -> file.toString().endsWith(".jsa")).toList();
+        }
+    }
+
+    @Test
+    void theVersionIsReadFromTheJdkAndNoJvmIsStartedForIt() throws Exception {
+        Path calls = folder.resolve("calls");
+        Path jdk = notingJdk(calls, "");
+        assertEquals(0, run(Map.of("JAVA_HOME", jdk.toString(), "DATA_DIR", journal()), "failed").status());
+        assertEquals(1, Files.readAllLines(calls).size(), Files.readString(calls));
+        // As Debian has it: a link to a link to the JDK's own.
+        Path links = Files.createDirectory(folder.resolve("links"));
+        Files.createSymbolicLink(links.resolve("alternative"), jdk.resolve("bin/java"));
+        Files.createSymbolicLink(links.resolve("java"), Path.of("alternative"));
+        assertEquals(0, run(Map.of("JAVA_HOME", "", "PATH", before(links), "DATA_DIR", journal()), "failed").status());
+        assertEquals(2, Files.readAllLines(calls).size(), Files.readString(calls));
+        Files.writeString(jdk.resolve("release"), "IMPLEMENTOR=\"Elder\"\nJAVA_VERSION=\"11.0.2\"\n");
+        assertRefusedInOneLine("Java 11 is too old", run(Map.of("JAVA_HOME", jdk.toString()), "serve"));
+        assertEquals(2, Files.readAllLines(calls).size(), Files.readString(calls));
+    }
+
+    @Test
+    void withTheJarAnArchiveOfItsClassesIsMadeThatFits() throws Exception {
+        Path calls = folder.resolve("calls");
+        Ended ended = built(notingJdk(calls, ""));
+        assertEquals(0, ended.status(), ended::toString);
+        assertEquals(1, archives().size(), () -> "made by " + ended);
+        String archive = "-XX:SharedArchiveFile=" + archives().get(0);
+        assertTrue(Files.readString(calls).lines().anyMatch(call -> call.contains(archive) && call.contains("-jar")),
+                Files.readString(calls));
+        // With -Xshare:on a JVM whom it does not fit would refuse to start.
+        String java = Path.of(System.getProperty("java.home"), "bin", "java").toString();
+        List<String> onlyWithIt = List.of(java, "-XX:+UseSerialGC", "-Xshare:on", archive, "-jar", jar.toString(), "help");
+        try (Command strict = new Command(folder, elsewhere, Map.of(), onlyWithIt)) {
+            assertEquals(0, strict.status(), strict.errors());
+        }
+    }
+
+    @Test
+    void anArchiveThatIsBrokenOrOlderThanTheJarChangesNothing() throws Exception {
+        Path calls = folder.resolve("calls");
+        Path jdk = notingJdk(calls, "");
+        Ended whole = built(jdk);
+        Path archive = archives().get(0);
+        assertTrue(archive.toFile().setWritable(true));
+        Files.write(archive, new byte[] {1, 2, 3});
+        Ended broken = run(Map.of("JAVA_HOME", jdk.toString(), "DATA_DIR", journal()), "failed");
+        assertEquals(0, broken.status(), broken::toString);
+        assertEquals("", broken.output());
+        assertEquals(whole.errors().lines().skip(1).toList(), broken.errors().lines().toList());
+        Files.setLastModifiedTime(archive, FileTime.from(Instant.now().minusSeconds(60)));
+        assertEquals(0, run(Map.of("JAVA_HOME", jdk.toString(), "DATA_DIR", journal()), "failed").status());
+        List<String> lines = Files.readAllLines(calls);
+        assertFalse(lines.get(lines.size() - 1).contains("SharedArchiveFile"), lines::toString);
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"exit 1", "echo no", "kill -9 $$"})
+    void anArchiveThatCannotBeMadeIsDoneWithoutAndNothingIsLeft(String insteadOfTraining) throws Exception {
+        Path calls = folder.resolve("calls");
+        Ended ended = built(notingJdk(calls, "case \"$*\" in *ArchiveClassesAtExit*) " + insteadOfTraining + "; exit ;; esac"));
+        assertEquals(0, ended.status(), ended::toString);
+        assertEquals(List.of(), archives());
+        assertEquals("", ended.output());
+        assertEquals(2, ended.errors().lines().count(), ended::toString);
+    }
+
     // Building.
 
     @Test

@@ -280,10 +280,44 @@ class SettingsTest {
         }
     }
 
+    /** All of them are told by the help and the example; what setup does not find by itself stands in the README, too. */
     @Test
-    void everySettingIsInTheTableOfTheReadme() throws Exception {
+    void theReadmeNamesWhatIsRequiredAndNothingThatIsNoSetting() throws Exception {
         String readme = Files.readString(Path.of("README.md"));
-        assertEquals(List.of(), names().stream().filter(name -> !Pattern.compile("(?m)^\\|.*`" + name + "`").matcher(readme).find()).toList());
+        List<String> named = Pattern.compile("`([A-Z]+(?:_[A-Z]+)+)(?:=[^`]*)?`").matcher(readme).results()
+                .map(one -> one.group(1)).toList();
+        List<String> known = List.copyOf(names());
+        assertEquals(List.of(), named.stream().filter(name -> !known.contains(name)).toList());
+        List<String> required = Stream.of(Setting.values()).filter(one -> one.neededBy == Bridge.Need.EVERYBODY)
+                .map(Enum::name).toList();
+        assertEquals(6, required.size());
+        assertTrue(named.containsAll(required), named::toString);
+    }
+
+    /** The defaults that the README tells are the program's. */
+    @Test
+    void theReadmeTellsTheDefaultsThatHold() throws Exception {
+        String readme = Files.readString(Path.of("README.md"));
+        for (Setting setting : List.of(Setting.PORT, Setting.HOST, Setting.FLEX_API, Setting.TWITTER_API, Setting.DATA_DIR)) {
+            String row = "(?m)^\\| .*`" + setting + "`.* \\|.*`" + Pattern.quote(setting.fallback) + "`";
+            assertTrue(Pattern.compile(row).matcher(readme).find(), setting::name);
+        }
+    }
+
+    @Test
+    void everyFileThatTheReadmeAndTheGuidesLinkToIsThere() throws Exception {
+        for (Path page : List.of(Path.of("README.md"), Path.of("src/docs/agents.md"), Path.of("src/docs/operations.md"))) {
+            String text = Files.readString(page);
+            for (var link : Pattern.compile("\\]\\(([^)#]*)(#[^)]*)?\\)").matcher(text).results().toList()) {
+                Path to = link.group(1).isEmpty() ? page : page.resolveSibling(link.group(1)).normalize();
+                assertTrue(Files.exists(to), () -> page + " to " + to);
+                if (link.group(2) == null) continue;
+                boolean there = Files.readString(to).lines().filter(line -> line.startsWith("#")).map(line -> "#" + line
+                        .replaceFirst("#+ ", "").toLowerCase(java.util.Locale.ROOT).replaceAll("[^a-z0-9 -]", "").replace(' ', '-'))
+                        .anyMatch(link.group(2)::equals);
+                assertTrue(there, () -> page + " to " + link.group());
+            }
+        }
     }
 
     @Test

@@ -10,6 +10,7 @@ let toAnswer = ''; // the chat whose answer is typed next, as soon as its field 
 const calls = new Map();
 const seen = new Map();
 let played = '';
+let looking = null; // the step whose explanation is read again, if any
 
 // Elements.
 
@@ -52,7 +53,6 @@ function link(address, label) {
 /** Makes the children those of the items, and touches only what has changed. */
 function list(parent, items, key, build) {
   const there = new Map([...parent.children].map(child => [child.dataset.key, child]));
-  const atEnd = parent.matches('.messages') && parent.scrollHeight - parent.scrollTop - parent.clientHeight < 40;
   let before = null;
   for (const item of items) {
     const name = String(key(item));
@@ -76,7 +76,40 @@ function list(parent, items, key, build) {
     before = child;
   }
   for (const gone of there.values()) gone.remove();
-  if (atEnd) parent.scrollTop = parent.scrollHeight;
+  stay(parent);
+}
+
+/** Keeps a list at its end, unless somebody has scrolled back: whatever comes, whatever changes its size, and while it is hidden. */
+function stay(parent) {
+  if (!parent.newest) return;
+  looked(parent, Math.min(parent.end || 0, parent.scrollHeight - parent.clientHeight));
+  if (parent.follows) parent.scrollTop = parent.scrollHeight;
+  parent.end = parent.scrollHeight - parent.clientHeight;
+  parent.newest.hidden = parent.follows;
+}
+
+/** Somebody may have scrolled; where the size has changed, nobody has. */
+function looked(box, end) {
+  if (box.clientHeight && box.clientHeight === box.known) box.follows = box.scrollTop > end - 60;
+}
+
+for (const box of [$('messages'), $('calls'), $('posted')]) {
+  box.follows = true;
+  box.newest = make('button', {type: 'button', class: 'newest', onclick: () => {
+    box.scrollTop = box.scrollHeight;
+    box.follows = true;
+    stay(box);
+  }}, '↓ newest');
+  box.newest.hidden = true;
+  box.after(box.newest);
+  box.addEventListener('scroll', () => {
+    looked(box, box.scrollHeight - box.clientHeight);
+    box.newest.hidden = box.follows;
+  });
+  new ResizeObserver(() => {
+    stay(box);
+    box.known = box.clientHeight;
+  }).observe(box);
 }
 
 /** Brings what is chosen among many into sight, without moving the page. */
@@ -113,7 +146,7 @@ function notice(text, lasting) {
   if (text && !lasting) hideNotice = setTimeout(() => { $('notice').hidden = true; }, 4000);
 }
 
-// Who is looked at: a customer on the left, and his latest chat on the right.
+// Who is looked at: a customer on the left, and their latest chat on the right.
 
 function choose(id, sid) {
   person = id;
@@ -128,12 +161,14 @@ const personOf = id => state.people.find(one => one.id === id);
 
 function follow(before) {
   const tour = state.tour;
-  const playing = tour.steps.findIndex(step => step.state === 'playing');
-  const step = tour.person + ' ' + Math.max(playing, tour.next - 1);
+  const step = tour.person + ' ' + tour.current;
   if (!personOf(person)) person = null;
-  if (step !== played && (before || !person) && (tour.next > 0 || playing >= 0)) person = tour.person;
+  if (step !== played && (before || !person) && tour.current >= 0) person = tour.person;
+  if (step !== played) looking = null;
   played = step;
-  if (before && state.people.length > before.people.length && playing < 0) person = state.people[state.people.length - 1].id;
+  // What was there before the page was opened is no news.
+  if (!before) for (const one of state.people) seen.set(one.id, one.messages.length);
+  if (before && state.people.length > before.people.length && !tour.busy) person = state.people[state.people.length - 1].id;
   person = person || state.people[0].id;
   const known = before && before.chats.some(one => one.person === person && one.sid === chat);
   const fresh = before && chatsOf(person).length > before.chats.filter(one => one.person === person).length;
@@ -150,13 +185,14 @@ function show() {
 }
 
 const COUNTERS = [['received', 'accepted'], ['delivered', 'delivered'], ['pending', 'waiting'], ['failed', 'refused'],
-  ['duplicates', 'duplicates'], ['rejected', 'forged']];
+  ['duplicates', 'duplicates'], ['caught_up', 'caught up'], ['rejected', 'forged']];
 
 function showBridge() {
   const bridge = state.bridge;
   const classic = state.generation === 'classic';
-  set($('generation'), classic ? 'X API 1.1, Programmable Chat · today’s APIs: ./run.sh demo'
-    : 'X API 2, Flex Conversations · quick replies: ./run.sh demo --classic');
+  set($('generation'), classic ? 'with the APIs of the original: X API 1.1 and Programmable Chat'
+    : 'with today’s APIs: X API 2 and Flex Conversations');
+  $('generation').title = classic ? './run.sh demo shows today’s' : './run.sh demo --classic shows the older ones, with quick replies';
   list($('counters'), COUNTERS.map(([name, label]) => ({name, label, count: bridge.counts[name]})), one => one.name, one =>
     make('div', {class: one.name + (one.count > 0 ? ' lit' : '')}, make('dt', {}, one.label),
       make('dd', {}, one.count >= 0 ? String(one.count) : '–')));
@@ -173,32 +209,38 @@ function showBridge() {
   $('kill').classList.toggle('dead', dead);
 }
 
-const WELCOME = 'A customer on X, an agent in Flex, and between them the bridge: a real process, which is not told that all this '
-  + 'is a play. Let the tour lead, or try everything yourself.';
+const WELCOME = 'On the left a customer on X, on the right an agent in Flex, both simulated; the bridge between them is the real '
+  + 'program. Let the tour lead, or write as either and see what happens.';
 const MARKS = {arrived: '✓', failed: '✗', playing: '…', waiting: '·'};
 
 function showTour() {
   const tour = state.tour;
-  const playing = tour.steps.findIndex(step => step.state === 'playing');
-  const current = playing >= 0 ? playing : tour.next - 1;
+  const current = looking ?? tour.current;
   const steps = tour.steps.map((step, i) => ({n: i + 1, title: step.title, state: step.state, current: i === current}));
   list($('steps'), steps, one => one.n, one =>
     make('li', {'data-state': one.state, title: one.title, 'aria-current': one.current ? 'step' : null,
       'aria-label': one.n + '. ' + one.title + ': ' + one.state},
-      make('span', {}, one.state === 'arrived' ? '✓' : one.state === 'failed' ? '✗' : String(one.n))));
+      make('button', {type: 'button', title: one.n + '. ' + one.title, onclick: () => {
+        looking = one.n - 1 === state.tour.current ? null : one.n - 1;
+        showTour();
+      }}, one.state === 'arrived' ? '✓' : one.state === 'failed' ? '✗' : String(one.n))));
   const step = tour.steps[current];
   set($('step-title'), step ? (current + 1) + '. ' + step.title : 'A guided tour in ' + tour.steps.length + ' steps');
   set($('step-text'), step ? step.explanation : WELCOME);
   list($('hops'), (step ? step.hops : []).map((hop, i) => ({i, ...hop})), one => one.i, one =>
-    make('li', {'data-state': one.state, title: one.route + ': ' + one.what}, make('b', {}, MARKS[one.state]),
-      make('i', {}, one.what + (one.state === 'failed' ? ' – expected: ' + one.expected + ' ' + one.trouble : '')),
+    make('li', {'data-state': one.state, title: one.route + ': ' + one.what + missing(one)}, make('b', {}, MARKS[one.state]),
+      make('i', {}, one.what + missing(one)),
       make('em', {}, one.millis ? one.millis + ' ms' : '')));
+  $('words').hidden = Boolean(step);
+  $('hops').hidden = !step;
   const over = tour.next === tour.steps.length;
   set($('play'), tour.leading ? 'Pause' : over ? 'Play it again' : tour.next > 0 ? 'Play on' : 'Play the tour');
   $('play').dataset.do = tour.leading ? 'pause' : 'play';
   set($('next'), over ? 'Step by step again' : 'Next step');
   $('next').disabled = tour.leading || tour.busy;
 }
+
+const missing = hop => hop.state === 'failed' ? ' – expected: ' + hop.expected + (hop.trouble ? '; ' + hop.trouble : '') : '';
 
 const COLORS = 6;
 const color = one => state.people.findIndex(other => other.id === one.id) % COLORS;
@@ -220,6 +262,7 @@ function showPhone() {
     $('person').dataset.of = person;
     $('person').replaceChildren(one.name, make('small', {}, '@' + one.handle));
     $('messages').replaceChildren();
+    $('messages').follows = true;
   }
   list($('messages'), one.messages, message => message.id, message => {
     const mine = message.from === 'customer';
@@ -250,7 +293,7 @@ function showDesk() {
     {type: 'button', 'aria-pressed': one.on, onclick: () => choose(one.person, one.sid)},
     face(personOf(one.person)), make('span', {class: 'name'}, '@' + personOf(one.person).handle),
     make('span', {class: 'badge ' + one.state}, one.state),
-    make('span', {class: 'last'}, one.ordinal > 1 ? make('b', {}, 'opened again ') : null, one.last))));
+    make('span', {class: 'last'}, one.ordinal > 1 ? make('b', {}, 'opened again · ') : null, one.last))));
   reveal($('tasks'));
   const open = state.chats.find(one => one.sid === chat);
   $('chat').hidden = !open;
@@ -258,12 +301,13 @@ function showDesk() {
   if ($('chat').dataset.of !== chat) {
     $('chat').dataset.of = chat;
     $('posted').replaceChildren();
+    $('posted').follows = true;
   }
   const who = personOf(open.person);
   set($('chat-title'), who.name + ' · chat ' + open.ordinal);
   list($('posted'), open.messages, message => message.id, message => {
     const mine = message.from === 'agent';
-    const told = {sent: 'sent', taken: '✓ taken by the bridge', lost: '✗ the bridge did not answer'}[message.state];
+    const told = {sent: 'sent', taken: '✓ taken by the bridge', lost: '✗ its webhook did not arrive'}[message.state];
     return make('div', {class: 'message ' + (mine ? 'mine' : message.from === 'bridge' ? 'note' : '')},
       make('div', {class: 'bubble', dir: 'auto'}, ...linked(message.text)),
       make('div', {class: 'meta' + (message.state === 'lost' ? ' lost' : '')}, clock(message.at) + (told ? ' · ' + told : '')));
@@ -284,12 +328,11 @@ const time = at => new Date(at).toLocaleTimeString('en-GB') + '.' + String(Math.
 
 function statusOf(call) {
   if (call.status < 0) return ['…', 'open'];
-  if (call.status === 0) return ['lost', 'bad'];
+  if (call.status === 0) return [call.to === 'bridge' ? 'none' : 'lost', 'bad'];
   return [String(call.status), call.status < 300 ? 'good' : call.status < 500 ? 'warn' : 'bad'];
 }
 
 function put(call) {
-  const atEnd = $('calls').scrollHeight - $('calls').scrollTop - $('calls').clientHeight < 60;
   const line = call.event ? make('li', {class: 'event'}, call.event) : exchange(call);
   line.at = call.at;
   const old = calls.get(call.n);
@@ -312,7 +355,7 @@ function put(call) {
   }
   $('calls-none').hidden = calls.size > 0;
   if (!$('calls').contains(document.activeElement)) stopAt([...$('calls').querySelectorAll('button')].at(-1));
-  if (atEnd) $('calls').scrollTop = $('calls').scrollHeight;
+  stay($('calls'));
 }
 
 function exchange(call) {
@@ -370,8 +413,12 @@ function body(text, headers) {
   if (!text) return null;
   const type = Object.entries(headers).find(([name]) => name.toLowerCase() === 'content-type')?.[1] || '';
   if (type.startsWith('application/x-www-form-urlencoded')) {
-    return make('div', {}, make('pre', {}, text), table(Object.fromEntries([...new URLSearchParams(text)].map(([name, value], i) =>
-      [new URLSearchParams(text).getAll(name).length > 1 ? name + ' (' + (i + 1) + ')' : name, value]))));
+    const fields = new URLSearchParams(text);
+    const met = {};
+    return make('div', {}, make('pre', {}, text), table(Object.fromEntries([...fields].map(([name, value]) => {
+      met[name] = (met[name] || 0) + 1;
+      return [fields.getAll(name).length > 1 ? name + ' (' + met[name] + ')' : name, value];
+    }))));
   }
   return make('pre', {}, indented(text));
 }
@@ -396,12 +443,12 @@ function proof(call) {
     make('p', {}, check.how),
     make('table', {}, make('tbody', {}, make('tr', {}, make('th', {scope: 'row'}, 'key'), make('td', {class: 'mono'}, check.key)),
       make('tr', {}, make('th', {scope: 'row'}, 'given'), make('td', {class: 'mono'}, check.given || 'none')))),
-    make('p', {}, check.name.startsWith('Basic') ? 'What is compared:' : 'The string that is signed:'),
+    make('p', {}, check.how.startsWith('Nothing') ? 'What is compared:' : 'The string that is signed:'),
     make('pre', {id: 'signed'}, check.signed)];
 }
 
 function source(call) {
-  return [heading('In Bridge.java'), ...(call.source.length ? call.source.map((part, i) => make('details', {open: i === 0},
+  return [heading('In the source'), ...(call.source.length ? call.source.map((part, i) => make('details', {open: i === 0},
     make('summary', {}, make('code', {}, part.name), make('small', {}, part.first === part.last ? 'line ' + part.first
       : 'lines ' + part.first + '–' + part.last)), make('pre', {class: 'code', tabindex: '0'}, part.text)))
     : [make('p', {}, 'The source is not at hand: start the demo from its repository.')])];
@@ -465,7 +512,8 @@ events.addEventListener('wire', event => {
   calls.clear();
   for (const call of JSON.parse(event.data)) put(call);
   $('calls-none').hidden = calls.size > 0;
-  $('calls').scrollTop = $('calls').scrollHeight;
+  $('calls').follows = true;
+  stay($('calls'));
 });
 events.addEventListener('exchange', event => put(JSON.parse(event.data)));
 events.addEventListener('state', event => {
@@ -474,4 +522,8 @@ events.addEventListener('state', event => {
   follow(before);
   show();
 });
-events.addEventListener('error', () => notice('The demo has ended, or is out of reach. This page goes on when it is back.', true));
+events.addEventListener('error', () => {
+  notice('The demo has ended. ./run.sh demo starts it again, and says where its page is.', true);
+  $('bridge').dataset.state = 'killed';
+  set($('bridge'), 'out of reach');
+});

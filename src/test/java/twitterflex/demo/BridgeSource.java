@@ -17,23 +17,32 @@ final class BridgeSource {
     /** From the first line of its comment to its closing brace; lines count from 1. */
     record Excerpt(String name, int first, int last, String text) { }
 
+    /** The names of members of the file beside it begin so. */
+    private static final String BESIDE = "Operator.";
+
+    private final Path file;
     private final List<String> lines;
 
-    private BridgeSource(List<String> lines) {
+    private BridgeSource(Path file, List<String> lines) {
+        this.file = file;
         this.lines = lines;
     }
 
     /** As it stands now; without the file, as beside a bare jar, nothing is found in it. */
     static BridgeSource read(Path file) {
         try {
-            return new BridgeSource(Files.readAllLines(file));
+            return new BridgeSource(file, Files.readAllLines(file));
         } catch (IOException absent) {
-            return new BridgeSource(List.of());
+            return new BridgeSource(file, List.of());
         }
     }
 
-    /** @param name the way to a method or type, such as {@code Signatures.x} or {@code Relay.Side.again} */
+    /** @param name the way to a method or type, such as {@code Signatures.x} or {@code Operator.Watch.look} */
     Optional<Excerpt> find(String name) {
+        if (name.startsWith(BESIDE)) {
+            return read(file.resolveSibling("Operator.java")).find(name.substring(BESIDE.length()))
+                    .map(found -> new Excerpt(name, found.first(), found.last(), found.text()));
+        }
         int first = 0;
         int last = lines.size() - 1;
         String[] way = name.split("\\.");
@@ -103,16 +112,22 @@ final class BridgeSource {
     }
 
     private static List<String> toX(Wire.Call call) {
+        if (call.target().startsWith("/2/dm_events")) {
+            return List.of("CatchUp.readX", "X.readBack", "XApi", "XAccess.signed", "Signatures.oauthBase");
+        }
+        if (!call.target().matches("(/2/dm_|/1\\.1/direct_messages/).*")) {
+            return List.of("Operator.Watch", "Operator.Setup.x", "Operator.Setup.atX");
+        }
         boolean classic = call.target().startsWith("/1.1/");
-        return call.method().equals("GET") ? List.of("X.look", "XApi", "X.signed", "Signatures.oauthBase")
-                : List.of("X.deliver", classic ? "X.event" : "XApi", "X.signed", "Signatures.oauth", "Signatures.oauthBase");
+        return call.method().equals("GET") ? List.of("X.look", "XApi", "XAccess.signed", "Signatures.oauthBase")
+                : List.of("X.deliver", classic ? "X.event" : "XApi", "XAccess.signed", "Signatures.oauth", "Signatures.oauthBase");
     }
 
     private static List<String> toFlex(Wire.Call call) {
         boolean chat = call.target().startsWith("/chat/") || call.target().startsWith("/flex-api/v1/Channels");
         Stream<String> what;
         if (call.target().contains("/Messages")) {
-            what = call.method().equals("GET") ? Stream.of("deliver", "look") : Stream.of("deliver", "post");
+            what = call.method().equals("GET") ? Stream.of("deliver", "look", "read") : Stream.of("deliver", "post");
         } else if (call.target().contains("/Webhooks")) {
             what = Stream.of("hook");
         } else if (chat) {

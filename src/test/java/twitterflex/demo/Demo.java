@@ -9,6 +9,7 @@ import java.io.IOException;
 import java.io.InputStreamReader;
 import java.io.PrintStream;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -26,10 +27,11 @@ import java.util.Map;
 public final class Demo {
 
     private static final String USAGE = """
-            usage: ./run.sh demo [--once] [--classic] [--verbose]
+            usage: ./run.sh demo [--once] [--classic] [--verbose] [--port N]
               --once      plays the tour in the terminal and ends: status 0 if every hop arrived, else 1
               --classic   with the original's APIs, Programmable Chat and X API 1.1, instead of Flex Conversations and X API 2
-              --verbose   shows the log of the bridge as well""";
+              --verbose   shows the log of the bridge as well
+              --port N    has the page at http://127.0.0.1:N/; it goes on there when the demo is started again""";
 
     private static final String HELP = """
             Your turn:  tour    plays the guided tour      c TEXT  writes as the customer
@@ -37,8 +39,18 @@ public final class Demo {
                         end     ends the chat              quit    or Ctrl-C stops""";
 
     public static void main(String[] arguments) {
-        List<String> words = List.of(arguments);
-        if (!List.of("--once", "--classic", "--verbose").containsAll(words)) {
+        List<String> words = new ArrayList<>(List.of(arguments));
+        if (words.contains("--help")) {
+            System.out.println(USAGE);
+            return;
+        }
+        int at = words.indexOf("--port");
+        int port = 0;
+        if (at >= 0 && at + 1 < words.size() && words.get(at + 1).matches("[0-9]{1,5}")) {
+            port = Integer.parseInt(words.get(at + 1));
+            words.subList(at, at + 2).clear();
+        }
+        if (!List.of("--once", "--classic", "--verbose").containsAll(words) || port > 65_535) {
             System.err.println(USAGE);
             System.exit(2);
         }
@@ -49,7 +61,7 @@ public final class Demo {
                 demo.begin();
                 well = demo.play(new Tour(demo.stage));
             } else {
-                DemoServer page = new DemoServer(demo.stage);
+                DemoServer page = new DemoServer(demo.stage, port);
                 demo.begin();
                 demo.goOn(page);
             }

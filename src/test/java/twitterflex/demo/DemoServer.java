@@ -52,12 +52,12 @@ final class DemoServer {
     private final HttpServer server;
     private final Semaphore watchers = new Semaphore(MOST_WATCHERS);
 
-    /** On {@code -Ddemo.port}, or any free one. */
-    DemoServer(Stage stage) throws IOException {
+    /** @param port 0: any free one */
+    DemoServer(Stage stage, int port) throws IOException {
         this.stage = stage;
         guide = new Guide(stage);
         state = new DemoState(stage, guide);
-        server = HttpServer.create(new InetSocketAddress(InetAddress.getLoopbackAddress(), Integer.getInteger("demo.port", 0)), 64);
+        server = HttpServer.create(new InetSocketAddress(InetAddress.getLoopbackAddress(), port), 64);
         server.setExecutor(Executors.newCachedThreadPool(task -> {
             Thread thread = new Thread(task, "page");
             thread.setDaemon(true);

@@ -105,7 +105,7 @@ final class DemoState {
             steps.add(Json.object("title", tour.steps.get(i).title(), "explanation", tour.steps.get(i).explanation(),
                     "state", name(state(results)), "hops", Json.array(results.stream().map(DemoState::hop).toList())));
         }
-        return Json.object("person", tour.person.customer().id(), "next", tour.next(), "leading", guide.leading(),
+        return Json.object("person", tour.person.customer().id(), "next", tour.next(), "current", tour.current(), "leading", guide.leading(),
                 "busy", guide.busy(), "steps", Json.array(steps));
     }
 
@@ -144,7 +144,7 @@ final class DemoState {
                     : "webhook: a Direct Message";
         }
         if (call.to().equals(Wire.X)) {
-            return get ? "looks whether it has arrived already" : "sends a Direct Message";
+            return toX(call.method(), path);
         }
         String last = path.replaceAll("/([A-Z]{2}[0-9a-f]{32}|twitter-[0-9-]+)(?=/|$)", "").replaceAll(".*/", "");
         return switch (last) {
@@ -161,6 +161,19 @@ final class DemoState {
         };
     }
 
+    /** Messages, and what the watch over the webhook asks. */
+    private static String toX(String method, String path) {
+        boolean get = method.equals("GET");
+        if (path.endsWith("/messages") || path.endsWith("/new.json")) return "sends a Direct Message";
+        if (path.equals("/2/dm_events")) return "reads what no webhook brought";
+        if (path.endsWith("/dm_events") || path.endsWith("/list.json")) return "looks whether it has arrived already";
+        if (path.equals("/oauth2/token")) return "asks for a token of the app";
+        if (path.equals("/2/users/me")) return "asks which account it is";
+        if (path.contains("/subscriptions")) return get ? "looks whether it is subscribed" : "subscribes";
+        if (path.startsWith("/2/webhooks")) return get ? "looks at its webhook" : "has its webhook validated";
+        return path;
+    }
+
     /** All there is to know about an exchange, with secrets masked, and the lines of the program that did it. */
     ObjectNode details(Wire.Call call) {
         BridgeSource source = BridgeSource.read(BridgeSource.FILE);
@@ -168,7 +181,7 @@ final class DemoState {
         details.set("requestHeaders", Json.object("all", SignatureCheck.masked(call.headers())).path("all"));
         details.put("requestBody", call.body());
         details.set("answerHeaders", Json.object("all", call.answerHeaders()).path("all"));
-        details.put("answer", call.answer());
+        details.put("answer", SignatureCheck.masked(call.answer()));
         check(call).ifPresent(check -> details.set("check", Json.object("name", check.name(), "by", check.checkedBy(), "how", check.how(),
                 "key", check.key(), "signed", check.signed(), "given", check.given(), "holds", check.holds())));
         details.set("source", Json.array(BridgeSource.partsOf(call).stream().distinct().map(source::find).flatMap(Optional::stream)

@@ -10,7 +10,6 @@ import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
 import java.time.Duration;
 import java.time.Instant;
-import java.util.ArrayList;
 import java.util.Collections;
 import java.util.HashMap;
 import java.util.IdentityHashMap;
@@ -27,6 +26,7 @@ import java.util.function.BooleanSupplier;
 import java.util.function.IntConsumer;
 import java.util.stream.Stream;
 import twitterflex.sandbox.Chat;
+import twitterflex.sandbox.Courier;
 import twitterflex.sandbox.Customer;
 import twitterflex.sandbox.Fault;
 import twitterflex.sandbox.Form;
@@ -62,6 +62,7 @@ final class Stage {
     enum Trouble {
         FLEX_DOWN("Flex goes down", "Flex is back"), X_LIMITED("X limits the rate: no sends", "X takes messages again"),
         X_TWICE("X delivers every webhook twice", "X delivers once again"),
+        NO_WEBHOOKS("webhooks do not arrive any more", "webhooks arrive again"),
         LOSE_ANSWER("the next send will be carried out, its answer lost", "answers come back again");
 
         private final String begins;
@@ -76,7 +77,8 @@ final class Stage {
     /** The bridge's own account of itself; while it does not answer there are no counts. */
     record Health(boolean alive, String status, String reason, Map<String, Long> counts) {
 
-        static final List<String> COUNTERS = List.of("received", "delivered", "pending", "failed", "duplicates", "rejected");
+        static final List<String> COUNTERS = List.of("received", "delivered", "pending", "failed", "duplicates", "rejected",
+                "caught_up");
 
         long count(String counter) {
             return counts.getOrDefault(counter, -1L);
@@ -110,7 +112,7 @@ final class Stage {
     Stage(boolean classic) throws IOException {
         this.classic = classic;
         x.envelope(classic ? SimulatedX.Envelope.ACCOUNT_ACTIVITY : SimulatedX.Envelope.X_ACTIVITY);
-        // X's own waits, 3, 27 and 242 seconds, are too long to watch; a reader who looks on often would use up its limit of reads.
+        // X's own waits, 3, 27 and 242 seconds, are too long to watch; a reader who looks on often would use up its limit.
         x.retryDelays(Stream.of(1, 1, 2, 4, 8, 15, 30, 60, 120).map(Duration::ofSeconds).toArray(Duration[]::new));
         x.limitReads(1_000_000, Duration.ofMinutes(15));
         x.onExchange(exchange -> heard(Wire.X, exchange));
@@ -247,6 +249,11 @@ final class Stage {
         if (down) {
             flex.faults().always("*", Fault.status(503));
         }
+        boolean withheld = troubles.contains(Trouble.NO_WEBHOOKS);
+        x.courier.withhold(withheld);
+        flex.courier.withhold(withheld);
+        // Twilio gives up soon; X repeats for a while.
+        flex.retryDelays(withheld ? new Duration[0] : new Duration[] {Duration.ofSeconds(1)});
         if (troubles.contains(Trouble.LOSE_ANSWER)) {
             x.faults().next(sendToX(), Fault.dropAfter());
             if (!down) {
@@ -348,7 +355,7 @@ final class Stage {
     /** What is counted in memory begins anew with each bridge; here the counts of those that were killed are added. */
     private Map<String, Long> sinceTheBeginning(Map<String, Long> counts) {
         Map<String, Long> all = new LinkedHashMap<>(counts);
-        for (String counter : List.of("duplicates", "rejected")) {
+        for (String counter : List.of("duplicates", "rejected", "caught_up")) {
             long count = counts.get(counter);
             long before = highest.getOrDefault(counter, 0L);
             if (count >= 0 && count < before) {
@@ -395,8 +402,8 @@ final class Stage {
         return true;
     }
 
-    /** What Flex gave up telling the bridge. */
+    /** What Flex gave up telling the bridge, but for what was withheld on purpose. */
     List<String> lost() {
-        return new ArrayList<>(flex.lostWebhooks());
+        return flex.lostWebhooks().stream().filter(lost -> !lost.endsWith(Courier.WITHHELD)).toList();
     }
 }

@@ -39,17 +39,21 @@ final class Tour {
     private int inboxBefore;
     private long duplicatesBefore;
     private long changeBefore;
+    private int chatsBefore;
+    private final int lostBefore;
     final List<Step> steps;
     private final List<List<Result>> results = new ArrayList<>();
     private int next;
+    private int current = -1;
     private boolean playing;
     private long millis;
 
     Tour(Stage stage) {
         this.stage = stage;
         person = stage.stranger();
+        lostBefore = stage.lost().size();
         steps = List.of(proof(), firstMessage(), answer(), quickReplies(), twice(), flexDown(), answerLost(), rateLimit(), killed(),
-                ended());
+                missed(), ended());
         steps.forEach(step -> results.add(step.hops().stream().map(hop -> new Result(hop, State.WAITING, 0, "")).toList()));
     }
 
@@ -66,7 +70,7 @@ final class Tour {
 
     private Step firstMessage() {
         return new Step("A customer writes", """
-                His Direct Message is on disk before X gets its 200. Then the bridge opens a chat in Flex, with one webhook and one \
+                The Direct Message is on disk before X gets its 200. Then the bridge opens a chat in Flex, with one webhook and one \
                 task for an agent. Whatever the script, the text stays as it is, and never becomes HTML.""", List.of(
                 customerWrites("Hello, where is my box?", " opens a chat with one task and one webhook", () -> served(1)),
                 customerWrites("תודה רבה! شكراً 👩‍🌾 & <3", "", () -> true)));
@@ -163,15 +167,44 @@ final class Tour {
                 toAgent("started again, on the same journal: both, once and in order", texts, stage::restart, () -> true)));
     }
 
+    private Step missed() {
+        List<String> written = List.of("Is it open on Sundays?", "Never mind, I found it");
+        List<String> replies = List.of("You could also fetch it", "The depot is open until six");
+        return new Step("Webhooks do not arrive", """
+                The bridge is down and no webhook reaches it, so nobody tells it what both sides write meanwhile. A webhook is only a \
+                doorbell: when the bridge starts, it reads what it has missed in the logs of X and Flex. Running, it looks there \
+                every five minutes.""", List.of(
+                hop("both ▶ X, Flex", "two messages and two answers while the bridge is down", "four webhooks without an answer", () -> {
+                    chat();
+                    stage.kill();
+                    stage.trouble(Trouble.NO_WEBHOOKS, true);
+                    changeBefore = stage.wire.lastChange();
+                    inboxBefore = inbox().size();
+                    written.forEach(text -> stage.writes(person, text));
+                    replies.forEach(this::reply);
+                }, () -> inbox().size() == inboxBefore && unanswered("/fromTwitter") >= 1 && unanswered("/fromFlex") >= replies.size()),
+                toAgent("started again, and still no webhook: all four are read, and arrive in order", written, stage::restart,
+                        () -> inbox().stream().skip(inboxBefore).map(Customer.Received::text).toList().equals(replies)),
+                hop("X ▶ bridge", "webhooks arrive again: X repeats two, and nothing arrives twice", "two duplicates", () -> {
+                    duplicatesBefore = stage.health().count("duplicates");
+                    stage.trouble(Trouble.NO_WEBHOOKS, false);
+                }, () -> stage.health().count("duplicates") >= duplicatesBefore + written.size()
+                        && inbox().size() == inboxBefore + replies.size())));
+    }
+
     private Step ended() {
         return new Step("The chat ends, and opens again", """
                 The agent completes the task, and Flex tells the bridge. When the customer writes again, a new chat with a task of its \
                 own is opened; the old one stays closed.""", List.of(
                 hop("agent ▶ Flex ▶ bridge", "ends the chat", "the chat closed, and the bridge told so",
-                        () -> stage.flex.agentCompletes(stage.openChat(person)),
-                        () -> stage.flex.openChat(person.identity()).isEmpty()
+                        () -> {
+                            Chat chat = chat();
+                            chatsBefore = stage.flex.chats(person.identity()).size();
+                            stage.flex.agentCompletes(chat);
+                        }, () -> stage.flex.openChat(person.identity()).isEmpty()
                                 && stage.flex.webhookDeliveries().stream().anyMatch(this::tellsTheEnd)),
-                customerWrites("One more question", " opens a second chat with a task of its own", () -> served(2))));
+                customerWrites("One more question", " opens another chat with a task of its own",
+                        () -> served(chatsBefore + 1))));
     }
 
     // What hops are made of.
@@ -208,11 +241,27 @@ final class Tour {
                 ? shown(lastDm()) : "");
     }
 
+    /** The customer's chat; if somebody has ended it in the middle of the tour, the customer writes first. */
+    private Chat chat() {
+        String text = "Are you still there?";
+        if (stage.flex.openChat(person.identity()).isEmpty() && !person.written().isEmpty()) {
+            sentToAgent.add(text);
+            stage.writes(person, text);
+            Stage.await(() -> stage.flex.openChat(person.identity()).isPresent() && lastRead().body().equals(text), PATIENCE);
+        }
+        return stage.openChat(person);
+    }
+
     private void reply(String text) {
-        Chat chat = stage.openChat(person);
+        Chat chat = chat();
         sentToCustomer++;
         stage.accepts(chat);
         stage.replies(chat, text);
+    }
+
+    /** Webhooks that went out and did not arrive. */
+    private long unanswered(String path) {
+        return stage.wire.after(changeBefore).stream().filter(call -> call.status() == 0 && call.target().startsWith(path)).count();
     }
 
     private boolean wasAnswered(int status) {
@@ -285,6 +334,11 @@ final class Tour {
         return next;
     }
 
+    /** The step that is being played, or was played last; -1 before the first. */
+    synchronized int current() {
+        return current;
+    }
+
     synchronized boolean over() {
         return next == steps.size();
     }
@@ -302,6 +356,7 @@ final class Tour {
             }
             playing = true;
             step = next;
+            current = step;
         }
         long started = System.nanoTime();
         try {
@@ -352,7 +407,7 @@ final class Tour {
         }
         stage.x.violations().forEach(violation -> objections.add("X objects: " + violation));
         stage.flex.violations().forEach(violation -> objections.add("Flex objects: " + violation));
-        stage.lost().forEach(lost -> objections.add("Flex gave up " + lost));
+        stage.lost().stream().skip(lostBefore).forEach(lost -> objections.add("Flex gave up " + lost));
         List<String> read = stage.posted(person).map(Chat.Posted::body).toList();
         if (arrivals() == hops() && !read.equals(sentToAgent)) {
             objections.add("the agent did not read each message once and in order, but " + read);

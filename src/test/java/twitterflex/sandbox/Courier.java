@@ -1,5 +1,6 @@
 package twitterflex.sandbox;
 
+import java.io.IOException;
 import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
@@ -38,12 +39,16 @@ public final class Courier {
         BiConsumer<HttpResponse<String>, Throwable> sent(HttpRequest request);
     }
 
+    /** What is said of a webhook that got lost on the way. */
+    public static final String WITHHELD = "it got lost on the way";
+
     private final Executor threads = daemonThreads();
     private final HttpClient client = HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).executor(threads)
             .connectTimeout(Duration.ofSeconds(3)).build();
     private final Map<String, CompletableFuture<Void>> lanes = new ConcurrentHashMap<>();
     private int underWay;
     private volatile boolean closed;
+    private volatile boolean withheld;
     private volatile Observer observer = request -> (response, failure) -> { };
 
     /** Four threads instead of the client's own many take half the time; they are gone soon after the last webhook. */
@@ -61,6 +66,16 @@ public final class Courier {
         this.observer = observer;
     }
 
+    /** Whether webhooks get lost on the way: each of them goes out, and nobody answers. */
+    public void withhold(boolean withheld) {
+        this.withheld = withheld;
+    }
+
+    private CompletableFuture<Posted> lost(HttpRequest request) {
+        observer.sent(request).accept(null, new IOException(WITHHELD));
+        return CompletableFuture.completedFuture(new Posted(0, WITHHELD));
+    }
+
     void deliver(String lane, Duration timeout, List<Duration> delays, Errand errand) {
         synchronized (this) {
             underWay++;
@@ -74,7 +89,8 @@ public final class Courier {
         if (closed) {
             return CompletableFuture.completedFuture(null);
         }
-        return ask(errand.request(number), timeout).thenCompose(answer -> {
+        HttpRequest request = errand.request(number);
+        return (withheld ? lost(request) : ask(request, timeout)).thenCompose(answer -> {
             boolean last = number == delays.size();
             if (errand.taken(answer, last) || last) {
                 return CompletableFuture.completedFuture(null);
