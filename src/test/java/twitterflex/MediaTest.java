@@ -21,6 +21,7 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 import twitterflex.sandbox.Bystander;
@@ -30,8 +31,10 @@ import twitterflex.sandbox.Customer;
 import twitterflex.sandbox.Fault;
 import twitterflex.sandbox.MediaFile;
 import twitterflex.sandbox.SimulatedService;
+import twitterflex.sandbox.SimulatedX;
 import twitterflex.sandbox.TwilioMedia;
 import twitterflex.sandbox.XMedia;
+import twitterflex.sandbox.XTokens;
 import twitterflex.sandbox.XUploads;
 
 /** Pictures, videos and files arrive as such, both ways, in order and once; what fits nowhere is told with the reason. */
@@ -443,6 +446,29 @@ class MediaTest {
         rig.x.faults().always(XMedia.BINARY, Fault.status(401));
         ann.sendsPhoto(file("image/png", 5_000), "");
         toldAfter("[photo]");
+    }
+
+    /** Whose token X calls expired at the first call for the photo: what came then must not stand before it. */
+    @Test
+    void withATokenAloneAPhotoIsHadByItAndAnswered() throws Exception {
+        rig = new Rig(Rig.Generation.CURRENT, Map.of("TWITTER_CLIENT_ID", XTokens.CLIENT_ID), PATIENT);
+        rig.bridge.stop();
+        rig.environment.keySet().removeIf(name -> name.startsWith("TWITTER_ACCESS"));
+        XTokens.Pair pair = rig.x.tokens().pair(XTokens.ALL_SCOPES);
+        ObjectNode granted = Bridge.object().put("access_token", pair.access()).put("refresh_token", pair.refresh())
+                .put("scope", String.join(" ", pair.scopes())).put("expires_in", 7200);
+        Bridge.XAccess.write(rig.data.resolve("x-token.json"),
+                Bridge.XAccess.kept(granted, SimulatedX.sampleKeys().ownId(), ""));
+        rig.start();
+        ann = rig.customer("1");
+        rig.x.faults().next(XMedia.BINARY, Fault.status(401, Map.of(), "{\"title\":\"Unauthorized\",\"status\":401}"));
+        MediaFile photo = file("image/png", 5_000);
+        String id = ann.sendsPhoto(photo, "");
+        until("it", () -> shown().equals(List.of("x-" + id + ".png image/png")));
+        assertEquals(hashes(List.of(photo)), hashes(rig.flex.files("twitter-1")));
+        assertEquals(0, rig.x.calls(XMedia.TON));
+        rig.flex.agentAttaches(rig.chat(ann), "", photo, MediaFile.generated("b.mp4", "video/mp4", 5_000));
+        until("both", () -> ann.files().size() == 2);
     }
 
     private void toldAfter(String beginning) {
