@@ -4404,8 +4404,8 @@ public final class Bridge {
                 "image/webp", Pattern.compile("(?s)RIFF.{4}WEBP"), "video/mp4", Pattern.compile("(?s).{4}ftyp"));
         /** With which each picture of an animation begins (GIF89a, "Graphic Control Extension"). */
         private static final String FRAME = "!\u00f9\u0004";
-        private static final Promise LINK = Promise.fields("/links/content_direct_temporary", "\\S+",
-                "/content_type", "(?s).*").and(Promise.number("/size"));
+        private static final Promise LINK = Promise.fields("/links/content_direct_temporary", "\\S+")
+                .and(Promise.number("/size")).and(file -> file.path("content_type").isTextual());
 
         private final Client client;
         private final XAccess access;
@@ -4650,7 +4650,7 @@ public final class Bridge {
         private static Outcome processed(Delivery delivery, Response answer) {
             JsonNode info = answer.body().findPath("processing_info");
             String id = delivery.processing;
-            switch (info.path("state").asText("succeeded")) {
+            switch (info.isMissingNode() ? "succeeded" : info.path("state").asText()) {
                 case "succeeded" -> {
                     return new Outcome.Delivered(id, "");
                 }
