@@ -4,6 +4,7 @@ import static java.lang.System.Logger.Level.DEBUG;
 import static java.lang.System.Logger.Level.ERROR;
 import static java.lang.System.Logger.Level.INFO;
 import static java.lang.System.Logger.Level.WARNING;
+import static java.nio.charset.StandardCharsets.ISO_8859_1;
 import static java.nio.charset.StandardCharsets.UTF_8;
 import static twitterflex.Bridge.Setting.*;
 
@@ -219,6 +220,7 @@ public final class Bridge {
     private final Edge edge;
     private final Relay relay;
     final CatchUp catchUp;
+    final XAccess access;
     private final Caretaker caretaker;
 
     /**
@@ -238,8 +240,11 @@ public final class Bridge {
         }
         client = new Client(timing.callTimeout(), metrics::failed);
         NumberedLists choices = new NumberedLists(settings.get(TWITTER_API).equals("2"));
-        Flex flex = new Flex(new Twilio(client, settings), settings, choices, journal, timing);
-        X x = new X(client, settings, choices, journal);
+        access = new XAccess(client, settings, timing, true);
+        Twilio twilio = new Twilio(client, settings);
+        Media media = new Media(client, access, twilio, settings, timing);
+        Flex flex = new Flex(twilio, settings, choices, journal, timing, media);
+        X x = new X(access, settings, choices, journal, media);
         relay = new Relay(journal, flex::deliver, reply -> reply.message.direction() == Direction.SENT_IN_APP
                 ? flex.overheard(reply, x) : flex.forItsCustomer(reply, x::deliver), timing, metrics);
         catchUp = new CatchUp(journal, relay, flex, x, settings, timing, metrics);
@@ -345,7 +350,6 @@ public final class Bridge {
             String client = settings.get(TWITTER_CLIENT_SECRET);
             if (signedWith(consumer, request, "x-twitter-webhooks-signature")
                     || signedWith(client, request, "x-twitter-webhooks-signature-oauth2")) {
-                catchUp.rang(catchUp.fromX);
                 return next.answer(request);
             }
             catchUp.fromX.refused();
@@ -374,7 +378,6 @@ public final class Bridge {
                     return Reply.error(403, "no valid signature of Twilio");
                 }
             }
-            catchUp.rang(catchUp.fromFlex);
             Matcher target = FROM_FLEX.matcher(request.target());
             if (!target.matches() || !FromFlex.isWhole(form, settings.get(TWILIO_ACCOUNT_SID))) {
                 return Reply.error(403, "not as Twilio sends it, or of another account of Twilio");
@@ -407,20 +410,30 @@ public final class Bridge {
         events.notices().stream().filter(notice -> noticed.put(notice, "") == null)
                 .forEach(notice -> LOG.log(WARNING, () -> notice));
         metrics.add("ignored", events.ignored());
-        catchUp.sentAtX(events.sent());
+        journal.conversations().stream().filter(open -> events.encrypted().contains(open.customer()))
+                .forEach(open -> journal.tell(unreadable(open)));
+        catchUp.heardFromX(events.sent());
         if (events.messages().isEmpty()) return Reply.ok(object());
         if (catchUp.await(CatchUp.X_EVENTS) && relay.accept(events.messages())) return Reply.ok(object());
         catchUp.missedAtX();
         return NO_ROOM;
     }
 
+    /** What agents read once: its id is always the same. */
+    private static Message unreadable(Conversation open) {
+        String words = "The customer now writes encrypted (X Chat), which cannot be read here: ask them for another way"
+                + " to reach them.";
+        return new Message(Direction.NOTE, "note-encrypted-" + open.sid(), open.customer(), "", "", words, List.of(),
+                "", open.sid(), Instant.now());
+    }
+
     private Reply fromFlex(String customer, Form form) {
         FromFlex event = FromFlex.read(form, customer);
-        if (event.ended()) catchUp.ended(event);
+        catchUp.heardFromFlex(event);
         metrics.add("ignored", event.messages().isEmpty() ? 1 : 0);
         if (event.messages().isEmpty()) return Reply.ok(object());
         boolean kept = catchUp.await(event.conversation()) && relay.accept(event.messages());
-        catchUp.heard(event, kept);
+        catchUp.taken(event, kept);
         return kept ? Reply.ok(object()) : NO_ROOM;
     }
 
@@ -463,7 +476,7 @@ public final class Bridge {
      * @param answer the metadata of the quick reply that was tapped, or empty
      */
     record Message(Direction direction, String id, String customer, String handle, String name, String text,
-            List<String> attachments, String answer, String conversation, Instant time) {
+            List<Attachment> attachments, String answer, String conversation, Instant time) {
 
         /**
          * No decoration keeps a message from an agent. What X allows (a name of 50 emoji, a handle of 15 letters,
@@ -473,7 +486,7 @@ public final class Bridge {
             handle = cut(handle, 50);
             name = cut(name, 100);
             text = encodable(text);
-            attachments = attachments.stream().map(Bridge::encodable).toList();
+            attachments = List.copyOf(attachments);
             answer = cut(answer, 1_000);
         }
 
@@ -481,6 +494,12 @@ public final class Bridge {
         String lane() {
             boolean x = direction == Direction.TO_X || direction == Direction.SENT_IN_APP;
             return (x ? "x/" : "flex/") + (customer.isEmpty() ? conversation : customer);
+        }
+
+        /** What agents and customers sent as files; what our account sent is only told of. */
+        List<Attachment> files() {
+            return direction == Direction.SENT_IN_APP ? List.of()
+                    : attachments.stream().filter(Attachment::isFile).toList();
         }
 
         /** What agents read as the customer's name. */
@@ -491,24 +510,27 @@ public final class Bridge {
             return new Message(Direction.NOTE, "note-" + about, customer, handle, name, text, List.of(), "",
                     conversation, time);
         }
+    }
 
-        ObjectNode toJson() {
-            ObjectNode json = object().put("direction", direction.name()).put("id", id).put("customer", customer)
-                    .put("handle", handle).put("name", name).put("text", text).put("answer", answer)
-                    .put("conversation", conversation).put("time", time.toEpochMilli());
-            attachments.forEach(json.putArray("attachments")::add);
-            return json;
+    /**
+     * What is attached to a message, by reference. A location is only told, and so is what older journals hold.
+     *
+     * @param id the file's at its service, or empty
+     * @param text what stands for it where it cannot be carried
+     * @param sources its addresses at X, the best first
+     */
+    record Attachment(String id, String text, List<String> sources) {
+        Attachment {
+            id = encodable(id);
+            text = encodable(text);
+            sources = sources.stream().map(Bridge::encodable).toList();
         }
 
-        /** @throws IllegalArgumentException if it is not what {@link #toJson} wrote */
-        static Message fromJson(JsonNode json) {
-            List<String> attachments = json.path("attachments").valueStream().map(JsonNode::asText).toList();
-            return new Message(Direction.valueOf(json.path("direction").asText()), json.path("id").asText(),
-                    json.path("customer").asText(),
-                    json.path("handle").asText(), json.path("name").asText(), json.path("text").asText(), attachments,
-                    json.path("answer").asText(), json.path("conversation").asText(),
-                    Instant.ofEpochMilli(json.path("time").asLong()));
-        }
+        static Attachment told(String text) { return new Attachment("", text, List.of()); }
+        boolean isFile() { return !id.isEmpty() || !sources.isEmpty(); }
+
+        /** The id of the first of them that has one, else empty. */
+        static String id(List<Attachment> all) { return all.stream().map(Attachment::id).findFirst().orElse(""); }
     }
 
     /**
@@ -518,9 +540,7 @@ public final class Bridge {
      * @param index of the last message of which all that came before is known here
      * @param checked when an agent was last known to have it before them
      */
-    record Conversation(String sid, String customer, String url, long index, Instant checked) {
-        Conversation upTo(long index) { return new Conversation(sid, customer, url, index, checked); }
-    }
+    record Conversation(String sid, String customer, String url, long index, Instant checked) { }
 
     /**
      * A customer's identity in Flex. Their id, not their handle: a handle can be renamed or taken over in the middle of
@@ -541,8 +561,10 @@ public final class Bridge {
      * @param sent what our account has sent, by the bridge or by somebody in the X app; the customer is who got it
      * @param warnings what the operator should know each time
      * @param notices what is worth saying once
+     * @param encrypted who writes in X's encrypted Chat
      */
-    record FromX(List<Message> messages, List<Message> sent, int ignored, List<String> warnings, Set<String> notices) {
+    record FromX(List<Message> messages, List<Message> sent, int ignored, List<String> warnings, Set<String> notices,
+            Set<String> encrypted) {
         /**
          * Reads both envelopes: the Account Activity API's, which ends on 1 January 2027, and the X Activity API's,
          * which wraps the same events in {@code data.payload} and the users in another {@code data}.
@@ -566,9 +588,11 @@ public final class Bridge {
                 warnings.add("account " + revoked.asText()
                         + " has revoked the app's access: X sends no more events for it");
             }
-            if (kind.startsWith("chat.") && subscribers.stream().noneMatch(anothers)) {
-                notices.add("customer " + payload.findPath("sender_id").asText("unknown")
-                        + " writes end-to-end encrypted (XChat): no bridge can read that");
+            Set<String> encrypted = new LinkedHashSet<>();
+            String writer = payload.findPath("sender_id").asText("unknown");
+            if (kind.startsWith("chat.") && subscribers.stream().noneMatch(anothers) && !writer.equals(ownId)) {
+                encrypted.add(writer);
+                notices.add("customer " + writer + " writes end-to-end encrypted (XChat): no bridge can read that");
             }
             JsonNode events = payload.path("direct_message_events");
             int ignored = events.isArray() && !events.isEmpty() ? 0 : 1;
@@ -598,7 +622,7 @@ public final class Bridge {
             // X promises no order but that of the ids.
             messages.sort(Comparator.comparing(Message::id, X.BY_ID));
             ours.sort(Comparator.comparing(Message::id, X.BY_ID));
-            return new FromX(messages, ours, ignored, warnings, notices);
+            return new FromX(messages, ours, ignored, warnings, notices, encrypted);
         }
 
         /** A customer is looked up by id; one who is missing from the users goes by their id. */
@@ -627,6 +651,7 @@ public final class Bridge {
             data.at("/entities/urls").forEach(url -> links.put(url.path("url").asText(), url.path("expanded_url")
                     .asText(url.path("url").asText())));
             links.put(data.at("/attachment/media/url").asText(), "");
+            links.replaceAll((link, target) -> MEDIA_PAGE.matcher(target).matches() ? "" : target);
             // All in one pass: a target may look like a short link.
             Matcher link = LINK.matcher(data.path("text").asText(""));
             StringBuilder linked = new StringBuilder();
@@ -636,21 +661,38 @@ public final class Bridge {
             }
             link.appendTail(linked);
             String plain = linked.toString().replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
-            return data.has("attachment") ? plain.stripTrailing() : plain;
+            return attachments(data).isEmpty() ? plain : plain.stripTrailing();
         }
 
-        /** The kind of an attachment, also of one unknown today, and where it is: of a video, the best quality. */
-        private static List<String> attachments(JsonNode data) {
+        /** Where X shows the account what is attached to an event. */
+        static final Pattern MEDIA_PAGE = Pattern.compile("https://(twitter|x)\\.com/messages/media/[0-9]+");
+
+        /** Its kind, also one unknown today, and where it is. What an event lacks is still at the page of its link. */
+        static List<Attachment> attachments(JsonNode data) {
             JsonNode attachment = data.path("attachment");
-            if (attachment.isMissingNode() || attachment.isNull()) return List.of();
             JsonNode media = attachment.path("media");
-            JsonNode best = media.at("/video_info/variants").valueStream()
-                    .filter(variant -> variant.path("content_type").asText().equals("video/mp4"))
-                    .max(Comparator.comparingLong(variant -> variant.path("bitrate").asLong()))
-                    .map(variant -> variant.path("url")).orElse(media.path("media_url_https"));
+            Stream<JsonNode> links = Stream.concat(Stream.of(media), data.at("/entities/urls").valueStream());
+            List<String> page = links.map(link -> link.path("expanded_url").asText())
+                    .filter(url -> MEDIA_PAGE.matcher(url).matches()).limit(1).toList();
+            boolean none = attachment.isMissingNode() || attachment.isNull();
+            if (none && page.isEmpty()) return List.of();
             String kind = media.path("type").asText(attachment.path("type").asText("attachment"));
-            String where = media.path("expanded_url").asText(location(attachment.path("location")));
-            return List.of(("[" + kind + "] " + best.asText(where)).strip());
+            String shown = media.path("media_url_https").asText();
+            List<String> sources = new ArrayList<>(kind.equals("photo") ? List.of(shown) : List.of());
+            media.at("/video_info/variants").valueStream()
+                    .filter(variant -> variant.path("content_type").asText().equals("video/mp4"))
+                    .sorted(Comparator.comparingLong(FromX::bitRate).reversed())
+                    .forEach(variant -> sources.add(variant.path("url").asText()));
+            sources.removeIf(String::isBlank);
+            if (sources.isEmpty()) sources.addAll(page);
+            String where = Stream.of(sources.stream(), Stream.of(shown, location(attachment.path("location"))))
+                    .flatMap(all -> all).filter(text -> !text.isBlank()).findFirst().orElse("");
+            return List.of(new Attachment(media.path("id_str").asText(), ("[" + kind + "] " + where).strip(), sources));
+        }
+
+        /** Bits a second, as webhooks or API 2 have it. */
+        private static long bitRate(JsonNode variant) {
+            return variant.path("bitrate").asLong(variant.path("bit_rate").asLong());
         }
 
         /** A place's name, and a point as maps take it, latitude first: X has it second ("Attaching location"). */
@@ -676,10 +718,9 @@ public final class Bridge {
      * does not).
      *
      * @param customer the X user's id from our own URL, or empty for a webhook that somebody else registered
-     * @param index the message's number in its conversation; -1 if there is none
      * @param ended whether the conversation is over
      */
-    record FromFlex(String customer, String conversation, long index, List<Message> messages, boolean ended) {
+    record FromFlex(String customer, String conversation, List<Message> messages, boolean ended) {
         private static final List<String> CHAT = List.of("ChannelSid", "MessageSid", "From");
         /** What an event cannot be understood without; of one that is not here, nothing is. */
         private static final Map<String, List<String>> NEEDED = Map.of(
@@ -715,9 +756,8 @@ public final class Bridge {
             };
             boolean written = Set.of("onMessageSent", "onMediaMessageSent", "onMessageAdded")
                     .contains(form.get("EventType"));
-            long index = form.get("Index").matches("[0-9]{1,9}") ? Long.parseLong(form.get("Index")) : -1;
-            return new FromFlex(customer, conversation, index,
-                    written ? messages(form, customer, conversation) : List.of(), over);
+            List<Message> messages = written ? messages(form, customer, conversation) : List.of();
+            return new FromFlex(customer, conversation, messages, over);
         }
 
         /** A message as its conversation lists it, in the form its webhook would have had. */
@@ -726,13 +766,11 @@ public final class Bridge {
             ArrayNode files = JSON.createArrayNode();
             // Programmable Chat lists one file, Conversations an array of them.
             for (JsonNode file : media.isObject() ? List.of(media) : media) {
-                files.addObject().put("Sid", file.path("sid").asText())
-                        .put("Filename", file.path("filename").asText())
-                        .put("ContentType", file.path("content_type").asText());
+                files.addObject().put("Sid", file.path("sid").asText());
             }
             return Form.of("EventType", "onMessageAdded", "ConversationSid", conversation,
                     "MessageSid", listed.path("sid").asText(),
-                    "Author", listed.path("author").asText(listed.path("from").asText()),
+                    "Author", Flex.author(listed),
                     "Body", listed.path("body").asText(""), "Media", files.toString(),
                     "DateCreated", listed.path("date_created").asText());
         }
@@ -748,20 +786,17 @@ public final class Bridge {
             String id = form.get("MessageSid");
             if (customers || author.equals(NOTE_AUTHOR) || id.isEmpty()) return List.of();
             List<String> files = new ArrayList<>();
-            jsonOrMissing(form.get("Media"))
-                    .forEach(file -> files.add(file.path("Filename").asText() + " "
-                    + file.path("ContentType").asText()));
-            if (!form.get("MediaSid").isEmpty()) files.add(form.get("MediaFilename") + " "
-                    + form.get("MediaContentType"));
+            jsonOrMissing(form.get("Media")).forEach(file -> files.add(file.path("Sid").asText()));
+            if (!form.get("MediaSid").isEmpty()) files.add(form.get("MediaSid"));
             Instant at = written(form);
             List<Message> messages = new ArrayList<>();
             if (!form.get("Body").isEmpty()) {
                 messages.add(new Message(Direction.TO_X, id, customer, "", author, form.get("Body"), List.of(), "",
                         conversation, at));
             }
-            if (!files.isEmpty()) {
-                messages.add(new Message(Direction.TO_X, id
-                        + "-media", customer, "", author, "", files, "", conversation, at));
+            for (int i = 0; i < files.size(); i++) {
+                messages.add(new Message(Direction.TO_X, id + "-media" + (i == 0 ? "" : i), customer, "", author, "",
+                        List.of(new Attachment(files.get(i), "", List.of())), "", conversation, at));
             }
             return messages;
         }
@@ -838,6 +873,12 @@ public final class Bridge {
         /** Parts of a long message that have arrived, and what the other side called the last of them. */
         int parts;
         String lastId = "found";
+        /** What X calls the next part's file, and what it called it while it was looking into it. */
+        String uploaded = "", processing = "";
+        /** Where the next part's file is, by X's answer to a question. */
+        List<String> found = List.of();
+        /** Since when it could not be carried, in {@link System#nanoTime}. */
+        Optional<Long> stuck = Optional.empty();
         int tries;
         /** Whether its agent has been told that it waits; guarded by the relay's lock. */
         boolean told;
@@ -864,6 +905,10 @@ public final class Bridge {
             parts = part;
             lastId = id;
             mayHaveArrived = false;
+            uploaded = "";
+            processing = "";
+            found = List.of();
+            stuck = Optional.empty();
         }
 
         /**
@@ -879,11 +924,13 @@ public final class Bridge {
          * side.
          */
         private static final int WORKERS = 16;
+        /** How many of them may carry files: the others' texts go on. */
+        private static final int CARRIERS = 4;
         /**
          * How many times longer than one message's longest backoff a pause grows that waits for somebody to mend
          * something.
          */
-        private static final int PATIENT = 15;
+        static final int PATIENT = 15;
         /** How long a refusal that is our fault shows in the health. */
         private static final Duration SHOWN = Duration.ofMinutes(10);
 
@@ -903,6 +950,7 @@ public final class Bridge {
         /** One customer's messages in one direction, the oldest first. */
         private record Lane(String key, Destination destination, ArrayDeque<Delivery> waiting) {
             Delivery head() { return waiting.element(); }
+            boolean carries() { return !head().message.files().isEmpty(); }
         }
 
         private record Refusal(long nanos, String reason) { }
@@ -1075,7 +1123,9 @@ public final class Bridge {
             final ThreadPoolExecutor workers;
             private final PriorityQueue<Lane> ready =
                     new PriorityQueue<>(Comparator.comparingLong(lane -> lane.head().order));
-            private int running;
+            /** Those that wait for a carrier. */
+            private final ArrayDeque<Lane> files = new ArrayDeque<>();
+            private int running, carrying;
             /** Deliveries at a time: all workers, 0 while the breaker is open, 1 while it is half-open. */
             private int limit = WORKERS;
             private int pauses;
@@ -1097,9 +1147,14 @@ public final class Bridge {
                 while (running < limit && !ready.isEmpty() && !stopping) {
                     Lane lane = ready.remove();
                     Delivery head = lane.head();
+                    if (lane.carries() && carrying == CARRIERS) {
+                        files.add(lane);
+                        continue;
+                    }
                     try {
                         workers.execute(() -> work(lane, head));
                         running++;
+                        if (lane.carries()) carrying++;
                     } catch (RejectedExecutionException | OutOfMemoryError noThread) {
                         LOG.log(ERROR, () -> "no thread to be had for a delivery: " + Bridge.reason(noThread));
                         after(Duration.ofSeconds(1), 1, false, () -> ready(lane));
@@ -1110,6 +1165,10 @@ public final class Bridge {
 
             void tried(Lane lane, Outcome outcome) {
                 running--;
+                if (lane.carries()) {
+                    carrying--;
+                    Optional.ofNullable(files.poll()).ifPresent(ready::add);
+                }
                 if (outcome instanceof Outcome.RetryLater later) {
                     Delivery head = lane.head();
                     head.trouble = Optional.of(later);
@@ -1243,6 +1302,8 @@ public final class Bridge {
         private static final int TAKEN = 50353, ALREADY_IN = 50433, ALREADY_ASKED = 45353;
         /** A conversation, or a channel, has five webhooks, and Twilio takes no more. */
         private static final Set<Integer> NO_ROOM = Set.of(50361, 50321);
+        /** A file that no message can have. */
+        private static final int BAD_MEDIA = 50512;
 
         private static final Promise LISTED =
                 Promise.list("conversations", Promise.fields("/conversation_sid", Promise.CONVERSATION,
@@ -1265,6 +1326,7 @@ public final class Bridge {
         private final NumberedLists lists;
         private final Journal journal;
         private final Timing timing;
+        private final Media media;
         private final FlexApi api;
         /** Each customer's live conversation; losing an entry costs a few calls. */
         private final Map<String, Known> openConversations = lruCache();
@@ -1279,7 +1341,8 @@ public final class Bridge {
             boolean isOlderThan(Duration age) { return System.nanoTime() - checked > age.toNanos(); }
         }
 
-        Flex(Twilio twilio, Settings settings, NumberedLists lists, Journal journal, Timing timing) {
+        Flex(Twilio twilio, Settings settings, NumberedLists lists, Journal journal, Timing timing, Media media) {
+            this.media = media;
             this.twilio = twilio;
             this.settings = settings;
             this.lists = lists;
@@ -1626,7 +1689,9 @@ public final class Bridge {
                 Response found = look(delivery, messages, bridges);
                 if (!found.ok()) return found.outcome() instanceof Outcome.Refused refused
                         && !refused.conversationClosed() ? notOpened(found) : found.outcome();
-                boolean another = bridges.stream().anyMatch(name -> !name.isEmpty() && name.compareTo(journal.name()) < 0)
+                // Another that goes first by its name, or that opens this conversation at this moment.
+                String own = journal.name();
+                boolean another = bridges.stream().anyMatch(name -> !name.isEmpty() && name.compareTo(own) < 0)
                         || bridges.isEmpty() && !opening.looked();
                 if (delivery.attempted && another && delivery.parts == 0 && !delivery.yielded) {
                     delivery.yielded = true;
@@ -1636,22 +1701,36 @@ public final class Bridge {
                 delivery.lookFirst = false;
             }
             NumberedLists.Read read = note ? new NumberedLists.Read(message.text(), false) : lists.read(message);
-            String text = Stream.concat(Stream.of(read.text()), message.attachments().stream())
-                    .filter(line -> !line.isBlank())
+            List<Attachment> files = message.files();
+            String text = Stream.concat(Stream.of(read.text()), message.attachments().stream()
+                    .filter(one -> !one.isFile()).map(Attachment::text)).filter(line -> !line.isBlank())
                     .collect(Collectors.joining("\n"));
-            List<String> parts = split(text.isEmpty() ? "(a message without text)"
-                    : text, MAX_BODY, Bridge::utf8Length);
-            while (delivery.parts < parts.size()) {
+            List<String> parts = split(text.isEmpty() && files.isEmpty() ? "(a message without text)" : text, MAX_BODY,
+                    Bridge::utf8Length);
+            while (delivery.parts < parts.size() + files.size()) {
                 ObjectNode attributes = object().put("x_dm_id", message.id()).put("part", delivery.parts + 1)
                         .put(BRIDGE, journal.name());
                 if (!message.answer().isEmpty()) attributes.put("quick_reply_metadata", message.answer());
                 if (read.chosen()) attributes.put("chosen_by", message.text().strip());
                 Form form = Form.of(api.author, note ? NOTE_AUTHOR : identity(message.customer()),
-                        "Body", parts.get(delivery.parts), "Attributes", attributes.toString());
+                        "Attributes", attributes.toString());
                 // REST calls fire no webhooks by default. In Programmable Chat the flow hears of a chat by them, and so
                 // does whatever wakes a conversation that an agent has left.
-                Response posted = twilio.post(api.product, messages, POSTED, form,
+                Function<Form, Response> post = content -> twilio.post(api.product, messages, POSTED, form.and(content),
                         !note && (api == FlexApi.CHAT || opening.inactive()));
+                Response posted;
+                if (delivery.parts < parts.size()) {
+                    posted = post.apply(Form.of("Body", parts.get(delivery.parts)));
+                } else {
+                    Attachment file = files.get(delivery.parts - parts.size());
+                    Outcome carried = media.toFlex(delivery, file);
+                    if (carried instanceof Outcome.RetryLater) return carried;
+                    posted = carried instanceof Outcome.Delivered there ? post.apply(Form.of("MediaSid", there.id()))
+                            : Response.NONE;
+                    String why = carried instanceof Outcome.Refused refused ? refused.reason()
+                            : posted.code() == BAD_MEDIA ? posted.sentence() : "";
+                    if (!why.isEmpty()) posted = post.apply(Form.of("Body", file.text() + " (" + why + ")"));
+                }
                 if (!posted.ok()) return posted.outcome();
                 delivery.arrived(posted.body().path("sid").asText());
             }
@@ -1671,12 +1750,7 @@ public final class Bridge {
                 if (pages.getAndIncrement() == 0 && message.direction() != Direction.NOTE) {
                     lists.learn(message.customer(), page);
                     page.forEach(posted -> bridges.add(mark(posted).path(BRIDGE).asText()));
-                    // Not remembered, it was somebody else's until this bridge first posted there; or the journal's
-                    // line of it was lost.
-                    long ours = page.valueStream().filter(this::isNamed).mapToLong(Flex::index).min()
-                            .orElse(index(page.path(0)));
-                    String sid = delivery.conversation;
-                    if (journal.conversation(sid).isEmpty()) adopt(sid, message.customer(), ours);
+                    adopt(delivery.conversation, message.customer(), page);
                 }
                 for (JsonNode posted : page) {
                     JsonNode mark = mark(posted);
@@ -1716,125 +1790,92 @@ public final class Bridge {
             }
         }
 
+        /** From now on a conversation is read that another bridge has opened, or another process: one call. */
+        void meet(String sid, String customer) {
+            Response newest = twilio.get(api.product, path(sid) + "/Messages?Order=desc&PageSize=50", api.messages);
+            if (newest.ok()) adopt(sid, customer, newest.body().path("messages"));
+        }
+
+        /** Where all that the customer wrote was posted by this bridge, all that was answered is its own to deliver. */
+        private void adopt(String sid, String customer, JsonNode newest) {
+            if (journal.conversation(sid).isPresent()) return;
+            boolean others = newest.valueStream()
+                    .anyMatch(message -> author(message).equals(identity(customer)) && !isNamed(message));
+            long first = newest.valueStream().filter(this::isNamed).mapToLong(Flex::index).min()
+                    .orElse(index(newest.path(0)));
+            adopt(sid, customer, others ? first : -1);
+        }
+
+        static String author(JsonNode message) {
+            return message.path("author").asText(message.path("from").asText());
+        }
+
         /** From now on it is read, past the message of this index. */
-        void adopt(String sid, String customer, long index) {
+        private void adopt(String sid, String customer, long index) {
             journal.remember(new Conversation(sid, customer, settings.fromFlexUrl(customer), index, Instant.now()));
         }
 
         /**
-         * What was read of an open conversation.
+         * Gives a conversation that had our former address the one of today: three calls.
          *
-         * @param missed what agents and bots wrote and this bridge has not heard of, the oldest first
-         * @param upTo the conversation as it is remembered once {@code missed} is on disk
-         * @param shared whether another bridge may have delivered them
-         * @param late whether a webhook has had time enough to bring some of it
-         * @param over whether nobody will write there any more
-         * @param answer of the last call
+         * @return empty if its webhook has gone elsewhere: it has become another bridge's
          */
-        record Reading(List<Message> missed, Conversation upTo, boolean shared, boolean late, boolean over,
-                Response answer) { }
-
-        /**
-         * One call; three more if it has another address than ours, and one to ask whether it is over.
-         *
-         * @param due whether webhooks should have brought all there is
-         */
-        Reading read(Conversation open, boolean due, boolean whetherOver) {
+        Optional<Response> tell(Conversation open) {
             String sid = open.sid();
             String url = settings.fromFlexUrl(open.customer());
-            if (!open.url().equals(url)) {
-                Response hooks = twilio.get(api.product, path(sid) + "/Webhooks?PageSize=5", WEBHOOKS);
-                List<String> urls = ours(hooks, url).stream().map(one -> one.at("/configuration/url").asText()).toList();
-                // With its webhook elsewhere it has become another bridge's.
-                boolean anothers = !urls.isEmpty() && !urls.contains(open.url()) && !urls.contains(url);
-                if (anothers) return new Reading(List.of(), open, false, false, true, hooks);
-                Hook hook = hook(sid, open.customer(), false);
-                // One that is closed needs no address; what was said there is read all the same.
-                if (!hook.answer().ok() && !(hook.answer().outcome() instanceof Outcome.Refused)) {
-                    return new Reading(List.of(), open, false, false, false, hook.answer());
-                }
-                LOG.log(INFO, () -> "conversation " + sid + " is told the address " + settings.publicUrl());
-            }
-            List<JsonNode> newer = new ArrayList<>();
-            Set<String> bridges = new HashSet<>();
-            Response listed = twilio.pages(api.product, path(sid) + "/Messages?Order=desc&PageSize=50", "messages",
-                    api.messages, page -> {
-                        if (newer.isEmpty()) lists.suppose(open.customer(), page);
-                        for (JsonNode message : page) {
-                            bridges.add(mark(message).path(BRIDGE).asText());
-                            if (index(message) > open.index()) newer.add(0, message);
-                        }
-                        return !page.isEmpty() && index(page.path(page.size() - 1)) > open.index();
-                    });
-            boolean gone = listed.status() == 404 && listed.outcome() instanceof Outcome.Refused;
-            if (!listed.ok()) return new Reading(List.of(), open, false, false, gone, listed);
-            bridges.remove("");
-            Reading reading = missed(new Conversation(sid, open.customer(), url, open.index(), open.checked()), newer,
-                    bridges, due, listed);
-            if (!whetherOver || !reading.answer().ok()) return reading;
-            Response state = twilio.get(api.product, path(sid), api.conversation);
-            boolean over = state.ok() && api.over.test(state.body());
-            return new Reading(reading.missed(), reading.upTo(), reading.shared(), reading.late(), over, state);
+            if (open.url().equals(url)) return Optional.of(Response.DONE);
+            Response hooks = twilio.get(api.product, path(sid) + "/Webhooks?PageSize=5", WEBHOOKS);
+            List<String> urls = ours(hooks, url).stream().map(one -> one.at("/configuration/url").asText()).toList();
+            if (!urls.isEmpty() && !urls.contains(open.url()) && !urls.contains(url)) return Optional.empty();
+            Response told = hook(sid, open.customer(), false).answer();
+            if (told.ok()) LOG.log(INFO, () -> "conversation " + sid + " is told the address " + settings.publicUrl());
+            // One that is closed needs none; what was said there is read all the same.
+            return Optional.of(told.outcome() instanceof Outcome.RetryLater ? told : Response.DONE);
+        }
+
+        /** The same conversation, with today's address, read up to there. */
+        Conversation upTo(Conversation open, long index) {
+            return new Conversation(open.sid(), open.customer(), settings.fromFlexUrl(open.customer()), index,
+                    open.checked());
         }
 
         /**
-         * Which of these messages were missed. Where another bridge has left its name, what is not known here may be
-         * known there: a message is marked as asked for, by the bridge whose name comes first, and taken one round
-         * later, when the other has read the mark and not put its own in its place.
+         * Reads what is newer in a conversation than what is known of it: one call per fifty messages.
          *
-         * @param newer the oldest first
-         * @param bridges whose names were read in this conversation
+         * @param newer is given them, the oldest first
+         * @param bridges is given the names of those that have posted there
          */
-        private Reading missed(Conversation open, List<JsonNode> newer, Set<String> bridges, boolean due,
-                Response listed) {
-            String own = journal.name();
-            boolean shared = bridges.stream().anyMatch(name -> !name.equals(own));
-            boolean first = bridges.stream().allMatch(name -> name.compareTo(own) >= 0);
-            Instant now = listed.date();
-            List<Message> missed = new ArrayList<>();
-            Response answer = listed;
-            boolean named = bridges.contains(own), late = false, waiting = false, marks = shared;
-            long upTo = open.index();
-            for (JsonNode message : newer) {
-                List<Message> all = FromFlex.read(FromFlex.asWebhook(message, open.sid()), open.customer()).messages();
-                List<Message> unknown = all.stream().filter(one -> !journal.knows(one.id())).toList();
-                Instant written = time(message.path("date_created").asText());
-                String owner = mark(message).path(BRIDGE).asText();
-                boolean another = !owner.isEmpty() && !owner.equals(own);
-                boolean toName = !all.isEmpty() && unknown.isEmpty() && (another || !named);
-                boolean aRoundOld = due && now.isAfter(written.plus(timing.catchUp()));
-                boolean toAsk = !unknown.isEmpty() && owner.isEmpty() && (first || aRoundOld);
-                if (marks && (toName || toAsk)) {
-                    answer = put(message, open.sid(), now);
-                    named |= toName;
-                    // A closed conversation takes no marks: there X alone is asked.
-                    marks = !answer.outcome().conversationClosed();
-                    if (marks && !answer.ok()) break;
-                    answer = listed;
+        Response read(Conversation open, List<JsonNode> newer, Set<String> bridges) {
+            String messages = path(open.sid()) + "/Messages?Order=desc&PageSize=50";
+            return twilio.pages(api.product, messages, "messages", api.messages, page -> {
+                if (newer.isEmpty()) lists.suppose(open.customer(), page);
+                for (JsonNode message : page) {
+                    bridges.add(mark(message).path(BRIDGE).asText());
+                    if (index(message) > open.index()) newer.add(0, message);
                 }
-                if (!unknown.isEmpty() && !another) {
-                    Instant asked = Instant.ofEpochMilli(mark(message).path(ASKED).asLong(now.toEpochMilli()));
-                    waiting |= marks && now.isBefore(asked.plus(timing.catchUp()));
-                    if (!waiting) missed.addAll(unknown);
-                    late |= now.isAfter(written.plus(timing.callTimeout()));
-                }
-                if (!waiting) upTo = index(message);
-            }
-            return new Reading(missed, open.upTo(upTo), shared, late && !missed.isEmpty(), false, answer);
+                return !page.isEmpty() && index(page.path(page.size() - 1)) > open.index();
+            });
         }
 
-        /** The names of a bridge in a message's attributes, and since when it asks whether another knows of it. */
-        private static final String BRIDGE = "bridge", ASKED = "asked";
+        /** Asks whether nobody will write there any more: {@code over} is told. */
+        Response state(String sid, Runnable over) {
+            Response state = twilio.get(api.product, path(sid), api.conversation);
+            if (state.ok() && api.over.test(state.body())) over.run();
+            return state;
+        }
+
+        /** The name of the bridge in a message's attributes, and since when it asks whether another knows of it. */
+        static final String BRIDGE = "bridge", ASKED = "asked";
+
+        static JsonNode mark(JsonNode message) { return jsonOrMissing(message.path("attributes").asText()); }
+        static long index(JsonNode message) { return message.path("index").asLong(-1); }
 
         private boolean isNamed(JsonNode message) {
             return mark(message).path(BRIDGE).asText().equals(journal.name());
         }
 
-        private static JsonNode mark(JsonNode message) { return jsonOrMissing(message.path("attributes").asText()); }
-        private static long index(JsonNode message) { return message.path("index").asLong(-1); }
-
         /** Puts this bridge's name on a message, beside what is there. */
-        private Response put(JsonNode message, String sid, Instant now) {
+        Response name(JsonNode message, String sid, Instant now) {
             ObjectNode attributes = mark(message) instanceof ObjectNode there ? there.deepCopy() : object();
             attributes.put(BRIDGE, journal.name()).put(ASKED, now.toEpochMilli());
             return twilio.post(api.product, path(sid) + "/Messages/" + message.path("sid").asText(), Promise.ANYTHING,
@@ -1853,12 +1894,20 @@ public final class Bridge {
             if (!newest.ok()) {
                 return newest.outcome() instanceof Outcome.RetryLater later ? later.forThisMessageOnly() : nothing;
             }
-            boolean ours = newest.body().path("messages").valueStream()
-                    .anyMatch(message -> x.isPartOf(message.path("body").asText(""), sent.message.text()));
+            boolean file = sent.message.text().isBlank();
+            Instant before = sent.message.time().minus(timing.quietAfter());
+            boolean ours = newest.body().path("messages").valueStream().anyMatch(message -> file
+                    ? isFile(message) && time(message.path("date_created").asText()).isAfter(before)
+                    : x.isPartOf(message.path("body").asText(""), sent.message.text()));
             sent.conversation = sid;
-            String said = Stream.concat(Stream.of(sent.message.text()), sent.message.attachments().stream())
-                    .filter(line -> !line.isBlank()).collect(Collectors.joining(" "));
+            String said = Stream.concat(Stream.of(sent.message.text()), sent.message.attachments().stream()
+                    .map(Attachment::text)).filter(line -> !line.isBlank()).collect(Collectors.joining(" "));
             return ours ? nothing : new Outcome.Delivered("", "A colleague wrote in the X app: " + said);
+        }
+
+        /** Of an agent, and just like one of theirs at X. */
+        private static boolean isFile(JsonNode message) {
+            return !message.path("media").isEmpty() && !mark(message).has("x_dm_id");
         }
 
         private String service() { return "/v1/Services/" + settings.get(FLEX_CHAT_SERVICE); }
@@ -1871,8 +1920,7 @@ public final class Bridge {
     // 8. X: one sender, the two APIs it speaks, and the lists that customers answer.
 
     /**
-     * Sends Direct Messages. Both of X's APIs have OAuth 1.0a, JSON, 10,000 characters and a rate limit told in
-     * headers.
+     * Sends Direct Messages. Both of X's APIs have JSON, 10,000 characters and a rate limit told in headers.
      */
     static final class X {
         static final String SERVICE = "X";
@@ -1883,10 +1931,11 @@ public final class Bridge {
         /** How far back all that was missed is read: some 5,000 events. */
         private static final int MAX_BACKLOG = 50;
 
-        private final Client client;
+        private final XAccess access;
         private final Settings settings;
         private final NumberedLists lists;
         private final Journal journal;
+        private final Media media;
         private final XApi api;
         /** When the rate limit allows more, in {@link System#nanoTime}. */
         private volatile long open = System.nanoTime();
@@ -1896,8 +1945,9 @@ public final class Bridge {
         /** The ids of what was sent since the start: the journal hears of them a moment later. */
         private final Map<String, String> own = lruCache();
 
-        X(Client client, Settings settings, NumberedLists lists, Journal journal) {
-            this.client = client;
+        X(XAccess access, Settings settings, NumberedLists lists, Journal journal, Media media) {
+            this.media = media;
+            this.access = access;
             this.settings = settings;
             this.lists = lists;
             this.journal = journal;
@@ -1910,12 +1960,14 @@ public final class Bridge {
 
         /**
          * A message found at X. @param to who got it; @param text as it was before X shortened the links
+         * @param file the id of what is attached, or empty
          */
-        record Sent(String id, String to, String text, Instant at) {
+        record Sent(String id, String to, String text, String file, Instant at) {
             static Sent of(JsonNode event) {
                 JsonNode message = event.path("message_create");
                 return new Sent(event.path("id").asText(), message.at("/target/recipient_id").asText(),
                         FromX.text(message.path("message_data")),
+                        Attachment.id(FromX.attachments(message.path("message_data"))),
                         Instant.ofEpochMilli(event.path("created_timestamp").asLong()));
             }
         }
@@ -1923,7 +1975,8 @@ public final class Bridge {
         /** X has told that our account sent this. */
         void sent(Message message) {
             synchronized (told) {
-                told.add(new Sent(message.id(), message.customer(), message.text(), message.time()));
+                String file = Attachment.id(message.attachments());
+                told.add(new Sent(message.id(), message.customer(), message.text(), file, message.time()));
                 if (told.size() > MOST_TOLD) told.remove();
             }
         }
@@ -1943,8 +1996,10 @@ public final class Bridge {
         /** Sends what an agent wrote to a customer, and looks first if an earlier try may have done so. */
         Outcome deliver(Delivery delivery, String customer) {
             Message message = delivery.message;
-            if (!message.attachments().isEmpty()) return new Outcome.Refused("files are not carried to X yet", false);
-            if (message.text().isBlank()) return new Outcome.Refused("a message without text cannot be sent", false);
+            boolean file = !message.attachments().isEmpty();
+            if (!file && message.text().isBlank()) {
+                return new Outcome.Refused("a message without text cannot be sent", false);
+            }
             long closed = open - System.nanoTime();
             if (closed > 0) {
                 Duration wait = Duration.ofNanos(closed);
@@ -1952,7 +2007,7 @@ public final class Bridge {
                         Outcome.Scope.SERVICE, false);
             }
             Rich rich = Rich.read(message.text());
-            List<String> parts = parts(rich);
+            List<String> parts = file ? List.of("") : parts(rich);
             if (delivery.lookFirst) {
                 Response looked = look(delivery, customer, parts);
                 if (!looked.ok()) return looked.outcome().forThisMessageOnly();
@@ -1960,27 +2015,49 @@ public final class Bridge {
             }
             while (delivery.parts < parts.size()) {
                 boolean last = delivery.parts == parts.size() - 1;
-                ObjectNode body = api == XApi.V2 ? object().put("text", parts.get(delivery.parts))
-                        : event(customer, parts.get(delivery.parts), last ? rich : Rich.read(""));
-                Response sent = client.call(SERVICE, signed(settings, "POST", api.send.formatted(customer), Form.of())
+                boolean again = !delivery.uploaded.isEmpty();
+                if (file && !again) {
+                    Outcome carried = media.toX(delivery, message.attachments().get(0));
+                    if (!(carried instanceof Outcome.Delivered there)) return carried;
+                    delivery.uploaded = there.id();
+                    journal.uploaded(delivery);
+                }
+                ObjectNode body = body(customer, parts.get(delivery.parts), last ? rich : Rich.read(""),
+                        delivery.uploaded);
+                Response sent = access.call(access.request(api.send.formatted(customer), Form.of())
                         .header("Content-Type", "application/json")
-                        .POST(HttpRequest.BodyPublishers.ofString(body.toString())),
-                        api.sent);
+                        .POST(HttpRequest.BodyPublishers.ofString(body.toString())), api.sent);
                 open = System.nanoTime() + sent.untilReset().toNanos();
                 // Said already, by a try whose answer was lost and whose message is not listed yet.
-                boolean repeated = delivery.mayHaveArrived && sent.saidAlready();
+                boolean repeated = delivery.mayHaveArrived && (file ? sent.sentAlready() : sent.saidAlready());
+                if (!sent.ok() && !repeated && again && sent.outcome() instanceof Outcome.Refused) {
+                    // Perhaps its file is too old by now: it is carried once more.
+                    delivery.uploaded = "";
+                    return new Outcome.RetryLater(sent.sentence(), Duration.ZERO, Outcome.Scope.MESSAGE, false);
+                }
                 if (!sent.ok() && !repeated) return sent.outcome();
                 delivery.arrived(repeated ? delivery.lastId : sent.body().at(api.id).asText());
                 own.put(delivery.lastId, "");
                 if (!last) journal.arrived(delivery);
             }
-            lists.sent(customer, rich);
+            if (!file) lists.sent(customer, rich);
             return new Outcome.Delivered(delivery.lastId, rich.complaint());
+        }
+
+        /** @param file what X calls it, or empty where the message is a text */
+        private ObjectNode body(String customer, String text, Rich rich, String file) {
+            if (api == XApi.V1_1) return event(customer, text, rich, file);
+            ObjectNode body = object();
+            if (file.isEmpty()) body.put("text", text);
+            else body.putArray("attachments").addObject().put("media_id", file);
+            return body;
         }
 
         /** Counts as arrived the parts that X has told of, or lists when it is asked. */
         private Response look(Delivery delivery, String customer, List<String> parts) {
             List<Sent> found;
+            boolean file = !delivery.message.attachments().isEmpty();
+            if (file && delivery.uploaded.isEmpty()) return Response.DONE;
             synchronized (told) {
                 found = new ArrayList<>(told);
             }
@@ -2002,8 +2079,7 @@ public final class Bridge {
         }
 
         private Response list(String path, String cursor, int most, String customer) {
-            HttpRequest.Builder request = signed(settings, "GET", path, api.query(cursor, most)).GET();
-            return client.call(SERVICE, request, api.listed(customer));
+            return access.call(access.request(path, api.query(cursor, most)), api.listed(customer));
         }
 
         /** What arrived before is settled under its own id; each message found counts for one part. */
@@ -2013,7 +2089,9 @@ public final class Bridge {
             found.sort(Comparator.comparing(Sent::id, BY_ID));
             while (delivery.parts < parts.size()) {
                 String part = bare(parts.get(delivery.parts));
-                Optional<Sent> same = found.stream().filter(sent -> bare(sent.text()).equals(part)).findFirst();
+                String file = delivery.uploaded;
+                Optional<Sent> same = found.stream().filter(sent -> file.isEmpty() ? bare(sent.text()).equals(part)
+                        : sent.file().equals(file)).findFirst();
                 if (same.isEmpty()) return;
                 found.remove(same.get());
                 delivery.arrived(same.get().id());
@@ -2080,11 +2158,14 @@ public final class Bridge {
         }
 
         /** The message of API 1.1, with its quick replies and buttons. */
-        private static ObjectNode event(String customer, String text, Rich rich) {
+        private static ObjectNode event(String customer, String text, Rich rich, String file) {
             ObjectNode event = object();
             ObjectNode create = event.putObject("event").put("type", "message_create").putObject("message_create");
             create.putObject("target").put("recipient_id", customer);
             ObjectNode data = create.putObject("message_data").put("text", text);
+            if (!file.isEmpty()) {
+                data.putObject("attachment").put("type", "media").putObject("media").put("id", file);
+            }
             if (!rich.options().isEmpty()) {
                 ArrayNode list = data.putObject("quick_reply").put("type", "options").putArray("options");
                 for (Rich.Option option : rich.options()) {
@@ -2101,18 +2182,6 @@ public final class Bridge {
             }
             return event;
         }
-
-        /** The query is part of the signature, a JSON body is not (RFC 5849, 3.4.1.3.1). */
-        static HttpRequest.Builder signed(Settings settings, String method, String path, Form query) {
-            String url = settings.twitterApiUrl() + path;
-            String nonce = UUID.randomUUID().toString().replace("-", "");
-            return HttpRequest.newBuilder(URI.create(query.fields().isEmpty() ? url : url + "?" + query.encode()))
-                    .header("Authorization",
-                    Signatures.oauth(method, url, query,
-                            settings.get(TWITTER_CONSUMER_KEY), settings.get(TWITTER_CONSUMER_SECRET),
-                            settings.get(TWITTER_ACCESS_KEY), settings.get(TWITTER_ACCESS_SECRET),
-                            nonce, String.valueOf(Instant.now().getEpochSecond())));
-        }
     }
 
     /** The two Direct Message APIs of X: rows of one table. {@code %s} is the customer's id. */
@@ -2124,7 +2193,7 @@ public final class Bridge {
                 "/2/dm_events", "data", "max_results", 100,
                 Form.of("event_types", "MessageCreate", "expansions", "attachments.media_keys,sender_id",
                         "dm_event.fields", "attachments,created_at,dm_conversation_id,entities,event_type,id,text",
-                        "media.fields", "media_key,type,url"),
+                        "media.fields", "media_key,type,url,variants,preview_image_url"),
                 "pagination_token", "/meta/next_token",
                 Promise.fields("/id", Promise.NUMBER, "/sender_id", Promise.NUMBER, "/created_at", Promise.TIME,
                         "/text", Promise.TEXT)),
@@ -2189,6 +2258,11 @@ public final class Bridge {
             };
         }
 
+        /** What is asked for of a single event of API 2. */
+        static Form shown() {
+            return new Form(V2.query.fields().stream().filter(one -> !one.getKey().equals("event_types")).toList());
+        }
+
         private static final String RECIPIENT = "/message_create/target/recipient_id";
 
         /**
@@ -2201,7 +2275,7 @@ public final class Bridge {
             return page.path(events).valueStream().map(one -> this == V2 ? asWebhook(one, other, media) : one).toList();
         }
 
-        private static JsonNode asWebhook(JsonNode listed, String other, JsonNode media) {
+        static JsonNode asWebhook(JsonNode listed, String other, JsonNode media) {
             String sender = listed.path("sender_id").asText();
             // A conversation's id names both, the smaller one first.
             String recipient = !sender.equals(other) ? other
@@ -2218,7 +2292,9 @@ public final class Bridge {
                         .equals(listed.at("/attachments/media_keys/0"))).findFirst().orElse(JSON.missingNode());
                 ObjectNode shown = data.putObject("attachment").putObject("media");
                 shown.put("type", file.path("type").asText("attachment"))
-                        .put("media_url_https", file.path("url").asText());
+                        .put("id_str", file.path("media_key").asText().replaceFirst(".*_", ""))
+                        .put("media_url_https", file.path("url").asText(file.path("preview_image_url").asText()));
+                shown.putObject("video_info").set("variants", file.path("variants"));
                 listed.at("/entities/urls").forEach(url -> {
                     String page = url.path("expanded_url").asText();
                     if (page.contains("/messages/media/")) shown.set("url", url.path("url"));
@@ -2295,7 +2371,7 @@ public final class Bridge {
 
         private static List<String> find(JsonNode newest, String customer) {
             for (JsonNode message : newest) {
-                String author = message.path("author").asText(message.path("from").asText());
+                String author = Flex.author(message);
                 if (author.equals(identity(customer))) {
                     if (jsonOrMissing(message.path("attributes").asText()).has("chosen_by")) return List.of();
                 } else if (!author.equals(NOTE_AUTHOR) && !message.path("body").asText("").isBlank()) {
@@ -2337,12 +2413,15 @@ public final class Bridge {
                 daemonThreads("catch-up"), new ThreadPoolExecutor.DiscardPolicy());
         /** What waits for its turn to be read. */
         private final Set<String> queued = ConcurrentHashMap.newKeySet();
-        /** Of what webhooks surely did not bring all, since the bridge was down or had no room; done once it is read. */
+        /** Of what webhooks surely did not bring all: the bridge was down, or had no room. Done once it is read. */
         private final Map<String, CompletableFuture<Void>> missed = new ConcurrentHashMap<>();
         /** Conversations of which a webhook has said that they are over. */
         private final Set<String> ended = ConcurrentHashMap.newKeySet();
-        /** Until then nothing is read, in {@link System#nanoTime}: Twilio turns everybody away. */
+        /** Until then no conversation is read, in {@link System#nanoTime}. */
         private volatile long paused = System.nanoTime();
+        /** Failures in a row; so many are no trouble yet. */
+        private final AtomicInteger failuresAtX = new AtomicInteger(), failuresAtTwilio = new AtomicInteger();
+        private static final int FEW = 6;
         private volatile int rounds;
         /** From then on the events of X that came may not be all: by X's clock, as all its times. */
         private volatile Optional<Instant> since = Optional.empty();
@@ -2385,16 +2464,24 @@ public final class Bridge {
             return Stream.of(fromX.trouble(), fromFlex.trouble(), flex.trouble()).flatMap(Optional::stream).toList();
         }
 
-        /** A webhook has come. If none did for a while, what was missed is read before what it brings is taken. */
-        void rang(Doorbell doorbell) {
-            if (!doorbell.rang()) return;
-            List<String> keys = doorbell == fromX ? List.of(X_EVENTS)
-                    : journal.conversations().stream().map(Conversation::sid).toList();
-            if (doorbell == fromX) expectMissedAtX();
-            for (String key : keys) {
-                missed.putIfAbsent(key, new CompletableFuture<>());
-                soon(key, Duration.ZERO);
+        /** @param sent what our account sent: each reply, and what a colleague writes in the X app */
+        void heardFromX(List<Message> sent) {
+            if (fromX.rang()) {
+                expectMissedAtX();
+                readFirst(X_EVENTS);
             }
+            overhear(sent);
+        }
+
+        void heardFromFlex(FromFlex event) {
+            if (fromFlex.rang()) journal.conversations().forEach(open -> readFirst(open.sid()));
+            if (event.ended()) ended(event);
+        }
+
+        /** Webhooks come again: what was missed meanwhile is read before what they bring is taken. */
+        private void readFirst(String key) {
+            missed.putIfAbsent(key, new CompletableFuture<>());
+            soon(key, Duration.ZERO);
         }
 
         /**
@@ -2415,10 +2502,10 @@ public final class Bridge {
         }
 
         /** A webhook has brought a message of a conversation. @param kept whether there was room for it */
-        void heard(FromFlex event, boolean kept) {
+        void taken(FromFlex event, boolean kept) {
             String sid = event.conversation();
             boolean known = journal.conversation(sid).isPresent() || event.customer().isEmpty();
-            if (!known) flex.adopt(sid, event.customer(), event.index() - (kept ? 0 : 1));
+            if (!known) readers.execute(logFailures(() -> flex.meet(sid, event.customer()), TROUBLE));
             if (!kept) missed(sid);
         }
 
@@ -2442,14 +2529,13 @@ public final class Bridge {
         }
 
         /** An agent has ended or left a conversation: the customer's next message looks at it anew. */
-        void ended(FromFlex event) {
+        private void ended(FromFlex event) {
             flex.ended(event.customer(), event.conversation());
             ended.add(event.conversation());
             soon(event.conversation(), timing.initialBackoff());
         }
 
-        /** What X says of what our account sent: of each reply, and of what a colleague writes in the X app. */
-        void sentAtX(List<Message> sent) {
+        private void overhear(List<Message> sent) {
             for (Message message : sent) {
                 x.sent(message);
                 if (!x.isOurs(message.id())) relay.overhear(message);
@@ -2477,39 +2563,109 @@ public final class Bridge {
         }
 
         private void read(String key) {
+            if (!key.equals(X_EVENTS) && paused > System.nanoTime()) {
+                soon(key, Duration.ZERO);
+                return;
+            }
             boolean due = !missed.containsKey(key);
             Optional<Conversation> open = journal.conversation(key);
             boolean done = false;
             try {
-                if (key.equals(X_EVENTS)) done = since.isEmpty() || readX(due);
+                if (key.equals(X_EVENTS)) done = readX(due);
                 else done = open.isEmpty() || readFlex(open.get(), due);
             } catch (RuntimeException | Error bug) {
                 LOG.log(ERROR, TROUBLE, bug);
             }
             if (done) Optional.ofNullable(missed.remove(key)).ifPresent(waiting -> waiting.complete(null));
-            else soon(key, timing.initialBackoff());
+            else soon(key, timing.maxBackoff());
         }
 
         /** @return false if it is to be read again soon */
         private boolean readFlex(Conversation open, boolean due) {
             String sid = open.sid();
-            boolean whetherOver = ended.contains(sid) || rounds % ROUNDS_TO_STATE == ROUNDS_TO_STATE - 1;
-            Flex.Reading reading = flex.read(open, due, whetherOver);
-            boolean late = due && reading.late();
-            boolean kept = kept(reading.missed(), reading.shared(), fromFlex, late);
-            if (!kept || failed(reading.answer(), sid)) return false;
+            Optional<Response> told = flex.tell(open);
+            if (told.isEmpty()) {
+                journal.forget(sid);
+                return true;
+            }
+            if (!told.get().ok() && failed(told.get(), sid)) return false;
+            List<JsonNode> newer = new ArrayList<>();
+            Set<String> bridges = new HashSet<>();
+            Response listed = flex.read(open, newer, bridges);
+            if (listed.outcome().conversationClosed()) journal.forget(sid);
+            if (!listed.ok()) return !failed(listed, sid);
+            bridges.remove("");
+            boolean shared = bridges.stream().anyMatch(name -> !name.equals(journal.name()));
+            Missed found = missed(open, newer, shared ? bridges : Set.of(), due, listed);
+            if (!kept(found.messages(), shared, fromFlex, due && found.late())) return false;
+            Conversation read = flex.upTo(open, found.upTo());
+            if (!read.equals(open)) journal.remember(read);
+            boolean ask = ended.contains(sid) || rounds % ROUNDS_TO_STATE == ROUNDS_TO_STATE - 1;
+            Response last = ask && found.answer().ok() ? flex.state(sid, () -> journal.forget(sid)) : found.answer();
+            if (failed(last, sid)) return false;
             ended.remove(sid);
-            if (reading.over()) journal.forget(sid);
-            else if (!reading.upTo().equals(open)) journal.remember(reading.upTo());
             return true;
         }
 
-        private boolean readX(boolean due) {
+        /**
+         * What was missed in a conversation.
+         *
+         * @param upTo index of the last message of which all that came before is known
+         * @param late whether a webhook has had time enough to bring some of it
+         * @param answer of the last call
+         */
+        private record Missed(List<Message> messages, long upTo, boolean late, Response answer) { }
+
+        /**
+         * Which of these messages were missed. What is not known here may be known to another bridge: so a message is
+         * marked as asked for, by the bridge whose name comes first, and taken one round later, when the other has read
+         * the mark and not put its own in its place.
+         *
+         * @param newer the oldest first
+         * @param bridges all whose names stand in this conversation; none if there is only this one
+         */
+        private Missed missed(Conversation open, List<JsonNode> newer, Set<String> bridges, boolean due,
+                Response listed) {
+            String own = journal.name();
+            boolean first = bridges.stream().allMatch(name -> name.compareTo(own) >= 0);
+            boolean marks = !bridges.isEmpty(), named = bridges.contains(own), late = false, waiting = false;
+            Instant now = listed.date();
+            List<Message> missed = new ArrayList<>();
+            long upTo = open.index();
+            for (JsonNode message : newer) {
+                List<Message> all = FromFlex.read(FromFlex.asWebhook(message, open.sid()), open.customer()).messages();
+                List<Message> unknown = all.stream().filter(one -> !journal.knows(one.id())).toList();
+                Instant written = time(message.path("date_created").asText());
+                String owner = Flex.mark(message).path(Flex.BRIDGE).asText();
+                boolean another = !owner.isEmpty() && !owner.equals(own);
+                boolean toName = !all.isEmpty() && unknown.isEmpty() && (another || !named);
+                boolean aRoundOld = due && now.isAfter(written.plus(timing.catchUp()));
+                boolean toAsk = !unknown.isEmpty() && owner.isEmpty() && (first || aRoundOld);
+                if (marks && (toName || toAsk)) {
+                    Response put = flex.name(message, open.sid(), now);
+                    named |= toName;
+                    // A closed conversation takes no marks: there X alone is asked.
+                    marks = !put.outcome().conversationClosed();
+                    if (marks && !put.ok()) return new Missed(missed, upTo, late, put);
+                }
+                if (!unknown.isEmpty() && !another) {
+                    long asked = Flex.mark(message).path(Flex.ASKED).asLong(now.toEpochMilli());
+                    waiting |= marks && now.isBefore(Instant.ofEpochMilli(asked).plus(timing.catchUp()));
+                    if (!waiting) missed.addAll(unknown);
+                    late |= !waiting && now.isAfter(written.plus(timing.callTimeout()));
+                }
+                if (!waiting) upTo = Flex.index(message);
+            }
+            return new Missed(missed, upTo, late, listed);
+        }
+
+        private synchronized boolean readX(boolean due) {
+            if (since.isEmpty()) return true;
             if (failed(x.readBack(since.get(), backlog), X_EVENTS)) return false;
             FromX events = x.read(backlog);
             List<Message> unknown = events.messages().stream().filter(one -> !journal.knows(one.id())).toList();
             if (!kept(unknown, true, fromX, due)) return false;
-            sentAtX(events.sent());
+            overhear(events.sent());
             since = Optional.empty();
             journal.behind(Instant.EPOCH);
             backlog = new X.Backlog();
@@ -2523,17 +2679,23 @@ public final class Bridge {
             return kept;
         }
 
-        /** Whether it is to be read again: as the service asks, and all the others too if it turns everybody away. */
+        /** Whether it is to be read again. If that goes on, or Twilio turns everybody away, all reading pauses. */
         private boolean failed(Response answer, String key) {
+            boolean ofX = key.equals(X_EVENTS);
+            AtomicInteger row = ofX ? failuresAtX : failuresAtTwilio;
             if (!(answer.outcome() instanceof Outcome.RetryLater later)) {
+                row.set(0);
                 if (!answer.ok()) LOG.log(WARNING, () -> TROUBLE + " (" + key + "): " + answer.sentence());
                 return false;
             }
-            LOG.log(WARNING, () -> TROUBLE + " yet (" + key + "): " + later.reason());
-            boolean all = later.scope() == Outcome.Scope.SERVICE;
-            Duration pause = all ? timing.maxBackoff() : timing.initialBackoff();
+            int failures = row.incrementAndGet();
+            if (failures == 1) LOG.log(WARNING, () -> TROUBLE + " yet (" + key + "): " + later.reason());
+            Duration pause = timing.initialBackoff().multipliedBy(1L << Math.min(failures - 1, 10));
+            if (pause.compareTo(timing.maxBackoff()) > 0) pause = timing.maxBackoff();
             if (later.after().compareTo(pause) > 0) pause = later.after();
-            if (all && !key.equals(X_EVENTS)) paused = System.nanoTime() + pause.toNanos();
+            boolean goesOn = failures > FEW || later.scope() == Outcome.Scope.SERVICE;
+            if (goesOn && !ofX) paused = System.nanoTime() + pause.toNanos();
+            if (goesOn) Optional.ofNullable(missed.get(key)).ifPresent(waiting -> waiting.complete(null));
             soon(key, pause);
             return true;
         }
@@ -3017,6 +3179,175 @@ public final class Bridge {
         }
     }
 
+    /**
+     * The support account's access to X: by its OAuth 2.0 token, or else by the keys of OAuth 1.0a, which X is to
+     * retire. The token is what its file says, as the command setup may put another there; it is renewed before it
+     * runs out, and when X does not take it (X API, "OAuth 2.0 Authorization Code Flow with PKCE").
+     */
+    static final class XAccess {
+        /** What the token has to allow. */
+        static final String SCOPES = "dm.read dm.write media.write tweet.read users.read offline.access";
+        static final String NO_TOKEN = "the support account has not let the X app in: run setup, as the bridge's user;"
+                + " no token can be read in ";
+        private static final Promise GRANTED = Promise.fields("/access_token", "[!-~]+", "/refresh_token", "[!-~]*");
+
+        private final Client client;
+        private final Settings settings;
+        private final Timing timing;
+        private final boolean renews;
+        // Guarded by this: no two threads renew at once, as a refresh token is good for one time.
+        /** Renewed, but not on disk yet: it is not used before. */
+        private Optional<JsonNode> unsaved = Optional.empty();
+        /** The access token that could not be renewed, why, when that is tried again, and whether X takes it. */
+        private String failed = "", why = "";
+        private long nextTry;
+        private boolean dead;
+
+        /** @param renews whether nobody else does */
+        XAccess(Client client, Settings settings, Timing timing, boolean renews) {
+            this.client = client;
+            this.settings = settings;
+            this.timing = timing;
+            this.renews = renews;
+        }
+
+        HttpRequest.Builder request(String path, Form query) {
+            String url = settings.twitterApiUrl() + path;
+            return HttpRequest.newBuilder(URI.create(query.fields().isEmpty() ? url : url + "?" + query.encode()));
+        }
+
+        /** Asks in the account's name. @param request not signed yet, with neither a form nor a secret in its body */
+        Response call(HttpRequest.Builder request, Promise promise) {
+            return callBy(signed -> client.call(X.SERVICE, signed, promise), request);
+        }
+
+        /** @param call sends what is signed */
+        Response callBy(Function<HttpRequest.Builder, Response> call, HttpRequest.Builder request) {
+            boolean old = request.build().uri().getPath().startsWith("/1.1/");
+            if (old || !settings.hasClient()) return call.apply(signed(settings, request));
+            Response answer = byToken(call, request);
+            // What X refuses it has not done.
+            boolean refused = answer.status() == 401 || answer.status() == 403;
+            return refused && settings.hasKeys() ? call.apply(signed(settings, request)) : answer;
+        }
+
+        /** The same by the token alone. */
+        Response byToken(Function<HttpRequest.Builder, Response> call, HttpRequest.Builder request) {
+            Response answer = Response.NONE;
+            String spent = "";
+            for (int tries = 0; tries < 2; tries++) {
+                Response token = token(spent);
+                if (!token.ok()) return token;
+                spent = access(token.body());
+                HttpRequest.Builder signed = request.copy().setHeader("Authorization", "Bearer " + spent);
+                answer = call.apply(signed);
+                if (answer.status() != 401) return answer;
+            }
+            return failed(spent, true, false, answer.sentence());
+        }
+
+        private static String access(JsonNode token) { return token.path("access_token").asText(); }
+
+        /** The token to use. @param spent one that X has not taken, or none; @return with the token as its body */
+        private synchronized Response token(String spent) {
+            JsonNode token = unsaved.orElseGet(settings::token);
+            if (access(token).isEmpty()) return none(NO_TOKEN + settings.tokenFile());
+            if (!settings.ownId().equals(token.path("user").asText())) {
+                return none("the token in " + settings.tokenFile() + " is of another account than TWITTER_ACCESS_KEY:"
+                        + " run setup");
+            }
+            if (unsaved.isPresent()) return save(token);
+            boolean known = access(token).equals(failed);
+            boolean over = access(token).equals(spent) || known && dead;
+            boolean due = over || System.currentTimeMillis() > token.path("renew_at").asLong();
+            if (!due) return good(token);
+            if (!renews) return over ? none("the token has run out, and a running bridge renews it") : good(token);
+            if (known && nextTry - System.nanoTime() > 0) return over ? none(why) : good(token);
+            String refresh = token.path("refresh_token").asText();
+            Response answer = grant(Form.of("grant_type", "refresh_token", "refresh_token", refresh));
+            if (answer.ok()) return save(kept(answer.body(), token.path("user").asText(), refresh));
+            boolean refused = answer.body().has("error");
+            Response failure = failed(access(token), over, refused, refused ? "X does not renew the support account's"
+                    + " token (" + answer.body().path("error").asText() + "), as it was revoked, or not used for six"
+                    + " months, or TWITTER_CLIENT_ID or TWITTER_CLIENT_SECRET is not the app's: run setup"
+                    : answer.sentence());
+            return over ? failure : good(token);
+        }
+
+        private synchronized Response failed(String token, boolean over, boolean refused, String reason) {
+            LOG.log(WARNING, () -> "OAuth 2.0 fails: " + reason
+                    + (over && settings.hasKeys() ? "; OAuth 1.0a is used instead" : ""));
+            failed = token;
+            dead = over;
+            why = reason;
+            nextTry = System.nanoTime() + timing.maxBackoff().multipliedBy(refused ? Relay.PATIENT : 1).toNanos();
+            return none(reason);
+        }
+
+        /** Asks for a token, as the app (RFC 6749, 2.3.1 and 3.2). */
+        Response grant(Form form) {
+            String id = settings.get(TWITTER_CLIENT_ID), secret = settings.get(TWITTER_CLIENT_SECRET);
+            HttpRequest.Builder request = request("/2/oauth2/token", Form.of());
+            if (!secret.isEmpty()) {
+                request.header("Authorization", Signatures.basic(Form.escape(id), Form.escape(secret)));
+            }
+            Form all = secret.isEmpty() ? form.and(Form.of("client_id", id)) : form;
+            return client.call(X.SERVICE, Twilio.filled(request, all), GRANTED);
+        }
+
+        /** What is kept of a grant. It is renewed when a tenth of its time is left, as a rule after 108 minutes. */
+        static ObjectNode kept(JsonNode granted, String user, String refresh) {
+            long now = System.currentTimeMillis(), seconds = granted.path("expires_in").asLong(7200);
+            return object().put("access_token", access(granted))
+                    .put("refresh_token", granted.path("refresh_token").asText(refresh))
+                    .put("scope", granted.path("scope").asText()).put("user", user)
+                    .put("got_at", now).put("renew_at", now + seconds * 900);
+        }
+
+        private Response save(JsonNode token) {
+            try {
+                write(settings.tokenFile(), token);
+                unsaved = Optional.empty();
+                return good(token);
+            } catch (IOException noRoom) {
+                unsaved = Optional.of(token);
+                return none("the renewed token of X cannot be written to " + settings.tokenFile() + ": "
+                        + reason(noRoom));
+            }
+        }
+
+        /** For its owner alone. Written aside, synced, then put in the place of the old one in one step. */
+        static void write(Path file, JsonNode token) throws IOException {
+            Path aside = file.resolveSibling(file.getFileName() + ".new");
+            Files.deleteIfExists(aside);
+            Files.createFile(aside, Journal.only("rw-------"));
+            Files.writeString(aside, token.toString(), StandardOpenOption.WRITE, StandardOpenOption.SYNC);
+            Files.move(aside, file, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
+            Journal.syncNames(file.toAbsolutePath().getParent());
+        }
+
+        private static Response good(JsonNode token) { return ours(200, token); }
+        private static Response none(String why) { return ours(401, object().put("title", why)); }
+
+        /** In the place of an answer of X's. */
+        private static Response ours(int status, JsonNode body) {
+            return new Response(X.SERVICE, "", status, Response.NONE.headers(), body, "", false, status == 200,
+                    Instant.now());
+        }
+
+        /** By OAuth 1.0a: the query is part of the signature, a JSON body is not (RFC 5849, 3.4.1.3.1). */
+        static HttpRequest.Builder signed(Settings settings, HttpRequest.Builder request) {
+            HttpRequest bare = request.build();
+            Form query = Form.decode(Objects.toString(bare.uri().getRawQuery(), ""));
+            String url = bare.uri().toString().replaceFirst("\\?.*", "");
+            String nonce = UUID.randomUUID().toString().replace("-", "");
+            return request.copy().setHeader("Authorization", Signatures.oauth(bare.method(), url, query,
+                    settings.get(TWITTER_CONSUMER_KEY), settings.get(TWITTER_CONSUMER_SECRET),
+                    settings.get(TWITTER_ACCESS_KEY), settings.get(TWITTER_ACCESS_SECRET),
+                    nonce, String.valueOf(Instant.now().getEpochSecond())));
+        }
+    }
+
     static final class Client {
         /** Some front ends turn away what does not say who it is. */
         private static final String USER_AGENT = "twitter-flex-bridge/1.0 (Java)";
@@ -3051,18 +3382,32 @@ public final class Bridge {
          * @param promise what a good answer holds
          */
         Response call(String service, HttpRequest.Builder builder, Promise promise) {
-            Response answer = call(service, builder.setHeader("User-Agent", USER_AGENT).build(), promise);
+            return call(service, builder, promise, () -> 0, Optional.empty());
+        }
+
+        /**
+         * The same for a file, which may take longer, as long as it moves.
+         *
+         * @param moved how many bytes have; @param into takes the answer's body, in place of memory
+         */
+        Response call(String service, HttpRequest.Builder builder, Promise promise, LongSupplier moved,
+                Optional<HttpResponse.BodyHandler<Void>> into) {
+            HttpRequest request = builder.setHeader("User-Agent", USER_AGENT).build();
+            Response answer = call(service, request, promise, moved, into);
             if (!answer.ok()) failed.accept(service, answer.status());
             return answer;
         }
 
-        private Response call(String service, HttpRequest request, Promise promise) {
+        private Response call(String service, HttpRequest request, Promise promise, LongSupplier moved,
+                Optional<HttpResponse.BodyHandler<Void>> into) {
             String where = request.method() + " " + request.uri().getHost() + request.uri().getPath();
             Instant asked = Instant.now();
             ByteArrayOutputStream body = new ByteArrayOutputStream();
-            CompletableFuture<HttpResponse<Void>> exchange = send(request, body);
+            CompletableFuture<HttpResponse<Void>> exchange = send(request, into.orElse(
+                    HttpResponse.BodyHandlers.ofByteArrayConsumer(
+                            piece -> piece.ifPresent(bytes -> append(body, bytes)))));
             try {
-                HttpResponse<Void> response = exchange.get(timeout.toMillis(), TimeUnit.MILLISECONDS);
+                HttpResponse<Void> response = await(exchange, moved);
                 LOG.log(DEBUG, () -> where + " -> " + response.statusCode());
                 JsonNode json = jsonOrMissing(body.toString(UTF_8));
                 boolean kept = response.statusCode() / 100 == 2 && promise.keptBy(json);
@@ -3082,6 +3427,18 @@ public final class Bridge {
             }
         }
 
+        private <T> T await(CompletableFuture<T> exchange, LongSupplier moved)
+                throws InterruptedException, ExecutionException, TimeoutException {
+            while (true) {
+                long before = moved.getAsLong();
+                try {
+                    return exchange.get(timeout.toMillis(), TimeUnit.MILLISECONDS);
+                } catch (TimeoutException slow) {
+                    if (moved.getAsLong() == before) throw slow;
+                }
+            }
+        }
+
         /**
          * A client that has lost its selector or its threads fails every call, for ever: the next call makes a new one.
          */
@@ -3089,10 +3446,9 @@ public final class Bridge {
 
         private synchronized void forget() { http = Optional.empty(); }
 
-        private CompletableFuture<HttpResponse<Void>> send(HttpRequest request, ByteArrayOutputStream body) {
+        private CompletableFuture<HttpResponse<Void>> send(HttpRequest request, HttpResponse.BodyHandler<Void> body) {
             try {
-                return http().sendAsync(request, HttpResponse.BodyHandlers.ofByteArrayConsumer(
-                        piece -> piece.ifPresent(bytes -> append(body, bytes))));
+                return http().sendAsync(request, body);
             } catch (RejectedExecutionException | UncheckedIOException broken) {
                 forget();
                 return CompletableFuture.failedFuture(new ConnectException("no call can be made: " + reason(broken)));
@@ -3113,7 +3469,7 @@ public final class Bridge {
         /** Patterns: SIDs of Twilio; ids of X, its texts (10,000 characters, escaped), times in ISO 8601, states. */
         String CONVERSATION = "CH[0-9a-f]{32}", MESSAGE = "IM[0-9a-f]{32}", PARTICIPANT = "MB[0-9a-f]{32}",
                 WEBHOOK = "WH[0-9a-f]{32}", TASK = "WT[0-9a-f]{32}", INTERACTION = "KD[0-9a-f]{32}",
-                NUMBER = "[0-9]{1,19}", TEXT = "(?s).{0,60000}",
+                NUMBER = "[0-9]{1,19}", MEDIA = "ME[0-9a-f]{32}", TEXT = "(?s).{0,60000}",
                 TIME = "\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d(\\.\\d+)?Z",
                 STATE = "initializing|active|inactive|closed";
 
@@ -3223,6 +3579,9 @@ public final class Bridge {
             return new Outcome.Refused(sentence(), status == 404 || code() == CLOSED);
         }
 
+        /** Each file of X can be sent once. */
+        boolean sentAlready() { return code() == 324 || sentence().contains("not permitted to attach this media"); }
+
         boolean saidAlready() { return SAID_ALREADY.contains(code()) || sentence().contains("already said that"); }
 
         int code() { return body.path("code").asInt(body.at("/errors/0/code").asInt()); }
@@ -3233,7 +3592,7 @@ public final class Bridge {
             boolean coded = code() != 0 && code() != status || body.at("/errors/0/message").isTextual();
             boolean problem = body.path("title").isTextual();
             boolean old = body.path("request").isTextual() && body.path("error").isTextual();
-            return coded || problem || old;
+            return coded || problem || old || body.path("error_description").isTextual();
         }
 
         /** The service's own code and words, in one line; or what there is instead of them. */
@@ -3254,9 +3613,10 @@ public final class Bridge {
                         .map(server -> ", server " + server).orElse("") + "): look at the proxy, the firewall and "
                         + service + "'s status");
             }
-            String words = Stream.of("/message", "/errors/0/message", "/detail", "/title", "/error")
-                    .map(path -> body.at(path).asText(""))
+            String words = Stream.of("/message", "/errors/0/message", "/detail", "/title", "/error_description",
+                    "/error").map(path -> body.at(path).asText(""))
                     .filter(text -> !text.isEmpty()).findFirst().orElse("no reason given");
+            if (where.isEmpty()) return words;
             return brief(words) + " (" + host + " answered " + status + (code() == 0 ? "" : ", code " + code()) + ")";
         }
 
@@ -3375,6 +3735,7 @@ public final class Bridge {
             Delivery again(Instant now) {
                 Delivery again = new Delivery(delivery.message, now, true);
                 again.arrived(delivery.parts, delivery.lastId);
+                again.uploaded = delivery.uploaded;
                 return again;
             }
         }
@@ -3431,8 +3792,7 @@ public final class Bridge {
             journal.maxPending = maxPending;
             journal.maxBytes = maxBytes;
             try {
-                Files.createDirectories(folder.toAbsolutePath().getParent());
-                if (!Files.isDirectory(folder)) Files.createDirectory(folder, only("rwx------"));
+                make(folder);
                 journal.lock = openPrivately(folder.resolve("lock"));
                 if (!locked(journal.lock)) {
                     throw new CommandFailed(1, List.of("another bridge is running on " + folder
@@ -3447,6 +3807,20 @@ public final class Bridge {
                 throw failed instanceof CommandFailed wrong ? wrong
                         : new CommandFailed(1, List.of("the data folder " + folder + " cannot be used ("
                         + reason(failed) + "): make it writable, or set DATA_DIR"));
+            }
+        }
+
+        static void make(Path folder) throws IOException {
+            Files.createDirectories(folder.toAbsolutePath().getParent());
+            if (!Files.isDirectory(folder)) Files.createDirectory(folder, only("rwx------"));
+        }
+
+        /** Whether no bridge runs on this folder. */
+        static boolean isFree(Path folder) {
+            try (FileChannel lock = FileChannel.open(folder.resolve("lock"), StandardOpenOption.WRITE)) {
+                return locked(lock);
+            } catch (IOException none) {
+                return none instanceof NoSuchFileException;
             }
         }
 
@@ -3530,6 +3904,13 @@ public final class Bridge {
 
         /** Marks that a message is about to be sent: after a crash it is looked for before it is repeated. */
         void markAttempted(String id) { submit(true, List.of(), line("attempt", id)).join(); }
+
+        /** A reply's file is at X, and about to be sent: by its id it is found again. */
+        void uploaded(Delivery reply) { submit(true, List.of(), file(reply)).join(); }
+
+        private static ObjectNode file(Delivery reply) {
+            return line("upload", reply.message.id()).put("as", reply.uploaded);
+        }
 
         /** A part of a long reply has arrived. If a power cut loses this, the part is found at X. */
         void arrived(Delivery reply) { submit(true, List.of(), part(reply)); }
@@ -3615,7 +3996,7 @@ public final class Bridge {
         }
 
         /** What must be on disk before anything follows from it. */
-        private static final Set<String> SYNCED = Set.of("accept", "attempt");
+        private static final Set<String> SYNCED = Set.of("accept", "attempt", "upload");
 
         private void write(List<WriteRequest> batch) throws IOException {
             Set<String> fresh = new HashSet<>();
@@ -3632,7 +4013,7 @@ public final class Bridge {
                 }
                 if (!entry.settles()) duplicates += entry.messages().size() - news.size();
                 Instant now = Instant.now();
-                news.forEach(message -> lines.add(line(now, "accept", message.id()).set("message", message.toJson())));
+                news.forEach(message -> lines.add(line(now, "accept", message.id()).set("message", toJson(message))));
                 news.stream().filter(message -> forgotten(message, now)).forEach(old -> LOG.log(WARNING,
                         () -> "message " + old.id() + " is of " + old.time() + ": looked for before it is delivered"));
                 lines.addAll(entry.lines());
@@ -3689,14 +4070,18 @@ public final class Bridge {
                 Files.deleteIfExists(aside);
                 throw failed;
             }
+            syncNames(folder);
+            file = fresh;
+            size = fresh.size();
+            if (old != null) old.close();
+        }
+
+        static void syncNames(Path folder) {
             try (FileChannel names = FileChannel.open(folder, StandardOpenOption.READ)) {
                 names.force(true);
             } catch (IOException notOnThisSystem) {
                 LOG.log(DEBUG, () -> "folders cannot be synced here: " + reason(notOnThisSystem));
             }
-            file = fresh;
-            size = fresh.size();
-            if (old != null) old.close();
         }
 
         /** @throws CommandFailed if a line in the middle cannot be read: starting without it could lose a message */
@@ -3732,11 +4117,12 @@ public final class Bridge {
             String id = line.path("id").asText();
             switch (line.path("do").asText()) {
                 case "accept" -> {
-                    Message message = Message.fromJson(line.path("message"));
+                    Message message = message(line.path("message"));
                     if (message.direction() != Direction.NOTE) received++;
                     return Optional.of(due(new Delivery(message, at, forgotten(message, at))));
                 }
                 case "attempt" -> take(pending::get, id).ifPresent(kept -> kept.attempted = true);
+                case "upload" -> take(pending::get, id).ifPresent(kept -> kept.uploaded = line.path("as").asText());
                 case "part" -> {
                     remember(line.path("as").asText(), at.toEpochMilli());
                     take(pending::get, id).ifPresent(kept -> kept.arrived(line.path("part").asInt(),
@@ -3862,9 +4248,42 @@ public final class Bridge {
 
         private static void snapshot(Delivery kept, OutputStream out) throws IOException {
             Message message = kept.message;
-            write(out, line(kept.at, "accept", message.id()).set("message", message.toJson()));
+            write(out, line(kept.at, "accept", message.id()).set("message", toJson(message)));
             if (kept.attempted) write(out, line(kept.at, "attempt", message.id()));
             if (message.direction() == Direction.TO_X && kept.parts > 0) write(out, part(kept));
+            if (!kept.uploaded.isEmpty()) write(out, file(kept));
+        }
+
+        static ObjectNode toJson(Message message) {
+            ObjectNode json = object().put("direction", message.direction().name()).put("id", message.id())
+                    .put("customer", message.customer()).put("handle", message.handle()).put("name", message.name())
+                    .put("text", message.text()).put("answer", message.answer())
+                    .put("conversation", message.conversation()).put("time", message.time().toEpochMilli());
+            ArrayNode attachments = json.putArray("attachments");
+            for (Attachment one : message.attachments()) {
+                if (!one.isFile()) {
+                    attachments.add(one.text());
+                } else {
+                    ObjectNode file = attachments.addObject().put("id", one.id()).put("text", one.text());
+                    one.sources().forEach(file.putArray("sources")::add);
+                }
+            }
+            return json;
+        }
+
+        /** @throws IllegalArgumentException if it is not what {@link #toJson} wrote */
+        static Message message(JsonNode json) {
+            List<Attachment> attachments = json.path("attachments").valueStream().map(Journal::attachment).toList();
+            return new Message(Direction.valueOf(json.path("direction").asText()), json.path("id").asText(),
+                    json.path("customer").asText(), json.path("handle").asText(), json.path("name").asText(),
+                    json.path("text").asText(), attachments, json.path("answer").asText(),
+                    json.path("conversation").asText(), Instant.ofEpochMilli(json.path("time").asLong()));
+        }
+
+        private static Attachment attachment(JsonNode json) {
+            List<String> sources = json.path("sources").valueStream().map(JsonNode::asText).toList();
+            return json.isTextual() ? Attachment.told(json.asText())
+                    : new Attachment(json.path("id").asText(), json.path("text").asText(), sources);
         }
 
         private static void write(OutputStream out, ObjectNode line) throws IOException {
@@ -3958,7 +4377,320 @@ public final class Bridge {
     }
 
     // -----------------------------------------------------------------------------------------------------------------
-    // 14. Rich messages: what agents can type for the customer to tap, and texts cut to fit.
+    // 14. Media: pictures, videos and files, from one service to the other.
+
+    /**
+     * Carries a file by way of one in DATA_DIR that loses its name as soon as it is open: with this process it is gone.
+     * What fails here is this one message's trouble, and after an hour its end; doing it again costs nothing.
+     */
+    static final class Media {
+        /** Times the longest backoff that a file is tried, and that X may look into one: an hour, five minutes. */
+        private static final int TRIED = 60, PROCESSED = 5;
+        /** Bytes of a file that Flex shows, and of a segment (5 MB, as X has it, were refused). */
+        private static final long MOST_IN_FLEX = 16 << 20, SEGMENT = 1 << 20;
+        private static final long PIECE = 16 << 10;
+        /** What X takes in Direct Messages (X API, "Media best practices"). */
+        private static final Map<String, String> CATEGORIES = Map.of("image/jpeg", "dm_image", "image/png", "dm_image",
+                "image/webp", "dm_image", "image/gif", "dm_gif", "video/mp4", "dm_video");
+        private static final Map<String, Long> MOST_AT_X =
+                Map.of("dm_image", 5L << 20, "dm_gif", 15L << 20, "dm_video", 512L << 20);
+        /** How files begin, as ISO 8859-1. */
+        private static final Map<String, Pattern> TYPES = Map.of("image/jpeg", Pattern.compile("\u00ff\u00d8\u00ff"),
+                "image/png", Pattern.compile("\u0089PNG"), "image/gif", Pattern.compile("GIF8"),
+                "image/webp", Pattern.compile("(?s)RIFF.{4}WEBP"), "video/mp4", Pattern.compile("(?s).{4}ftyp"));
+        /** With which each picture of an animation begins (GIF89a, "Graphic Control Extension"). */
+        private static final String FRAME = "!\u00f9\u0004";
+        private static final Promise LINK = Promise.fields("/links/content_direct_temporary", "\\S+",
+                "/content_type", "(?s).*").and(Promise.number("/size"));
+
+        private final Client client;
+        private final XAccess access;
+        private final Twilio twilio;
+        private final Settings settings;
+        private final Timing timing;
+        /** Addresses that are asked, and those of them that get our signature. */
+        private final Pattern known, signed;
+        /** Where photos are for who has no signature, but a token. */
+        private final String api2;
+
+        Media(Client client, XAccess access, Twilio twilio, Settings settings, Timing timing) {
+            this.client = client;
+            this.access = access;
+            this.twilio = twilio;
+            this.settings = settings;
+            this.timing = timing;
+            api2 = settings.twitterApiUrl() + "/2/dm_conversations/media/";
+            String x = Pattern.quote(settings.twitterApiUrl());
+            String product = Pattern.quote(settings.twilioApiUrl()).replace("{product}", "\\E[\\w.-]+\\Q");
+            known = Pattern.compile("(https://([\\w-]+\\.)*(twitter|x|twimg)\\.com|" + x + "|" + product + ")/\\S*");
+            signed = Pattern.compile("(https://ton\\.(twitter|x)\\.com|" + x + ")/(1\\.1|i)/ton/data/dm/[^?#]*");
+        }
+
+        /** A file under way. @param moved bytes of it, back and forth */
+        private record Load(FileChannel file, AtomicLong moved) {
+            long size() throws IOException { return file.size(); }
+
+            void append(byte[] bytes) {
+                try {
+                    for (ByteBuffer rest = ByteBuffer.wrap(bytes); rest.hasRemaining();) file.write(rest, size());
+                    moved.addAndGet(bytes.length);
+                } catch (IOException full) {
+                    throw new UncheckedIOException(full);
+                }
+            }
+
+            byte[] read(long from, long length) {
+                try {
+                    ByteBuffer bytes = ByteBuffer.allocate((int) Math.min(length, size() - from));
+                    while (bytes.hasRemaining() && file.read(bytes, from + bytes.position()) > 0) { /* more */ }
+                    moved.addAndGet(bytes.capacity());
+                    return bytes.array();
+                } catch (IOException broken) {
+                    throw new UncheckedIOException(broken);
+                }
+            }
+
+            /** A part of it as a request's body, read as it is sent. */
+            HttpRequest.BodyPublisher body(String before, long from, long length, String after) {
+                Iterable<byte[]> pieces = () -> Stream.of(Stream.of(before.getBytes(UTF_8)),
+                        LongStream.iterate(from, at -> at < from + length, at -> at + PIECE)
+                                .mapToObj(at -> read(at, Math.min(PIECE, from + length - at))),
+                        Stream.of(after.getBytes(UTF_8))).reduce(Stream::concat).get().iterator();
+                return HttpRequest.BodyPublishers.fromPublisher(HttpRequest.BodyPublishers.ofByteArrays(pieces),
+                        before.length() + length + after.length());
+            }
+        }
+
+        private interface Transfer {
+            Outcome of(Load load) throws IOException;
+        }
+
+        private Outcome carry(Delivery delivery, int patience, Transfer transfer) {
+            Path path = settings.dataDir().resolve("transfer-" + UUID.randomUUID());
+            Outcome outcome;
+            Set<StandardOpenOption> how = Set.of(StandardOpenOption.CREATE_NEW, StandardOpenOption.READ,
+                    StandardOpenOption.WRITE, StandardOpenOption.DELETE_ON_CLOSE);
+            try (FileChannel file = FileChannel.open(path, how, Journal.only("rw-------"))) {
+                outcome = transfer.of(new Load(file, new AtomicLong()));
+            } catch (IOException | UncheckedIOException full) {
+                outcome = later("a file cannot be kept: " + reason(full), Duration.ZERO);
+            }
+            if (!(outcome instanceof Outcome.RetryLater later)) return outcome;
+            long now = System.nanoTime();
+            if (delivery.stuck.isEmpty()) delivery.stuck = Optional.of(now);
+            boolean over = now - delivery.stuck.get() > timing.maxBackoff().multipliedBy(patience).toNanos();
+            return over ? refused(later.reason()) : later.forThisMessageOnly();
+        }
+
+        private static Outcome refused(String reason) { return new Outcome.Refused(reason, false); }
+        private static Outcome later(String reason, Duration after) {
+            return new Outcome.RetryLater(reason, after, Outcome.Scope.MESSAGE, false);
+        }
+
+        /** @return delivered under the id by which a message can have it */
+        Outcome toFlex(Delivery delivery, Attachment attachment) {
+            return carry(delivery, TRIED, load -> {
+                Outcome asked = ask(delivery, attachment);
+                if (!(asked instanceof Outcome.Delivered)) return asked;
+                Outcome came = refused("X does not tell where it is");
+                for (String source : delivery.found.isEmpty() ? attachment.sources() : delivery.found) {
+                    came = download(X.SERVICE, source, MOST_IN_FLEX, load);
+                    boolean other = !(came instanceof Outcome.Delivered) && signed.matcher(source).matches()
+                            && (settings.hasClient() || !settings.get(TWITTER_USER_TOKEN).isEmpty());
+                    String atApi2 = source.replaceFirst(".*/ton/data/dm/", Matcher.quoteReplacement(api2));
+                    Outcome second = other ? download(X.SERVICE, atApi2, MOST_IN_FLEX, load) : came;
+                    if (second instanceof Outcome.Delivered) came = second;
+                    if (!(came instanceof Outcome.Refused)) break;
+                }
+                if (!(came instanceof Outcome.Delivered type)) return came;
+                String extension = type.id().replaceFirst(".*/", "").replace("jpeg", "jpg");
+                String name = "x-" + delivery.message.id() + "." + extension;
+                HttpRequest.Builder request = twilio.request("mcs.us1", files() + "?Filename=" + name)
+                        .header("Content-Type", type.id()).POST(load.body("", 0, load.size(), ""));
+                return client.call(Twilio.SERVICE, request, Promise.fields("/sid", Promise.MEDIA), load.moved()::get,
+                        Optional.empty()).outcome();
+            });
+        }
+
+        private String files() { return "/v1/Services/" + settings.get(FLEX_CHAT_SERVICE) + "/Media"; }
+
+        /** What a webhook has left out X is asked for; once, as it wants to be paid for that. */
+        private Outcome ask(Delivery delivery, Attachment attachment) {
+            boolean known = attachment.sources().stream().noneMatch(one -> FromX.MEDIA_PAGE.matcher(one).matches());
+            Message message = delivery.message;
+            if (known || !delivery.found.isEmpty()) return Response.DONE.outcome();
+            HttpRequest.Builder request = access.request("/2/dm_events/" + message.id(), XApi.shown()).GET();
+            Response answer = access.call(request, Promise.fields("/data/id", Promise.NUMBER));
+            boolean soon = answer.outcome() instanceof Outcome.RetryLater later
+                    && later.scope() == Outcome.Scope.MESSAGE;
+            if (!answer.ok()) return soon ? answer.outcome() : refused(answer.sentence());
+            JsonNode event = XApi.asWebhook(answer.body().path("data"), message.customer(),
+                    answer.body().at("/includes/media"));
+            delivery.found = FromX.attachments(event.at("/message_create/message_data")).stream()
+                    .flatMap(one -> one.sources().stream()).toList();
+            return answer.outcome();
+        }
+
+        /** @return delivered with its type */
+        private Outcome download(String service, String url, long most, Load load) throws IOException {
+            if (!known.matcher(url).matches()) return refused("its address is none of " + service + "'s");
+            AtomicBoolean large = new AtomicBoolean();
+            load.file().truncate(0);
+            load.moved().set(0);
+            HttpResponse.BodyHandler<Void> into = answer -> HttpResponse.BodySubscribers.ofByteArrayConsumer(
+                    piece -> piece.ifPresent(bytes -> {
+                        long least = load.moved().get() + bytes.length;
+                        large.set(answer.headers().firstValueAsLong("content-length").orElse(least) > most
+                                || least > most);
+                        if (large.get()) throw new IllegalStateException("too large");
+                        load.append(bytes);
+                    }));
+            Response answer;
+            try {
+                HttpRequest.Builder request = HttpRequest.newBuilder(URI.create(url)).GET();
+                if (signed.matcher(url).matches()) request = XAccess.signed(settings, request);
+                boolean byOthers = url.startsWith(api2) && !settings.hasClient();
+                if (byOthers) request.header("Authorization", "Bearer " + settings.get(TWITTER_USER_TOKEN));
+                Function<HttpRequest.Builder, Response> call = one ->
+                        client.call(service, one, Promise.ANYTHING, load.moved()::get, Optional.of(into));
+                boolean byToken = url.startsWith(api2) && settings.hasClient();
+                answer = byToken ? access.byToken(call, request) : call.apply(request);
+            } catch (IllegalArgumentException noAddress) {
+                return refused("its address makes no sense");
+            }
+            if (large.get()) return refused("it is larger than " + (most >> 20) + " MiB");
+            int status = answer.status();
+            boolean soon = status == 0 || status == 401 || status == 408 || status == 429 || status >= 500;
+            if (soon) return later(answer.sentence(), answer.pause());
+            if (!answer.ok()) return refused("its address answers " + status);
+            if (load.size() == 0) return refused("it is empty");
+            String head = new String(load.read(0, 12), ISO_8859_1);
+            return TYPES.entrySet().stream().filter(type -> type.getValue().matcher(head).lookingAt()).findFirst()
+                    .<Outcome>map(type -> new Outcome.Delivered(type.getKey(), ""))
+                    .orElse(refused("what is there is no picture or video"));
+        }
+
+        /** @return delivered under the id by which a Direct Message can have it */
+        Outcome toX(Delivery delivery, Attachment attachment) {
+            if (attachment.id().isEmpty()) return refused("it is not known any more where it is");
+            if (!delivery.processing.isEmpty()) return carry(delivery, PROCESSED, load -> {
+                Response status = step("STATUS", delivery.processing, Form.of(), Optional.empty());
+                if (status.ok()) return processed(delivery, status);
+                // Too old, perhaps.
+                delivery.processing = "";
+                return later(status.sentence(), status.pause());
+            });
+            return carry(delivery, TRIED, load -> {
+                Response told = twilio.get("mcs.us1", files() + "/" + Form.escape(attachment.id()), LINK);
+                if (!told.ok()) return told.outcome();
+                String type = told.body().path("content_type").asText().split(";")[0].strip().toLowerCase(Locale.ROOT);
+                String category = CATEGORIES.getOrDefault(type, "");
+                long most = MOST_AT_X.getOrDefault(category, 0L), size = told.body().path("size").asLong();
+                if (size > most || size == 0) return refused("X takes pictures (JPEG, PNG, WebP) up to 5 MB, GIFs up to"
+                        + " 15 and MP4 videos up to 512, and this is " + cut(type, 50)
+                        + String.format(Locale.ROOT, " of %.1f MB", size / 1e6));
+                String link = told.body().at("/links/content_direct_temporary").asText();
+                Outcome came = download(Twilio.SERVICE, link, most, load);
+                // A link of Twilio's is good for a short while.
+                if (came instanceof Outcome.Refused refused) return later(refused.reason(), Duration.ZERO);
+                if (!(came instanceof Outcome.Delivered)) return came;
+                boolean small = category.equals("dm_gif") && size <= MOST_AT_X.get("dm_image");
+                String gif = small ? new String(load.read(0, size), ISO_8859_1) : "";
+                boolean still = small && gif.indexOf(FRAME) == gif.lastIndexOf(FRAME);
+                return upload(delivery, still ? "dm_image" : category, type, load);
+            });
+        }
+
+        private Outcome upload(Delivery delivery, String category, String type, Load load) throws IOException {
+            long size = load.size();
+            boolean whole = category.equals("dm_image");
+            Form about = Form.of("media_category", category);
+            Response begun = whole ? step("", "", about, Optional.of(load), 0, size)
+                    : step("INIT", "", about.and(Form.of("media_type", type, "total_bytes", String.valueOf(size))),
+                            Optional.empty());
+            String id = begun.body().path("media_id_string").asText(begun.body().at("/data/id").asText());
+            if (whole || !begun.ok()) return begun.ok() ? new Outcome.Delivered(id, "") : notTaken(begun);
+            for (long at = 0; at < size; at += SEGMENT) {
+                Form index = Form.of("segment_index", String.valueOf(at / SEGMENT));
+                Response put = step("APPEND", id, index, Optional.of(load), at, Math.min(SEGMENT, size - at));
+                if (!put.ok()) return notTaken(put);
+            }
+            Response ended = step("FINALIZE", id, Form.of(), Optional.empty());
+            if (!ended.ok()) return notTaken(ended);
+            delivery.processing = id;
+            return processed(delivery, ended);
+        }
+
+        private static Outcome notTaken(Response answer) {
+            boolean large = answer.status() == 413 || answer.status() == 431;
+            return large ? refused(answer.sentence()) : answer.outcome();
+        }
+
+        private static Outcome processed(Delivery delivery, Response answer) {
+            JsonNode info = answer.body().findPath("processing_info");
+            String id = delivery.processing;
+            switch (info.path("state").asText("succeeded")) {
+                case "succeeded" -> {
+                    return new Outcome.Delivered(id, "");
+                }
+                case "failed" -> {
+                    delivery.processing = "";
+                    return refused("X could not make use of the file (" + info.at("/error/name").asText() + ")");
+                }
+                default -> {
+                    long seconds = Math.min(10, info.path("check_after_secs").asLong());
+                    return later("X is still looking into the file", Duration.ofSeconds(seconds));
+                }
+            }
+        }
+
+        private Response step(String command, String id, Form about, Optional<Load> load) {
+            return step(command, id, about, load, 0, 0);
+        }
+
+        /** One step of an upload: in API 1.1 all about it is in the query, in API 2 in a path and a body of its own. */
+        private Response step(String command, String id, Form about, Optional<Load> load, long from, long length) {
+            boolean old = settings.get(TWITTER_API).equals("1.1"), asks = command.equals("STATUS");
+            Form all = Form.of("command", command, "media_id", id).and(about);
+            Form query = new Form(!old && !asks ? List.of()
+                    : all.fields().stream().filter(field -> !field.getValue().isEmpty()).toList());
+            String path = switch (old ? "" : command) {
+                case "INIT" -> "/2/media/upload/initialize";
+                case "APPEND", "FINALIZE" -> "/2/media/upload/" + id + "/" + command.toLowerCase(Locale.ROOT);
+                default -> old ? "/1.1/media/upload.json" : "/2/media/upload";
+            };
+            String api = settings.twitterApiUrl();
+            // API 1.1 has a host of its own for that.
+            String host = old ? api.replaceFirst("^https://api\\.(twitter|x)\\.com$", "https://upload.$1.com") : api;
+            HttpRequest.Builder request = HttpRequest.newBuilder(URI.create(host + path
+                    + (query.fields().isEmpty() ? "" : "?" + query.encode())));
+            if (load.isPresent()) {
+                String boundary = UUID.randomUUID().toString();
+                StringBuilder before = new StringBuilder();
+                String part = "--" + boundary + "\r\nContent-Disposition: form-data; name=\"";
+                if (!old) about.fields().forEach(field -> before.append(part).append(field.getKey())
+                        .append("\"\r\n\r\n").append(field.getValue()).append("\r\n"));
+                before.append(part).append("media\"; filename=\"media\"\r\n")
+                        .append("Content-Type: application/octet-stream\r\n\r\n");
+                request.header("Content-Type", "multipart/form-data; boundary=" + boundary)
+                        .POST(load.get().body(before.toString(), from, length, "\r\n--" + boundary + "--\r\n"));
+            } else if (!old && command.equals("INIT")) {
+                ObjectNode body = object().put("total_bytes", Long.parseLong(about.get("total_bytes")));
+                about.fields().forEach(field -> body.putIfAbsent(field.getKey(), TextNode.valueOf(field.getValue())));
+                request.header("Content-Type", "application/json")
+                        .POST(HttpRequest.BodyPublishers.ofString(body.toString()));
+            } else if (!asks) {
+                request.POST(HttpRequest.BodyPublishers.noBody());
+            }
+            Promise promise = command.equals("APPEND") ? Promise.ANYTHING
+                    : Promise.fields(old ? "/media_id_string" : "/data/id", Promise.NUMBER);
+            LongSupplier moved = load.<LongSupplier>map(one -> one.moved()::get).orElse(() -> 0);
+            return access.callBy(one -> client.call(X.SERVICE, one, promise, moved, Optional.empty()), request);
+        }
+    }
+
+    // -----------------------------------------------------------------------------------------------------------------
+    // 15. Rich messages: what agents can type for the customer to tap, and texts cut to fit.
 
     /**
      * What an agent typed, read as X can show it: a text, a list to choose from ({@code Options}) and buttons
@@ -4170,7 +4902,7 @@ public final class Bridge {
     }
 
     // -----------------------------------------------------------------------------------------------------------------
-    // 15. Settings: declared once, read once, checked all together, named in every complaint.
+    // 16. Settings: declared once, read once, checked all together, named in every complaint.
 
     private static final String HEX = "[0-9a-fA-F]{32}", ANY = "[!-~]+";
     private static final String ADDRESS = "https://[^/?#@\\s]+(/[^?#\\s]*)?|"
@@ -4180,7 +4912,7 @@ public final class Bridge {
 
     /** Who cannot do without a setting. What the command setup does not find it asks of the operator. */
     enum Need {
-        NOBODY(false), EVERYBODY(false), FLEX(true), CONVERSATIONS(true), CHAT(true);
+        NOBODY(false), EVERYBODY(false), OAUTH1(false), FLEX(true), CONVERSATIONS(true), CHAT(true);
 
         final boolean foundBySetup;
 
@@ -4196,12 +4928,14 @@ public final class Bridge {
         TWITTER_CONSUMER_KEY(SECRET, Need.EVERYBODY, ANY,
                 "the X app's API key: developer.x.com, your app, Keys and tokens"),
         TWITTER_CONSUMER_SECRET(SECRET, Need.EVERYBODY, ANY, "the X app's API key secret, shown beside the key"),
-        TWITTER_ACCESS_KEY(SECRET, Need.EVERYBODY, ANY,
-                "the support account's access token, on the same page", "TWITTER_ACCESS_TOKEN"),
-        TWITTER_ACCESS_SECRET(SECRET, Need.EVERYBODY, ANY,
-                "the support account's access token secret", "TWITTER_ACCESS_TOKEN_SECRET"),
+        TWITTER_ACCESS_KEY(SECRET, Need.OAUTH1, ANY, "the support account's access token, on the same page; not needed"
+                + " with TWITTER_CLIENT_ID, unless TWITTER_API=1.1", "TWITTER_ACCESS_TOKEN"),
+        TWITTER_ACCESS_SECRET(SECRET, Need.OAUTH1, ANY,
+                "the support account's access token secret, beside it", "TWITTER_ACCESS_TOKEN_SECRET"),
+        TWITTER_CLIENT_ID(OPEN, Need.NOBODY, ANY,
+                "the X app's OAuth 2.0 client ID, on the same page; setup then gets a token that the bridge renews"),
         TWITTER_CLIENT_SECRET(SECRET, Need.NOBODY, ANY,
-                "the X app's OAuth 2.0 client secret, if its webhooks are signed with it"),
+                "the X app's OAuth 2.0 client secret, which also signs its webhooks"),
         TWITTER_USER_TOKEN(SECRET, Need.NOBODY, ANY,
                 "an OAuth 2.0 user token with dm.read, if X wants one to subscribe to Direct Messages"),
         TWITTER_API("2", "2|1\\.1", "2 or 1.1: which Direct Message API sends"),
@@ -4305,6 +5039,8 @@ public final class Bridge {
             List<String> problems = new ArrayList<>();
             Settings settings = of(given, problems);
             settings.missing().forEach(setting -> problems.add(setting.missing()));
+            boolean none = problems.isEmpty() && !settings.hasKeys() && settings.token().isMissingNode();
+            if (none) problems.add(XAccess.NO_TOKEN + settings.tokenFile());
             if (!problems.isEmpty()) throw new CommandFailed(2, problems);
             return settings;
         }
@@ -4359,6 +5095,7 @@ public final class Bridge {
             return switch (setting.neededBy) {
                 case NOBODY -> false;
                 case EVERYBODY, FLEX -> true;
+                case OAUTH1 -> !hasClient() || get(TWITTER_API).equals("1.1");
                 case CONVERSATIONS -> !chat;
                 case CHAT -> chat;
             };
@@ -4425,10 +5162,25 @@ public final class Bridge {
          */
         String fromFlexUrl(String customer) { return publicUrl() + "/fromFlex?customer=" + customer; }
 
-        /** X's access tokens begin with the account's id; empty if this one does not. */
+        /** Our account's id, with which X's OAuth 1.0a tokens begin; empty if it is not known. */
         String ownId() {
             Matcher id = Pattern.compile("([0-9]+)-.*").matcher(get(TWITTER_ACCESS_KEY));
-            return id.matches() ? id.group(1) : "";
+            if (id.matches()) return id.group(1);
+            return hasClient() ? token().path("user").asText() : "";
+        }
+
+        /** Whether OAuth 2.0 can be used, and OAuth 1.0a. */
+        boolean hasClient() { return !get(TWITTER_CLIENT_ID).isEmpty(); }
+        boolean hasKeys() { return !get(TWITTER_ACCESS_KEY).isEmpty() && !get(TWITTER_ACCESS_SECRET).isEmpty(); }
+        Path tokenFile() { return dataDir().resolve("x-token.json"); }
+
+        /** The OAuth 2.0 token, see {@link XAccess#kept}; missing if there is none that can be read. */
+        JsonNode token() {
+            try {
+                return jsonOrMissing(Files.readString(tokenFile()));
+            } catch (IOException none) {
+                return JSON.missingNode();
+            }
         }
 
         String twitterApiUrl() { return get(TWITTER_API_URL).replaceAll("/+$", ""); }
@@ -4497,7 +5249,7 @@ public final class Bridge {
     }
 
     // -----------------------------------------------------------------------------------------------------------------
-    // 16. The log, and small functions.
+    // 17. The log, and small functions.
 
     /**
      * The log, on standard error: one line per event, {@code key=value}, with message ids and never a text.

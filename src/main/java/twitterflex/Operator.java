@@ -16,6 +16,9 @@ import java.io.*;
 import java.net.*;
 import java.net.http.HttpRequest;
 import java.nio.file.*;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.security.SecureRandom;
 import java.time.Duration;
 import java.util.*;
 import java.util.concurrent.*;
@@ -194,6 +197,7 @@ public final class Operator {
         private final Runnable look = logFailures(this::look, "X's webhook could not be looked at");
         private final AtomicBoolean asked = new AtomicBoolean();
         private Duration pause;
+        private long nextDay = System.nanoTime();
         /** X has taken the former address again, not the new one: to try at each look would lose messages each time. */
         private boolean stays;
         private volatile List<String> troubles = List.of();
@@ -241,22 +245,24 @@ public final class Operator {
             if (settings.autoRegister() && !stays) changes.add(MOVE_FROM_FORMER_URL);
             Setup.Permission may = new Setup.Permission(changes);
             String former = bridge.journal.address();
-            Setup setup = new Setup(settings, bridge.client, former, may, steps::add);
-            setup.x(false);
+            Setup setup = new Setup(settings, bridge.client, bridge.access, former, may, steps::add);
+            boolean daily = nextDay - System.nanoTime() <= 0;
+            if (daily) nextDay = System.nanoTime() + timing.webhookCheck().multipliedBy(48).toNanos();
+            setup.x(false, daily);
             stays |= setup.restored;
             // AUTO_REGISTER=off: the operator registers elsewhere, missing registrations are no trouble.
             boolean off = settings.get(AUTO_REGISTER).equals("off");
             Set<String> found = new LinkedHashSet<>();
             boolean answered = true;
             for (Setup.Step step : steps) {
-                boolean minded = !off || step.name().equals(Setup.ACCOUNT);
+                boolean minded = !off || Set.of(Setup.ACCOUNT, Setup.TOKEN).contains(step.name());
                 boolean trouble = minded && step.state() == MISSING;
                 if (trouble) found.add(step.name() + " is not right: the log and the command check tell more");
                 answered &= step.state() != UNKNOWN;
                 if (step.state() == FOUND) continue;
                 System.Logger.Level bad = trouble ? ERROR : WARNING;
                 String line = step.name() + ": " + step.detail();
-                LOG.log(step.good() ? INFO : bad, () -> line);
+                LOG.log(step.good() && step.state() != WARNED ? INFO : bad, () -> line);
             }
             // While X does not answer, what was known of it holds.
             if (!answered) return;
@@ -275,7 +281,7 @@ public final class Operator {
      */
     static final class Setup {
         enum Change { NONE, CREATE, REVALIDATE, MOVE_FROM_FORMER_URL }
-        enum State { FOUND, CREATED, CHANGED, MISSING, UNKNOWN }
+        enum State { FOUND, CREATED, CHANGED, WARNED, MISSING, UNKNOWN }
 
         /** @param detail what was found or done; of what is missing, what to do about it */
         record Step(String name, State state, String detail) {
@@ -291,8 +297,12 @@ public final class Operator {
          */
         record Action(String name, State state, String detail, Change change, String from, Call... calls) { }
 
-        /** @param request is made when it is sent, since a signature has its time; @param body JSON, a form, or none */
-        record Call(String service, Supplier<HttpRequest.Builder> request, String method, String body) { }
+        /**
+         * @param by whom: a service that is asked with a request as it is, or the account, by which it is signed
+         * @param request is made when it is sent, since a signature has its time
+         * @param body JSON, a form, or none
+         */
+        record Call(String by, Supplier<HttpRequest.Builder> request, String method, String body) { }
 
         /**
          * What may be done of a plan.
@@ -309,12 +319,15 @@ public final class Operator {
         }
 
         static final String ACCOUNT = "X account", PATH = "/fromTwitter";
+        private static final String ADDRESS = "public address", CHAT = "X Chat", TOKEN = "X token";
+        private static final String ME = "/2/users/me", BACK = "/callback";
         private static final String WEBHOOK = "X webhook", OLD = "old X webhook", SUBSCRIPTION = "X subscription";
         private static final String FLOW = "X Direct Messages";
 
         private Settings settings;
         private final Client client;
         private final Twilio twilio;
+        private final XAccess access;
         private final Permission may;
         private final Consumer<Step> steps;
         /** The public URL before this one; empty if none is known. */
@@ -322,19 +335,28 @@ public final class Operator {
         private final Map<String, Response> lastAnswers = new LinkedHashMap<>();
         private final Map<String, Boolean> consents = new HashMap<>();
         private final String question = PATH + "?crc_token=" + UUID.randomUUID();
-        private String bearer = "";
+        private String bearer = "", handle = "the support account";
+        private Consumer<String> out = line -> { };
+        /** What listens while setup runs, unless a bridge does; and what browsers have brought back from X's page. */
+        private Optional<Edge> edge = Optional.empty();
+        private final BlockingQueue<Form> returned = new ArrayBlockingQueue<>(16);
         private Seen seen = new Seen("", "", List.of(), List.of());
         /** The id of the webhook that everything is to come to. */
         private String target = "";
         /** Whether the new address has answered, us or X. */
         private boolean proven;
+        /** Whether X got no right answer there, and why we did not; empty if we did. */
+        private boolean disproven;
+        private String unseen = "";
         /** The URL of the webhook that made room for the new one; empty if there is none to put back. */
         private String removed = "";
         private boolean restored;
 
-        Setup(Settings settings, Client client, String former, Permission may, Consumer<Step> steps) {
+        Setup(Settings settings, Client client, XAccess access, String former, Permission may,
+                Consumer<Step> steps) {
             this.settings = settings;
             this.client = client;
+            this.access = access;
             this.former = former;
             this.may = may;
             this.steps = steps;
@@ -372,14 +394,36 @@ public final class Operator {
             Permission may = new Permission(EnumSet.allOf(Change.class), consent,
                     Optional.of(dotEnv).filter(file -> !dryRun),
                     Optional.of(out).filter(told -> dryRun));
-            Setup setup = new Setup(settings, client(), lastAddress(settings), may, report);
+            Client client = client();
+            boolean renews = !dryRun && Journal.isFree(settings.dataDir());
+            XAccess access = new XAccess(client, settings, Timing.NORMAL, renews);
+            Setup setup = new Setup(settings, client, access, lastAddress(settings), may, report);
             setup.twilio();
             setup.listening(out);
+            strangers(dotEnv).forEach(report);
             boolean done = steps.stream().allMatch(Step::good);
-            String next = done ? "All is there: start the bridge with ./run.sh"
+            String next = done ? "All is there: start the bridge with ./run.sh (or java -jar), then write to "
+                    + setup.handle + " on X: a task comes in Flex, to an agent who is Available."
                     : "Do what is marked ✗, then run setup again.";
             out.accept(dryRun ? "Nothing was changed." : next);
+            String owner = DotEnv.owner(dotEnv);
+            if (owner.equals("root") && !dryRun) out.accept("Only root may read " + dotEnv + ": if the bridge runs as"
+                    + " another user, give that one this file and " + settings.get(DATA_DIR) + " (chown -R).");
             return done;
+        }
+
+        /** Names that look like settings and are none. */
+        private static List<Step> strangers(Path dotEnv) {
+            Set<String> known = Stream.of(Setting.values()).flatMap(setting -> setting.names.stream())
+                    .collect(Collectors.toSet());
+            try {
+                return Settings.readDotEnv(dotEnv).keySet().stream().sorted()
+                        .filter(name -> name.matches("(TWITTER|TWILIO|FLEX|NGROK)_.*") && !known.contains(name))
+                        .map(name -> new Step("settings", WARNED, "nothing is known of " + name + " in .env: see help"))
+                        .toList();
+            } catch (CommandFailed unreadable) {
+                return wrong(unreadable.sentences);
+            }
         }
 
         private static Settings read(Map<String, String> given) throws CommandFailed {
@@ -390,6 +434,7 @@ public final class Operator {
         }
 
         private static String mark(Step step) {
+            if (step.state() == WARNED) return "!";
             return step.good() ? "✓" : "✗";
         }
 
@@ -412,18 +457,18 @@ public final class Operator {
 
         /** X's challenge has to be answered while it registers: by the bridge, or if none is running, from here. */
         private void listening(Consumer<String> out) {
+            this.out = out;
             findAddress(Duration.ofSeconds(30), out);
-            Optional<Edge> edge = Optional.empty();
             try {
                 Handler answers = request -> challenge(settings, request);
-                Map<String, Handler> routes = Map.of("GET " + PATH, answers);
+                Map<String, Handler> routes = Map.of("GET " + PATH, answers, "GET " + BACK, this::takeBack);
                 edge = Optional.of(new Edge(settings, routes));
                 edge.get().start();
             } catch (CommandFailed taken) {
                 LOG.log(DEBUG, () -> "the bridge has the port, as a rule; whether it answers will be seen");
             }
             try {
-                x(true);
+                x(true, true);
             } finally {
                 edge.ifPresent(Edge::stop);
             }
@@ -433,7 +478,7 @@ public final class Operator {
             try {
                 settings = Ngrok.address(settings, patience, out);
             } catch (CommandFailed noTunnel) {
-                report("public address", MISSING, noTunnel.getMessage());
+                report(ADDRESS, MISSING, noTunnel.getMessage());
             }
         }
 
@@ -446,20 +491,35 @@ public final class Operator {
             if (!missing.isEmpty() && (console == null || dryRun)) {
                 throw new CommandFailed(2, missing.stream().map(Setting::missing).toList());
             }
+            // Of what either way of getting in needs, the one that lasts is asked for first.
+            List<Setting> client = missing.contains(TWITTER_ACCESS_KEY) && !values.containsKey(TWITTER_CLIENT_ID.name())
+                    ? List.of(TWITTER_CLIENT_ID, TWITTER_CLIENT_SECRET) : List.of();
+            for (Setting setting : client) {
+                out.accept(setting + ": " + setting.help + "; Enter if the app has none");
+                String value = typed(console, setting);
+                if (value.isEmpty()) break;
+                keep(setting, value, values, dotEnv);
+            }
             for (Setting setting : missing) {
+                if (!read(values).missing().contains(setting)) continue;
                 out.accept(setting + ": " + setting.help);
                 String value = typed(console, setting);
                 while (value.isEmpty() || !setting.fits(value)) {
-                    out.accept("That is not right.");
+                    out.accept("That is not right (" + value.length() + " characters). It is " + setting.help);
                     value = typed(console, setting);
                 }
-                values.put(setting.name(), value);
-                try {
-                    DotEnv.write(dotEnv, setting, value);
-                } catch (IOException readOnly) {
-                    throw new CommandFailed(1, List.of(".env cannot be written (" + reason(readOnly)
-                            + "): make this folder writable, or set " + setting + " in the environment"));
-                }
+                keep(setting, value, values, dotEnv);
+            }
+        }
+
+        private static void keep(Setting setting, String value, Map<String, String> values, Path dotEnv)
+                throws CommandFailed {
+            values.put(setting.name(), value);
+            try {
+                DotEnv.write(dotEnv, setting, value);
+            } catch (IOException readOnly) {
+                throw new CommandFailed(1, List.of(".env cannot be written (" + reason(readOnly)
+                        + "): make this folder writable, or set " + setting + " in the environment"));
             }
         }
 
@@ -483,14 +543,17 @@ public final class Operator {
             settings.missing().forEach(setting -> problems.add(setting.missing()));
             steps.addAll(wrong(problems));
             if (problems.isEmpty()) steps.add(new Step("settings", FOUND, "complete"));
+            steps.addAll(strangers(DOT_ENV));
             if (usable) {
                 Permission none = new Permission(Set.of());
-                Setup setup = new Setup(settings, client(), lastAddress(settings), none, steps::add);
+                Client client = client();
+                XAccess access = new XAccess(client, settings, Timing.NORMAL, false);
+                Setup setup = new Setup(settings, client, access, lastAddress(settings), none, steps::add);
                 setup.folder();
                 setup.bridge();
                 setup.twilio();
                 setup.findAddress(Duration.ofSeconds(1), line -> { });
-                setup.x(true);
+                setup.x(true, true);
                 setup.clock();
             }
             return told(steps, json, out);
@@ -687,7 +750,7 @@ public final class Operator {
         private Optional<String> taskChannel() {
             boolean set = !settings.get(FLEX_TASK_CHANNEL).isEmpty();
             String name = set ? settings.get(FLEX_TASK_CHANNEL) : "twitter";
-            String detail = set ? name : name + ", written to .env as FLEX_TASK_CHANNEL";
+            String detail = set ? name : name + written() + FLEX_TASK_CHANNEL;
             Optional<String> sid = findOrCreate("task channel",
                     "taskrouter", ofWorkspace("/TaskChannels"), "channels",
                     has("/unique_name", name), detail,
@@ -772,8 +835,11 @@ public final class Operator {
             return succeeded(name, listed) ? Optional.of(all) : Optional.empty();
         }
 
-        /** @param outside whether to ask for our own challenge by the public URL, as X does */
-        void x(boolean outside) {
+        /**
+         * @param outside whether to ask for our own challenge by the public URL, as X does
+         * @param daily whether to look at what X lets us look at a few times a day
+         */
+        void x(boolean outside, boolean daily) {
             String key = settings.get(TWITTER_CONSUMER_KEY);
             String secret = settings.get(TWITTER_CONSUMER_SECRET);
             if (key.isEmpty() || secret.isEmpty()) return;
@@ -782,18 +848,190 @@ public final class Operator {
             if (!succeeded("X app", token)) return;
             report("X app", FOUND, "key and secret are right");
             bearer = "Bearer " + text(token.body(), "/access_token");
-            Response account = call(byKeys("GET", "/2/users/me", ""));
+            if (settings.hasClient() && !everything() && !letIn()) return;
+            Response account = call(byAccount("GET", ME, ""));
             if (!succeeded(ACCOUNT, account)) return;
             String all = "read-write-directmessages";
             String level = account.headers().firstValue("x-access-level").orElse(all);
-            report(ACCOUNT, level.equals(all), "@" + text(account.body(), "/data/username"),
+            handle = "@" + text(account.body(), "/data/username");
+            report(ACCOUNT, level.equals(all), handle + (settings.hasClient() ? ""
+                    : ", by OAuth 1.0a, which X is to retire: set TWITTER_CLIENT_ID and run setup"),
                     "the app may only " + level + ": give it 'Read and write and Direct message' at developer.x.com,"
                     + " then make a new access token and put it into TWITTER_ACCESS_KEY and TWITTER_ACCESS_SECRET");
+            String user = text(account.body(), "/data/id");
+            if (daily && !everything()) chat(user);
             if (settings.publicUrl().isEmpty()) return;
             if (outside && leadsElsewhere()) return;
-            if (look(text(account.body(), "/data/id"))) moveHere();
-            else if (seen.here().isPresent()) apply(webhook(seen));
+            if (look(user)) {
+                moveHere();
+                if (outside) seen.here().ifPresent(this::once);
+            } else if (seen.here().isPresent()) apply(webhook(seen));
+            if (!unseen.isEmpty()) tellWhatIsUnseen();
         }
+
+        /** Once somebody opens Chat on the support account it has keys, and there is no way back that X tells of. */
+        private void chat(String user) {
+            String path = "/2/users/" + user + "/public_keys?public_key.fields=public_key_version";
+            Response keys = call(byAccount("GET", path, ""));
+            boolean enrolled = !keys.body().path("data").findPath("public_key_version").isMissingNode();
+            String readable = "the support account has not opened encrypted Chat: customers' messages can be read";
+            String unseen = "whether the support account has opened encrypted Chat cannot be seen: " + keys.sentence();
+            if (!keys.ok()) report(CHAT, WARNED, unseen);
+            else report(CHAT, enrolled ? WARNED : FOUND, enrolled ? "the support account has opened encrypted Chat:"
+                    + " customers who have it too go silent here, one by one, and agents read that they do;"
+                    + " keep everybody from answering in Chat, and give customers another way to write" : readable);
+        }
+
+        // The account's own token: looked at, and asked for where there is none that X takes.
+
+        /** @return whether X lets us in, by this token or by the keys of OAuth 1.0a */
+        private boolean letIn() {
+            Response me = access.byToken(one -> client.call(X.SERVICE, one), access.request(ME, Form.of()));
+            JsonNode token = settings.token();
+            String lacking = Stream.of(XAccess.SCOPES.split(" "))
+                    .filter(scope -> !Set.of(text(token, "/scope").split(" ")).contains(scope))
+                    .collect(Collectors.joining(" "));
+            if (me.ok() && lacking.isEmpty()) {
+                name(token, text(me.body(), "/data/id"));
+                Duration age = Duration.ofMillis(System.currentTimeMillis() - token.path("got_at").asLong());
+                return report(TOKEN, FOUND, "OAuth 2.0 for " + text(token, "/scope") + ", renewed "
+                        + age.toMinutes() + " min ago");
+            }
+            if (!me.ok() && me.status() != 401) return succeeded(TOKEN, me) || settings.hasKeys();
+            if (may.dotEnv().isPresent()) return authorised() || settings.hasKeys();
+            tell("would ask X for a token, and the support account where X wants that");
+            State state = settings.hasKeys() ? WARNED : MISSING;
+            boolean told = may.dryRun().isEmpty();
+            if (told) report(TOKEN, state, me.ok() ? "it lacks " + lacking + ": run setup" : me.sentence());
+            return settings.hasKeys();
+        }
+
+        /** Whose token it is: without a token of OAuth 1.0a nothing else tells the bridge its own account. */
+        private void name(JsonNode token, String user) {
+            boolean news = may.dotEnv().isPresent() && !text(token, "/user").equals(user);
+            if (news) keep(((ObjectNode) token).put("user", user));
+        }
+
+        private boolean keep(JsonNode token) {
+            Path folder = settings.dataDir();
+            try {
+                Journal.make(folder);
+                XAccess.write(settings.tokenFile(), token);
+                DotEnv.keepOwner(folder, settings.tokenFile());
+                return true;
+            } catch (IOException readOnly) {
+                return report(TOKEN, MISSING, "it cannot be written to " + settings.tokenFile() + " ("
+                        + reason(readOnly) + "): make that folder writable, or set DATA_DIR");
+            }
+        }
+
+        /** By OAuth 1.0a's token, if there is one and X exchanges it; else by whoever is logged in as the account. */
+        private boolean authorised() {
+            Response granted = Response.NONE;
+            if (settings.hasKeys()) {
+                granted = access.grant(Form.of("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange",
+                        "subject_token", settings.get(TWITTER_ACCESS_KEY),
+                        "subject_token_type", "urn:x:params:oauth:token-type:oauth1_token",
+                        "oauth_token_secret", settings.get(TWITTER_ACCESS_SECRET)));
+            } else {
+                Optional<Form> code = consent();
+                if (code.isEmpty()) return false;
+                granted = access.grant(code.get());
+            }
+            if (!succeeded(TOKEN, granted)) return false;
+            // It is kept at once, as it cannot be had again without asking.
+            ObjectNode token = XAccess.kept(granted.body(), settings.hasKeys() ? settings.ownId() : "", "");
+            if (!keep(token)) return false;
+            Response me = access.byToken(one -> client.call(X.SERVICE, one), access.request(ME, Form.of()));
+            if (!succeeded(TOKEN, me)) return false;
+            name(token, text(me.body(), "/data/id"));
+            return report(TOKEN, CREATED, "OAuth 2.0 for " + text(token, "/scope") + ", kept in "
+                    + settings.tokenFile());
+        }
+
+        private static final Duration PATIENCE = Duration.ofMinutes(10);
+
+        /**
+         * X's page asks whoever is logged in, and sends the browser back with a code (RFC 6749, 4.1; RFC 7636).
+         *
+         * @return the grant to be asked for; empty, and told, if there is none
+         */
+        private Optional<Form> consent() {
+            String state = random(), verifier = random();
+            boolean here = !Browser.command().isEmpty() || settings.publicUrl().isEmpty();
+            String back = (here ? "http://127.0.0.1:" + settings.port() : settings.publicUrl()) + BACK;
+            Form page = Form.of("response_type", "code", "client_id", settings.get(TWITTER_CLIENT_ID),
+                    "redirect_uri", back, "scope", XAccess.SCOPES, "state", state,
+                    "code_challenge", sha256(verifier), "code_challenge_method", "S256");
+            String link = settings.twitterApiUrl().replace("//api.", "//") + "/i/oauth2/authorize?" + page.encode();
+            Stream.of("The support account has to let the app in.",
+                    "1. At developer.x.com, your app, User authentication settings, choose 'Read and write and Direct"
+                    + " message' and 'Web App, Automated App or Bot', and enter this Callback URI:",
+                    "   " + back,
+                    "2. Log in at x.com as the support account, open this link and choose 'Authorize app'"
+                    + " (where X says 'Something went wrong', step 1 is not right):", "   " + link).forEach(out);
+            Browser.open(link);
+            Form answer = cameBack(state);
+            boolean given = !answer.get("code").isEmpty();
+            if (given) {
+                return Optional.of(Form.of("grant_type", "authorization_code", "code", answer.get("code"),
+                        "redirect_uri", back, "code_verifier", verifier));
+            }
+            String why = answer.get("error").isEmpty()
+                    ? "nobody has come back from X's page: is the callback entered there exactly so?"
+                    : "X's page says " + answer.get("error") + ":";
+            report(TOKEN, MISSING, why + " run setup again, and choose 'Authorize app' as the support account");
+            return Optional.empty();
+        }
+
+        /** The browser comes back to us, or where a bridge has the port, whoever is asked pastes where it went. */
+        private Form cameBack(String state) {
+            Console console = System.console();
+            boolean listens = edge.isPresent();
+            if (!listens && console == null) {
+                out.accept("   but a bridge has the port: stop it, and run setup again");
+                return Form.of();
+            }
+            try {
+                while (true) {
+                    String pasted = listens ? "" : console.readLine("3. Paste the address of the page you end at: ");
+                    Form answer = listens ? returned.poll(PATIENCE.toMinutes(), TimeUnit.MINUTES)
+                            : Form.decode(Objects.toString(pasted, "").strip().replaceFirst("[^?]*\\?", ""));
+                    if (answer == null || pasted == null) return Form.of();
+                    if (answer.get("state").equals(state)) return answer;
+                }
+            } catch (InterruptedException stopping) {
+                return Form.of();
+            }
+        }
+
+        private Reply takeBack(Request request) {
+            Form answer = Form.decode(request.target().replaceFirst("[^?]*\\?", ""));
+            returned.offer(answer);
+            String said = answer.get("code").isEmpty() ? "The app was not let in. Go back to setup."
+                    : "Done. Go back to setup.";
+            return new Reply(200, said, "text/plain; charset=utf-8");
+        }
+
+        private static String random() {
+            byte[] bytes = new byte[32];
+            new SecureRandom().nextBytes(bytes);
+            return base64(bytes);
+        }
+
+        private static String sha256(String verifier) {
+            try {
+                return base64(MessageDigest.getInstance("SHA-256").digest(verifier.getBytes(UTF_8)));
+            } catch (NoSuchAlgorithmException missing) {
+                throw new IllegalStateException(missing);
+            }
+        }
+
+        private static String base64(byte[] bytes) {
+            return Base64.getUrlEncoder().withoutPadding().encodeToString(bytes);
+        }
+
+        // What stands at X.
 
         record Webhook(String id, String url, boolean valid) { }
 
@@ -853,6 +1091,23 @@ public final class Operator {
             }
         }
 
+        /** After a change of generation X would send everything twice: what the other one had is given up. */
+        private void once(Webhook here) {
+            boolean other = !everything();
+            Response listed = call(byApp("GET", other ? everythingOf(here.id()) + "/list" : SUBSCRIPTIONS, ""));
+            String ids = listed.body().at(other ? "/data/subscriptions" : "/data").valueStream()
+                    .filter(one -> other || text(one, "/webhook_id").equals(here.id()))
+                    .filter(one -> text(one, other ? "/user_id" : "/filter/user_id").equals(seen.user()))
+                    .map(one -> text(one, other ? "/user_id" : "/subscription_id"))
+                    .collect(Collectors.joining(","));
+            if (ids.isEmpty()) return;
+            String path = other ? everythingOf(here.id()).replace("/all", "/" + ids + "/all")
+                    : SUBSCRIPTIONS + "?ids=" + ids;
+            String twice = "what the other TWITTER_API was subscribed to makes each message come twice";
+            if (!may.changes().contains(CREATE)) report(SUBSCRIPTION, MISSING, twice + ": run setup");
+            else apply(new Action(SUBSCRIPTION, CHANGED, twice + ": no longer", CREATE, "", byApp("DELETE", path, "")));
+        }
+
         /** @return whether all could be seen; that it could not is told */
         private boolean look(String user) {
             List<Webhook> webhooks = new ArrayList<>();
@@ -908,13 +1163,21 @@ public final class Operator {
             Response answer = challenged(url);
             if (!answer.ok()) {
                 String why = answer.status() == 0 ? answer.trouble() : "status " + answer.status();
-                report("public address", UNKNOWN, "the bridge does not answer at " + url + " (" + why
-                        + "): start it, and the tunnel or proxy that leads to port " + settings.port());
+                unseen = "the bridge does not answer at " + url + " (" + why + ")";
                 return false;
             }
-            proven = report("public address", isOurs(answer), url, "what answers at " + url
+            proven = report(ADDRESS, isOurs(answer), url, "what answers at " + url
                     + " signs with other secrets than these: start the bridge with this .env");
             return !proven;
+        }
+
+        /** Some machines cannot reach their own public name: then it counts what X finds there. */
+        private void tellWhatIsUnseen() {
+            boolean serves = isOurs(challenged("http://" + settings.get(HOST) + ":" + settings.port()));
+            boolean right = proven || !disproven && seen.here().filter(Webhook::valid).isPresent();
+            boolean good = serves && right;
+            report(ADDRESS, good ? WARNED : UNKNOWN, unseen + ": " + (good ? "not from this machine, but X reaches it"
+                    : "start it, and the tunnel or proxy that leads to port " + settings.port()));
         }
 
         private Response challenged(String base) {
@@ -1015,8 +1278,11 @@ public final class Operator {
             return settings.get(TWITTER_API).equals("1.1");
         }
 
+        /** What X may refuse: of a revoked app it tells by itself, and of encrypted Chat only where it lets us. */
+        private static final Set<String> OPTIONAL = Set.of("oauth.revoke", "chat.received");
+
         private List<String> events() {
-            return everything() ? List.of(EVERYTHING) : List.of("dm.received", "oauth.revoke");
+            return everything() ? List.of(EVERYTHING) : List.of("dm.received", "oauth.revoke", "chat.received");
         }
 
         private static String everythingOf(String webhook) {
@@ -1025,14 +1291,14 @@ public final class Operator {
 
         /** @return calls to try in turn: X's pages want OAuth 2.0, its OpenAPI description takes OAuth 1.0a too */
         private Call[] subscribing(Seen seen, String event, String webhook) {
-            if (everything()) return new Call[] {byKeys("POST", everythingOf(webhook), "{}")};
+            if (everything()) return new Call[] {byAccount("POST", everythingOf(webhook), "{}")};
             ObjectNode body = object().put("webhook_id", webhook).put("event_type", event);
             body.put("tag", "twitter-flex-bridge");
             body.putObject("filter").put("user_id", seen.user());
-            Call byKeys = byKeys("POST", SUBSCRIPTIONS, body.toString());
+            Call byAccount = byAccount("POST", SUBSCRIPTIONS, body.toString());
             String token = settings.get(TWITTER_USER_TOKEN);
             Call byToken = atX("Bearer " + token, "POST", SUBSCRIPTIONS, body.toString());
-            return token.isEmpty() ? new Call[] {byKeys} : new Call[] {byKeys, byToken};
+            return token.isEmpty() ? new Call[] {byAccount} : new Call[] {byAccount, byToken};
         }
 
         // What is done of it.
@@ -1150,7 +1416,10 @@ public final class Operator {
             if (proven || may.dotEnv().isPresent()) return proven;
             int end = old.url().length() - PATH.length();
             String before = old.url().substring(0, end);
-            return isOurs(challenged(settings.publicUrl())) || !isOurs(challenged(before));
+            if (isOurs(challenged(settings.publicUrl()))) return true;
+            Response there = challenged(before);
+            boolean unsure = there.status() == 0 && there.sent();
+            return !unsure && !isOurs(there);
         }
 
         /** Remembers what makes room until another one works, setup also beside .env: it may be killed in between. */
@@ -1220,7 +1489,9 @@ public final class Operator {
                 if (registers) replaceable().ifPresent(this::tellOrder);
                 return Optional.of("");
             }
+            boolean optional = OPTIONAL.contains(action.detail());
             if (!may.changes().contains(action.change())) {
+                if (optional) return without(action, "not subscribed");
                 return taught(report(name, MISSING, action.change() == REVALIDATE
                         ? "X has switched it off: run setup, which has it validated again"
                         : "not there yet (" + action.detail() + "): run setup"), "");
@@ -1232,10 +1503,17 @@ public final class Operator {
                 if (!makeRoom(old.get())) return Optional.empty();
                 done = call(action.calls());
             }
+            if (optional && done.status() / 100 == 4 && !made(done)) return without(action, done.sentence());
             boolean made = made(action, done);
             proven |= made && name.equals(WEBHOOK);
+            disproven |= !made && name.equals(WEBHOOK);
             String atX = text(done.body(), "/data/id");
             return taught(made, done.body().path("sid").asText(atX));
+        }
+
+        private Optional<String> without(Action action, String why) {
+            String detail = "nothing is missed without " + action.detail() + ": " + why;
+            return taught(report(action.name(), FOUND, detail), "");
         }
 
         private static Optional<String> taught(boolean good, String id) {
@@ -1267,10 +1545,14 @@ public final class Operator {
                 return report(name, set.equals(found), found, setting + " is " + set + ", but Flex uses " + found
                         + ": correct it, or remove it and run setup again");
             }
-            report(name, may.changes().contains(CREATE), found + ", written to .env as " + setting,
+            report(name, may.changes().contains(CREATE), found + written() + setting,
                     found + " is not set: run setup, or set " + setting);
             save(setting, found);
             return true;
+        }
+
+        private String written() {
+            return may.dotEnv().isPresent() ? ", written to .env as " : ", to be written to .env as ";
         }
 
         private void save(Setting setting, String value) {
@@ -1293,9 +1575,8 @@ public final class Operator {
             return atX(bearer, method, path, json);
         }
 
-        private Call byKeys(String method, String path, String json) {
-            Supplier<HttpRequest.Builder> signed = () -> X.signed(settings, method, path, Form.of());
-            return new Call(X.SERVICE, signed, method, json);
+        private Call byAccount(String method, String path, String json) {
+            return new Call(ACCOUNT, () -> access.request(path, Form.of()), method, json);
         }
 
         private Call atX(String authorization, String method, String path, String body) {
@@ -1314,8 +1595,9 @@ public final class Operator {
                         ? HttpRequest.BodyPublishers.noBody()
                         : HttpRequest.BodyPublishers.ofString(body));
                 if (!body.isEmpty()) request.header("Content-Type", type);
-                answer = client.call(call.service(), request);
-                if (answer.status() != 0) lastAnswers.put(call.service(), answer);
+                answer = call.by().equals(ACCOUNT) ? access.call(request, Promise.ANYTHING)
+                        : client.call(call.by(), request);
+                if (answer.status() != 0 && !answer.where().isEmpty()) lastAnswers.put(answer.service(), answer);
                 if (answer.status() != 401 && answer.status() != 403) break;
             }
             return answer;
@@ -1331,10 +1613,14 @@ public final class Operator {
             tell("would call " + call.method() + " " + url + with);
         }
 
+        /** Whether X has the subscription, be it that another process was quicker. */
+        private static boolean made(Response answer) {
+            return answer.ok() || Pattern.compile("Duplicate(?!Url)").matcher(answer.sentence()).find();
+        }
+
         /** Tells whether it was made. */
         private boolean made(Action action, Response answer) {
-            // Another process may have been quicker.
-            boolean same = answer.sentence().contains("DuplicateSubscriptionFailed");
+            boolean same = !answer.ok() && made(answer);
             if (!same && !succeeded(action.name(), answer)) return false;
             boolean valid = answer.body().at("/data/valid").asBoolean(true);
             return valid ? report(action.name(), same ? FOUND : action.state(), action.detail())
@@ -1375,12 +1661,16 @@ public final class Operator {
                 developer.x.com, then make a new access token
                 .*              .*      .*          oauth1-permissions  give the app 'Read and write and Direct \
                 message' at developer.x.com, then make a new access token
+                X token         401     .*          .*  TWITTER_CLIENT_ID and TWITTER_CLIENT_SECRET are not the \
+                app's, copy both from developer.x.com, your app, Keys and tokens, OAuth 2.0
+                X token         400     .*          .*  X gives no token for this, run setup again; where \
+                TWITTER_ACCESS_KEY and TWITTER_ACCESS_SECRET are set, X may not exchange them, remove both first
                 X               402     .*          .*  the X account has no credits left, buy some at \
                 developer.x.com, Billing
                 X               .*      453|200     .*  the X app's access level does not include this, choose a \
                 plan that does at developer.x.com
-                .*              .*      .*          client-not-enrolled|client-forbidden  the X app's access level \
-                does not include this, choose a plan that does at developer.x.com
+                .*              .*      .*          client-not-enrolled|client-forbidden  attach the app to a Project \
+                at developer.x.com, Projects & Apps, or choose an access level that includes this
                 .*              .*      .*          WebhookLimitExceeded|Too many resources  the app has all the \
                 webhooks it may have, remove one of them or take an app of its own for the bridge
                 .*              .*      .*          SubscriptionLimitExceeded  the app has all the subscriptions it \
@@ -1399,7 +1689,7 @@ public final class Operator {
 
         private String advice(String name, Response answer) {
             JsonNode body = answer.body();
-            String words = text(body, "/type") + text(body, "/reason") + answer.sentence();
+            String words = text(body, "/type") + text(body, "/reason") + text(body, "/error") + answer.sentence();
             String signs = Math.abs(ahead(answer)) > 240 ? words + " clock-is-off" : words;
             for (String[] row : ADVICE) {
                 boolean from = answer.service().matches(row[0]) || name.matches(row[0]);
@@ -1411,6 +1701,32 @@ public final class Operator {
                 }
             }
             throw new AssertionError("the last row fits");
+        }
+    }
+
+    /** The browser of whoever sits before this machine's screen, if there is one. */
+    static final class Browser {
+        private Browser() { }
+
+        /** Each system's own: the JDK's way needs a module that servers' Javas leave out. */
+        static List<String> command() {
+            String system = System.getProperty("os.name").toLowerCase(Locale.ROOT);
+            if (Boolean.getBoolean("java.awt.headless")) return List.of();
+            if (system.startsWith("mac")) return List.of("open");
+            if (system.startsWith("windows")) return List.of("rundll32", "url.dll,FileProtocolHandler");
+            boolean screen = Stream.of("DISPLAY", "WAYLAND_DISPLAY")
+                    .anyMatch(name -> !Objects.toString(System.getenv(name), "").isEmpty());
+            return screen ? List.of("xdg-open") : List.of();
+        }
+
+        static void open(String url) {
+            if (command().isEmpty()) return;
+            try {
+                new ProcessBuilder(Stream.concat(command().stream(), Stream.of(url)).toList()).redirectErrorStream(true)
+                        .redirectOutput(ProcessBuilder.Redirect.DISCARD).start();
+            } catch (IOException none) {
+                LOG.log(DEBUG, () -> "no browser opens: " + reason(none));
+            }
         }
     }
 
@@ -1433,7 +1749,7 @@ public final class Operator {
             try {
                 Files.deleteIfExists(aside);
                 Files.createFile(aside, Journal.only("rw-------"));
-                if (Files.exists(real)) keepOwner(real, aside);
+                keepOwner(Files.exists(real) ? real : real.getParent(), aside);
                 Files.writeString(aside, text, StandardOpenOption.WRITE, StandardOpenOption.SYNC);
                 Files.move(aside, real, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
             } catch (IOException irreplaceable) {
@@ -1449,7 +1765,15 @@ public final class Operator {
             return real.resolveSibling(real.getFileName() + ".new");
         }
 
-        private static void keepOwner(Path from, Path to) {
+        static String owner(Path file) {
+            try {
+                return Files.getOwner(file).getName();
+            } catch (IOException | UnsupportedOperationException unknown) {
+                return "";
+            }
+        }
+
+        static void keepOwner(Path from, Path to) {
             try {
                 Files.setOwner(to, Files.getOwner(from));
             } catch (IOException | UnsupportedOperationException notOurs) {

@@ -240,6 +240,7 @@ class AnswersTest {
 
         static Talk begin(Rig.Generation generation) throws Exception {
             Rig rig = new Rig(generation);
+            rig.x.echoes(false);
             RIGS.add(rig);
             Customer customer = rig.customer(String.valueOf(customers++));
             customer.writes("hi");

@@ -194,6 +194,51 @@ class CheckTest {
         assertTrue(line("bridge").contains(expected), () -> line("bridge"));
     }
 
+    /** Behind some routers a machine cannot reach its own public name (no "hairpin"). */
+    @Test
+    void anAddressThatThisMachineCannotReachIsNoFaultWhereXFindsItRightAndTheBridgeServes() throws Exception {
+        well(Rig.Generation.CURRENT);
+        rig.x.registrations().limits(2, 1500, 3);
+        rig.x.registrations().unsubscribe();
+        String webhook = rig.x.registrations().webhook("http://127.0.0.1:9/fromTwitter");
+        rig.x.registrations().subscription("dm.received", "dm", webhook);
+        given.put("PUBLIC_URL", "http://127.0.0.1:9");
+        assertEquals(List.of(), broken());
+        assertTrue(line("public address").startsWith("! public address "), () -> line("public address"));
+    }
+
+    /** Both generations of X's APIs send, so that each message comes twice. */
+    @ParameterizedTest
+    @org.junit.jupiter.params.provider.EnumSource
+    void whatAnotherGenerationHasLeftIsFoundAndSetupGivesItUp(Rig.Generation generation) throws Exception {
+        well(generation);
+        String webhook = rig.x.registrations().webhooks().get(0).id();
+        if (generation == Rig.Generation.CURRENT) {
+            rig.x.registrations().accountSubscription(webhook);
+        } else {
+            rig.x.registrations().subscription("dm.received", "dm", webhook);
+        }
+        assertTrue(broken().get(0).contains("come twice"), () -> broken().toString());
+        List<String> said = new ArrayList<>();
+        assertTrue(Operator.Setup.run(new HashMap<>(given), rig.data.resolve(".env"), java.util.Set.of(), said::add), said::toString);
+        assertEquals(List.of(), broken());
+        assertEquals(generation == Rig.Generation.CURRENT ? 0 : 1, rig.x.registrations().accountSubscriptions().size());
+        assertEquals(generation == Rig.Generation.CURRENT ? 3 : 0, rig.x.registrations().subscriptions().size());
+        assertEquals(List.of(), rig.x.violations());
+    }
+
+    @Test
+    void aNameInDotEnvThatNobodyKnowsIsTold() throws Exception {
+        well(Rig.Generation.CURRENT);
+        Path folder = Files.createTempDirectory(rig.data, "command");
+        Files.writeString(folder.resolve(".env"), "TWILIO_AUTHTOKEN=abc\nOTHER=1\n");
+        try (Command check = Command.jar(folder, given, "check")) {
+            assertEquals(0, check.status(), check.output());
+            assertEquals(List.of("! settings         nothing is known of TWILIO_AUTHTOKEN in .env: see help"),
+                    check.output().lines().filter(line -> line.startsWith("!")).toList());
+        }
+    }
+
     @Test
     void anotherProgramOnTheBridgesPortIsAFault() throws Exception {
         well(Rig.Generation.CURRENT);
@@ -246,7 +291,7 @@ class CheckTest {
                 JsonNode json = Bridge.jsonOrMissing(check.output());
                 assertEquals(ok, json.path("ok").asBoolean());
                 assertEquals(List.of("Java", "settings", "data folder", "journal", "bridge", "Twilio account", "chat service", "conversations", "workspace",
-                        "workflow", "task channel", "X app", "X account", "public address", "X webhook", "X subscription", "X subscription", "clock"),
+                        "workflow", "task channel", "X app", "X account", "X Chat", "public address", "X webhook", "X subscription", "X subscription", "X subscription", "clock"),
                         json.path("checks").valueStream().map(row -> row.path("name").asText()).toList());
                 assertEquals("", check.errors());
             }

@@ -56,14 +56,14 @@ class FromFlexTest {
     void aFileInAChatIsTheSecondKindOfMessage() throws IOException {
         Message message = only(FromFlex.read(captured("onMediaMessageSent"), CUSTOMER));
         assertEquals("", message.text());
-        assertEquals(List.of("dummy_image.jpg image/jpeg"), message.attachments());
+        assertEquals(List.of("ME59b80000000000000000000000000000"), files(message));
     }
 
     @Test
     void aFileInAConversationHasNoBodyAtAll() throws IOException {
         Message message = only(FromFlex.read(captured("onMessageAdded"), CUSTOMER));
         assertEquals("", message.text());
-        assertEquals(List.of("batata.png image/png"), message.attachments());
+        assertEquals(List.of("ME0b41ffffbbeb2188f660de4653d66555"), files(message));
     }
 
     @ParameterizedTest
@@ -75,12 +75,17 @@ class FromFlexTest {
         assertEquals(2, messages.stream().map(Message::id).distinct().count());
     }
 
+    private static List<String> files(Message message) {
+        return message.files().stream().map(Bridge.Attachment::id).toList();
+    }
+
     @Test
-    void severalFilesAreAllNamed() throws IOException {
+    void eachOfSeveralFilesIsAMessageOfItsOwn() throws IOException {
         String media = """
                 [{"Sid":"ME1","Filename":"a.png","ContentType":"image/png","Size":1},{"Sid":"ME2","Filename":"b.pdf","ContentType":"application/pdf","Size":2}]""";
-        assertEquals(List.of("a.png image/png", "b.pdf application/pdf"),
-                only(FromFlex.read(with(captured("onMessageAdded"), "Media", media), CUSTOMER)).attachments());
+        List<Message> messages = FromFlex.read(with(captured("onMessageAdded"), "Media", media), CUSTOMER).messages();
+        assertEquals(List.of(List.of("ME1"), List.of("ME2")), messages.stream().map(FromFlexTest::files).toList());
+        assertEquals(2, messages.stream().map(Message::id).distinct().count());
     }
 
     @Test
@@ -161,9 +166,9 @@ class FromFlexTest {
     }
 
     @Test
-    void aFileWhoseNameHoldsHalfASurrogatePairCanStillBeKept() throws IOException {
-        Message message = only(FromFlex.read(with(captured("onMessageAdded"), "Media", "[{\"Filename\":\"\\ud83d.png\",\"ContentType\":\"image/png\"}]"), CUSTOMER));
-        assertEquals(List.of("?.png image/png"), Message.fromJson(Bridge.json(message.toJson().toString().getBytes(UTF_8))).attachments());
+    void aFileWhoseSidHoldsHalfASurrogatePairCanStillBeKept() throws IOException {
+        Message message = only(FromFlex.read(with(captured("onMessageAdded"), "Media", "[{\"Sid\":\"\\ud83d\"}]"), CUSTOMER));
+        assertEquals(List.of("?"), files(Bridge.Journal.message(Bridge.json(Bridge.Journal.toJson(message).toString().getBytes(UTF_8)))));
     }
 
     @ParameterizedTest(name = "from {0} to {1}: ended {2}")

@@ -142,6 +142,7 @@ class HostileServicesTest {
     @EnumSource
     void aListWhoseNextPageIsItselfIsGivenUp(Rig.Generation generation) throws Exception {
         try (Rig rig = new Rig(generation)) {
+            rig.x.echoes(false);
             rig.talk("1");
             String list = generation == Rig.Generation.CURRENT ? LIST : messages(generation);
             rig.flex.faults().next(AnswersTest.POST.get(generation), Fault.dropAfter());
@@ -162,6 +163,7 @@ class HostileServicesTest {
     @EnumSource
     void aLookUpWhoseNextCursorIsItsOwnIsGivenUp(Rig.Generation generation) throws Exception {
         try (Rig rig = new Rig(generation)) {
+            rig.x.echoes(false);
             Chat chat = rig.talk("1");
             rig.x.faults().next(AnswersTest.SEND.get(generation), Fault.dropBefore());
             rig.x.faults().always(AnswersTest.LOOK.get(generation), Fault.changed(page -> generation == Rig.Generation.CURRENT
@@ -184,6 +186,7 @@ class HostileServicesTest {
     @EnumSource
     void anAnswerOf250MegabytesIsNotReadToItsEnd(Rig.Generation generation) throws Exception {
         try (Rig rig = new Rig(generation)) {
+            rig.x.echoes(false);
             Chat chat = rig.talk("1");
             AtomicLong taken = new AtomicLong();
             Fault large = Fault.large(250_000_000, taken);

@@ -47,7 +47,8 @@ class NothingIsLostTest {
             world.drain();
             world.bridge.terminate();
             world.bridge.start();
-            Rig.until("what got no 200", () -> world.missing().isEmpty());
+            Rig.eventually(() -> "what got no 200: " + world.missing() + world.bridge.log(), Duration.ofSeconds(40),
+                    () -> world.missing().isEmpty() ? true : null);
             world.drain();
             String books = world.books();
             System.out.println(generation + ", " + kills + " kills: " + books + world.doubled());

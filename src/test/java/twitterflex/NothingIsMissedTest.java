@@ -282,6 +282,68 @@ class NothingIsMissedTest {
 
     @ParameterizedTest
     @EnumSource
+    void whenNothingComesFromXForLongItsEventsAreReadAndTheHealthSaysSo(Rig.Generation generation) throws Exception {
+        Bridge.Timing timing = new Bridge.Timing(Duration.ofMillis(2), Duration.ofMillis(20), Duration.ofSeconds(4),
+                Duration.ofSeconds(1), Duration.ofSeconds(5), Duration.ofHours(1), Duration.ofHours(1), Duration.ofMillis(30));
+        try (Rig rig = rig(generation, timing)) {
+            Customer ann = rig.customer("21");
+            talk(rig, ann);
+            rig.x.webhook("http://127.0.0.1:1/fromTwitter");
+            ann.writes("is my letterbox broken?");
+            until("it is caught up", () -> rig.written(ann).equals(List.of("hello", "is my letterbox broken?")));
+            until("it shows", () -> rig.trouble().contains("webhooks of X do not arrive: is " + rig.url() + " the address that leads here?"));
+            rig.x.post("{}".getBytes(java.nio.charset.StandardCharsets.UTF_8), Map.of());
+            Rig.HTTP.send(java.net.http.HttpRequest.newBuilder(java.net.URI.create(rig.url() + "/fromTwitter"))
+                    .POST(java.net.http.HttpRequest.BodyPublishers.ofString("{}")).build(), java.net.http.HttpResponse.BodyHandlers.discarding());
+            ann.writes("still nobody?");
+            until("it is caught up", () -> rig.written(ann).size() == 3);
+            until("a wrong signature is the likely reason", () -> rig.trouble().contains("TWITTER_CONSUMER_SECRET or TWITTER_CLIENT_SECRET"));
+            rig.x.webhook(rig.url() + "/fromTwitter");
+            ann.writes("at last");
+            until("all is well", () -> rig.written(ann).size() == 4 && rig.trouble().isEmpty());
+            assertEquals(List.of("hello", "is my letterbox broken?", "still nobody?", "at last"), rig.written(ann));
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void anOutageOfTwilioWhileItIsReadCostsFewCalls(Rig.Generation generation) throws Exception {
+        Bridge.Timing timing = new Bridge.Timing(Duration.ofMillis(10), Duration.ofMillis(500), Duration.ofSeconds(4),
+                Duration.ofSeconds(1), Duration.ofSeconds(5), Duration.ofHours(1), Duration.ofHours(1), Duration.ofHours(1));
+        try (Rig rig = rig(generation, timing)) {
+            List<Chat> chats = new ArrayList<>();
+            for (int i = 0; i < 20; i++) chats.add(talk(rig, rig.customer(String.valueOf(40 + i))));
+            rig.bridge.stop();
+            chats.forEach(chat -> rig.flex.agentWrites(chat, "news"));
+            rig.flex.awaitDelivered(Duration.ofSeconds(30));
+            rig.flex.faults().always("*", Fault.status(503));
+            rig.flex.resetCalls();
+            rig.start();
+            LockSupport.parkNanos(Duration.ofSeconds(2).toNanos());
+            int calls = rig.flex.calls();
+            assertTrue(calls < 60, calls + " calls in two seconds, in which every conversation could have been asked for a hundred times");
+            rig.flex.faults().clear();
+            until("all news", () -> Stream.iterate(40, i -> i + 1).limit(20).allMatch(i -> Rig.received(rig.customer(String.valueOf(i))).contains("news")));
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void whatXTellsOfOurOwnMessagesIsTheFirstPlaceToLookForOneOfUnknownFate(Rig.Generation generation) throws Exception {
+        try (Rig rig = rig(generation, Rig.QUICK)) {
+            Customer ann = rig.customer("20");
+            Chat chat = talk(rig, ann);
+            rig.x.faults().next(SEND.get(generation), Fault.dropAfter());
+            rig.x.faults().always(AnswersTest.LOOK.get(generation), Fault.status(503));
+            rig.flex.agentWrites(chat, "sent, but the answer was lost & <so>");
+            until("it", () -> Rig.received(ann).size() == 2);
+            until("it is settled, although no look-up works", () -> rig.health().path("pending").asInt() == 0);
+            assertEquals(List.of("welcome", "sent, but the answer was lost & <so>"), Rig.received(ann));
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource
     void twoBridgesThatBothCatchUpSendEachMessageOnce(Rig.Generation generation) throws Exception {
         try (Rig rig = rig(generation, OFTEN)) {
             Map<String, String> second = new HashMap<>(Map.of("PORT", "0", "DATA_DIR", rig.data.resolve("second").toString(), "PUBLIC_URL", rig.url()));

@@ -249,7 +249,7 @@ class OneLiveConversationTest {
             rig.start();
             ann.writes("after");
             rig.quiet();
-            assertEquals(List.of(rig.url() + "/fromFlex?customer=34"), rig.chat(ann).webhookUrls());
+            until("its webhook here", () -> rig.chat(ann).webhookUrls().equals(List.of(rig.url() + "/fromFlex?customer=34")));
             rig.flex.agentWrites(rig.chat(ann), "I can reach you");
             until("the answer", () -> received(ann).equals(List.of("I can reach you")));
         }

@@ -28,6 +28,7 @@ class PlanTest {
     private static final Webhook OURS = new Webhook("1", HERE + "/fromTwitter", true);
     private static final Webhook DESK = new Webhook("2", "https://desk.example.com/fromTwitter", true);
     private static final Webhook CRM = new Webhook("3", "https://crm.example.com/x-events", true);
+    private static final Subscription CHAT = to("chat.received", OURS);
 
     private final SimulatedX x = new SimulatedX(0, SimulatedX.sampleKeys());
     private final SimulatedFlex flex = new SimulatedFlex(0, SimulatedFlex.Account.sample());
@@ -45,7 +46,7 @@ class PlanTest {
         given.put("PUBLIC_URL", address);
         Bridge.Settings settings = Bridge.Settings.of(given, new ArrayList<>());
         Bridge.Client client = new Bridge.Client(Duration.ofSeconds(1), (service, status) -> { });
-        Setup setup = new Setup(settings, client, "", new Setup.Permission(Set.of()), step -> { });
+        Setup setup = new Setup(settings, client, new Bridge.XAccess(client, settings, Rig.QUICK, false), "", new Setup.Permission(Set.of()), step -> { });
         return setup.plan(seen).stream().filter(action -> action.change() != Change.NONE)
                 .map(action -> (action.name() + ": " + action.calls()[0].method() + " "
                         + action.calls()[0].request().get().build().uri().getPath() + " " + action.from()).strip()).toList();
@@ -61,42 +62,44 @@ class PlanTest {
 
     @Test
     void nothingIsToBeDoneWhereAllIsThere() {
-        Seen seen = seen(List.of(OURS, DESK), to("dm.received", OURS), to("oauth.revoke", OURS));
+        Seen seen = seen(List.of(OURS, DESK), to("dm.received", OURS), to("oauth.revoke", OURS), CHAT);
         assertEquals(List.of(), plan(HERE, "2", seen));
     }
 
     @Test
     void whatIsMissingIsRegisteredAndSubscribed() {
         assertEquals(List.of("X webhook: POST /2/webhooks", "X subscription: POST /2/activity/subscriptions",
-                "X subscription: POST /2/activity/subscriptions"), plan(HERE, "2", seen(List.of())));
+                "X subscription: POST /2/activity/subscriptions", "X subscription: POST /2/activity/subscriptions"),
+                plan(HERE, "2", seen(List.of())));
         assertEquals(List.of("X subscription: POST /2/account_activity/webhooks/1/subscriptions/all"),
                 plan(HERE, "1.1", seen(List.of(OURS))));
     }
 
     @Test
     void aWebhookThatXHasSwitchedOffIsChallengedAnew() {
-        Seen seen = seen(List.of(new Webhook("1", OURS.url(), false)), to("dm.received", OURS), to("oauth.revoke", OURS));
+        Seen seen = seen(List.of(new Webhook("1", OURS.url(), false)), to("dm.received", OURS), to("oauth.revoke", OURS), CHAT);
         assertEquals(List.of("X webhook: PUT /2/webhooks/1"), plan(HERE, "2", seen));
     }
 
     @Test
     void aSubscriptionElsewhereIsBroughtHereAndSaysFromWhere() {
-        Seen seen = seen(List.of(OURS, CRM), to("dm.received", CRM));
+        Seen seen = seen(List.of(OURS, CRM), to("dm.received", CRM), CHAT);
         assertEquals(List.of("X subscription: PUT /2/activity/subscriptions/dm.received-at-3 " + CRM.url(),
                 "X subscription: POST /2/activity/subscriptions"), plan(HERE, "2", seen));
     }
 
     @Test
     void anotherAccountsSubscriptionsAreNobodysBusiness() {
-        Seen seen = seen(List.of(OURS, DESK), new Subscription("8", "dm.received", "2", "77"), to("oauth.revoke", OURS));
+        Seen seen = seen(List.of(OURS, DESK), new Subscription("8", "dm.received", "2", "77"), to("oauth.revoke", OURS), CHAT);
         assertEquals(List.of("X subscription: POST /2/activity/subscriptions"), plan(HERE, "2", seen));
     }
 
     @Test
     void withoutAWebhookItsSubscriptionsAreGoneTooAndHaveToBeMadeAgain() {
-        Seen seen = seen(List.of(DESK, CRM), to("dm.received", DESK), to("oauth.revoke", CRM));
+        Seen seen = seen(List.of(DESK, CRM), to("dm.received", DESK), to("oauth.revoke", CRM), to("chat.received", DESK));
         assertEquals(List.of("X webhook: POST /2/webhooks", "X subscription: POST /2/activity/subscriptions",
-                "X subscription: PUT /2/activity/subscriptions/oauth.revoke-at-3 " + CRM.url()), plan(HERE, "2", seen.without(DESK)));
+                "X subscription: PUT /2/activity/subscriptions/oauth.revoke-at-3 " + CRM.url(),
+                "X subscription: POST /2/activity/subscriptions"), plan(HERE, "2", seen.without(DESK)));
     }
 
     @ParameterizedTest

@@ -193,7 +193,7 @@ class SetupTest {
             assertFalse(Files.exists(day.dotEnv));
             List<String> calls = day.said.stream().filter(line -> line.contains("would call")).toList();
             List<String> expected = generation == Rig.Generation.CURRENT
-                    ? List.of("/TaskChannels", "/2/webhooks", "/2/activity/subscriptions", "/2/activity/subscriptions")
+                    ? List.of("/TaskChannels", "/2/webhooks", "/2/activity/subscriptions", "/2/activity/subscriptions", "/2/activity/subscriptions")
                     : List.of("/TaskChannels", "/v2/Flows", "/v1/FlexFlows", "/2/webhooks", "/subscriptions/all");
             assertEquals(expected.size(), calls.size(), () -> String.join("\n", day.said));
             for (int i = 0; i < calls.size(); i++) {
@@ -273,7 +273,7 @@ class SetupTest {
             day.x.registrations().userToken("user-token");
             day.given.put("TWITTER_USER_TOKEN", "user-token");
             assertTrue(day.setup(), () -> String.join("\n", day.said));
-            assertEquals(2, day.x.registrations().subscriptions().size());
+            assertEquals(3, day.x.registrations().subscriptions().size());
         }
     }
 
@@ -324,7 +324,7 @@ class SetupTest {
                 setup.types(secret);
                 setup.awaits("TWILIO_ACCOUNT_SID: ");
                 setup.types("nonsense");
-                setup.awaits("That is not right.");
+                setup.awaits("That is not right (8 characters). It is the Twilio account's SID");
                 setup.types(sid);
                 assertEquals(0, setup.status(), setup.output());
                 assertFalse(setup.output().contains(secret), setup.output());
@@ -349,7 +349,7 @@ class SetupTest {
                 fault("TWITTER_ACCESS_KEY and TWITTER_ACCESS_SECRET are of another app", day -> day.given.put("TWITTER_ACCESS_KEY", SimulatedX.sampleKeys().ownId() + "-other")),
                 fault("'Read and write and Direct message'", day -> day.x.accessLevel("read")),
                 fault("'Read and write and Direct message'", day -> day.x.accessLevel("read-write")),
-                fault("access level does not include this", day -> day.x.faults().always("GET /2/webhooks", Refusals.NOT_ENROLLED)),
+                fault("attach the app to a Project", day -> day.x.faults().always("GET /2/webhooks", Refusals.NOT_ENROLLED)),
                 fault("access level does not include this", day -> day.x.faults().always("GET /2/users/me", Refusals.NO_ACCESS)),
                 fault("no credits left", day -> day.x.faults().always("POST /2/activity/subscriptions", Refusals.NO_CREDITS)),
                 fault("suspended or locked", day -> day.x.faults().always("GET /2/users/me", Refusals.APP_SUSPENDED)),
@@ -460,7 +460,7 @@ class SetupTest {
                     bridge.start();
                     until("X's webhook at " + address, () -> day.x.registrations().webhooks().stream().map(Registrations.Webhook::url).toList()
                             .equals(List.of(address + "/fromTwitter")));
-                    until("subscribed", () -> day.x.registrations().subscriptions().size() == (generation == Rig.Generation.CURRENT ? 2 : 0)
+                    until("subscribed", () -> day.x.registrations().subscriptions().size() == (generation == Rig.Generation.CURRENT ? 3 : 0)
                             && day.x.registrations().accountSubscriptions().size() == (generation == Rig.Generation.CURRENT ? 0 : 1));
                     Customer ann = day.x.customer("5", "ann", "Ann");
                     ann.writes("hello at " + address);

@@ -110,12 +110,12 @@ class StayingLiveTest {
         try (Rig rig = rig(generation, false, "on")) {
             Customer ann = rig.customer("2");
             until("registered and subscribed", () -> rig.x.registrations().subscriptions().size() + rig.x.registrations().accountSubscriptions().size()
-                    == (generation == Rig.Generation.CURRENT ? 2 : 1));
+                    == (generation == Rig.Generation.CURRENT ? 3 : 1));
             ann.writes("hello");
             until("the message", () -> rig.written(ann).equals(List.of("hello")));
             rig.x.registrations().unsubscribe();
             until("subscribed again", () -> rig.x.registrations().subscriptions().size() + rig.x.registrations().accountSubscriptions().size()
-                    == (generation == Rig.Generation.CURRENT ? 2 : 1));
+                    == (generation == Rig.Generation.CURRENT ? 3 : 1));
             rig.x.faults().always("GET /2/webhooks", Refusals.NO_ACCESS);
             until("degraded", () -> status(rig).contains("X webhook is not right"));
         }
@@ -145,7 +145,7 @@ class StayingLiveTest {
             until("three looks", () -> rig.x.calls("POST /oauth2/token") >= 3);
             assertTrue(status(rig).equals("degraded X has not been looked at yet"), status(rig));
             rig.x.faults().clear();
-            until("registered", () -> rig.x.registrations().subscriptions().size() == 2);
+            until("registered", () -> rig.x.registrations().subscriptions().size() == 3);
             until("ok", () -> status(rig).equals("ok "));
         }
     }

@@ -113,14 +113,14 @@ final class BridgeSource {
 
     private static List<String> toX(Wire.Call call) {
         if (call.target().startsWith("/2/dm_events")) {
-            return List.of("CatchUp.readX", "X.readBack", "XApi", "X.signed", "Signatures.oauthBase");
+            return List.of("CatchUp.readX", "X.readBack", "XApi", "XAccess.signed", "Signatures.oauthBase");
         }
         if (!call.target().matches("(/2/dm_|/1\\.1/direct_messages/).*")) {
             return List.of("Operator.Watch", "Operator.Setup.x", "Operator.Setup.atX");
         }
         boolean classic = call.target().startsWith("/1.1/");
-        return call.method().equals("GET") ? List.of("X.look", "XApi", "X.signed", "Signatures.oauthBase")
-                : List.of("X.deliver", classic ? "X.event" : "XApi", "X.signed", "Signatures.oauth", "Signatures.oauthBase");
+        return call.method().equals("GET") ? List.of("X.look", "XApi", "XAccess.signed", "Signatures.oauthBase")
+                : List.of("X.deliver", classic ? "X.event" : "XApi", "XAccess.signed", "Signatures.oauth", "Signatures.oauthBase");
     }
 
     private static List<String> toFlex(Wire.Call call) {

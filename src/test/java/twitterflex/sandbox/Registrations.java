@@ -75,13 +75,15 @@ public final class Registrations {
             Map.entry("GET" + ACCOUNT_1 + "/all/list.json", APP), Map.entry("DELETE" + ACCOUNT_1 + "/{user_id}/all.json", APP),
             Map.entry(ACCOUNT_COUNT_1, APP));
 
-    private static final Set<String> PRIVATE_EVENTS = Set.of("dm.received", "dm.sent", "dm.read", "dm.indicate_typing", "oauth.revoke");
+    private static final Set<String> PRIVATE_EVENTS = Set.of("dm.received", "dm.sent", "dm.read", "dm.indicate_typing", "oauth.revoke",
+            "chat.received");
     private static final int LONGEST_URL = 200;
     private static final int LONGEST_TAG = 200;
 
     private final SimulatedX x;
     private final SimulatedX.Keys keys;
     private final OAuthCheck oauth;
+    private final XTokens oauth2;
     private final Map<String, Webhook> webhooks = new LinkedHashMap<>();
     private final Map<String, Subscription> subscriptions = new LinkedHashMap<>();
     private final Set<String> accountActivity = new LinkedHashSet<>();
@@ -93,7 +95,8 @@ public final class Registrations {
     private int tokens;
     private long lastId = 1146654567674912768L;
 
-    Registrations(SimulatedX x, SimulatedX.Keys keys, OAuthCheck oauth) {
+    Registrations(SimulatedX x, SimulatedX.Keys keys, OAuthCheck oauth, XTokens oauth2) {
+        this.oauth2 = oauth2;
         this.x = x;
         this.keys = keys;
         this.oauth = oauth;
@@ -189,7 +192,12 @@ public final class Registrations {
     }
 
     synchronized boolean isUser(String bearer) {
-        return !userToken.isEmpty() && bearer.equals("Bearer " + userToken);
+        return !userToken.isEmpty() && bearer.equals("Bearer " + userToken) || oauth2.isUser(bearer);
+    }
+
+    /** Refuses an OAuth 2.0 user's token that does not allow this. */
+    void mustAllow(Request request, String scope) {
+        oauth2.require(request, scope);
     }
 
     /** Where a Direct Message goes, received or sent. */
@@ -201,6 +209,13 @@ public final class Registrations {
                 .filter(one -> webhooks.containsKey(one.webhookId()) && webhooks.get(one.webhookId()).valid())
                 .forEach(one -> targets.add(new Target(webhooks.get(one.webhookId()).url(), SimulatedX.Envelope.X_ACTIVITY, one.tag())));
         return targets;
+    }
+
+    /** Where events of this kind go. */
+    synchronized List<String> urls(String event) {
+        return subscriptions.values().stream().filter(one -> one.eventType().equals(event))
+                .map(one -> webhooks.get(one.webhookId())).filter(one -> one != null && one.valid())
+                .map(Webhook::url).toList();
     }
 
     // The operations.
@@ -285,6 +300,9 @@ public final class Registrations {
             if (caller == Caller.USER_1 && request.operation().contains("/subscriptions")) {
                 x.mayReadDirectMessages(request);
             }
+            if (caller == Caller.USER_2 && request.operation().contains("/subscriptions")) {
+                oauth2.require(request, "dm.read", "tweet.read", "users.read");
+            }
             return;
         }
         if (old(request)) {
@@ -321,7 +339,7 @@ public final class Registrations {
             boolean revoked = Stream.iterate(0, number -> number < tokens, number -> number + 1)
                     .anyMatch(number -> header.equals("Bearer " + appToken(number)));
             Refused refused = DirectMessageRules.refused(request, 401, 89, "Invalid or expired token.");
-            throw new Refused(refused.reply(), "401: an unknown bearer token", !revoked);
+            throw new Refused(refused.reply(), "401: an unknown bearer token", !revoked && !oauth2.isToken(header));
         }
     }
 

@@ -66,6 +66,7 @@ public final class SimulatedX extends SimulatedService {
     private static final String ALL_2 = "GET /2/dm_events";
     private static final String EVENT_2 = "GET /2/dm_events/{event_id}";
     private static final String ME_2 = "GET /2/users/me";
+    private static final String KEYS_2 = "GET /2/users/{id}/public_keys";
     static final Pattern LINK = Pattern.compile("https?://\\S*[^\\s.,;:!?)]");
     private static final Pattern WRITTEN_LINK = Pattern.compile("(?:https?://|\\bwww\\.)\\S*[^\\s.,;:!?)]");
     private static final int LONGEST_TEXT = 10_000;
@@ -79,6 +80,7 @@ public final class SimulatedX extends SimulatedService {
     private final Registrations registrations;
     private final XMedia media;
     private final XUploads uploads;
+    private final XTokens tokens;
     private final Set<String> delivered = new HashSet<>();
     private final RateLimit unlimited = new RateLimit(Integer.MAX_VALUE, Duration.ofMinutes(15));
     private RateLimit sends = unlimited;
@@ -88,6 +90,7 @@ public final class SimulatedX extends SimulatedService {
     private RateLimit events2 = new RateLimit(15, Duration.ofMinutes(15));
     private Envelope envelope = Envelope.ACCOUNT_ACTIVITY;
     private boolean echoes = true;
+    private boolean encrypts;
     private String webhook = "";
     private String accessLevel = ALL_ACCESS;
     private final Map<String, String> actualBases = new LinkedHashMap<>();
@@ -100,12 +103,13 @@ public final class SimulatedX extends SimulatedService {
     private long links;
 
     public SimulatedX(int port, Keys keys) {
-        super(port, Stream.of(List.of(SEND_1, LIST_1, SEND_2, LIST_2, ALL_2, EVENT_2, ME_2), Registrations.operations(),
-                XMedia.operations(), XUploads.operations()).flatMap(List::stream)
+        super(port, Stream.of(List.of(SEND_1, LIST_1, SEND_2, LIST_2, ALL_2, EVENT_2, ME_2, KEYS_2), Registrations.operations(),
+                XMedia.operations(), XUploads.operations(), XTokens.operations()).flatMap(List::stream)
                 .map(name -> Operation.of(name, "", MissingNode.getInstance())).toList());
         this.keys = keys;
         oauth = new OAuthCheck(keys, url(), this::now);
-        registrations = new Registrations(this, keys, oauth);
+        tokens = new XTokens(this, keys);
+        registrations = new Registrations(this, keys, oauth, tokens);
         media = new XMedia(this, registrations, oauth);
         uploads = new XUploads(this, registrations);
         start();
@@ -119,6 +123,11 @@ public final class SimulatedX extends SimulatedService {
     /** What the app has registered: webhooks and subscriptions. */
     public Registrations registrations() {
         return registrations;
+    }
+
+    /** OAuth 2.0: who let the app in, and for what. */
+    public XTokens tokens() {
+        return tokens;
     }
 
     /** What customers attach, and where it is fetched. */
@@ -155,6 +164,11 @@ public final class SimulatedX extends SimulatedService {
 
     public synchronized void envelope(Envelope envelope) {
         this.envelope = envelope;
+    }
+
+    /** Whether somebody has opened encrypted Chat on the support account; at first nobody has. */
+    public synchronized void encrypts(boolean encrypts) {
+        this.encrypts = encrypts;
     }
 
     /** Whether what the support account sends comes back as a webhook, as it really does; true at first. */
@@ -378,6 +392,28 @@ public final class SimulatedX extends SimulatedService {
         });
     }
 
+    /** A customer writes in encrypted Chat, which reaches whoever is subscribed to chat.received, and says who wrote. */
+    public synchronized void writesEncrypted(Customer customer) {
+        String id = newId();
+        byte[] body = Json.object("data", Json.object("event_uuid", id, "filter", Json.object("user_id", keys.ownId()),
+                "event_type", "chat.received", "tag", "chat", "payload", Json.object("id", UUID.randomUUID().toString(),
+                "conversation_id", customer.id() + ":" + keys.ownId(), "sender_id", customer.id(),
+                "created_at_msec", String.valueOf(System.currentTimeMillis()), "conversation_key_version",
+                "1768236281331", "encoded_event", "CwABAAAA"))).toString().getBytes(StandardCharsets.UTF_8);
+        List<String> urls = webhook.isEmpty() ? registrations.urls("chat.received") : List.of(webhook);
+        urls.forEach(url -> courier.deliver(customer.id(), Duration.ofSeconds(10), retryDelays, new Courier.Errand() {
+            @Override
+            public HttpRequest request(int attempt) {
+                return posting(actual(url), body, signed(body)).build();
+            }
+
+            @Override
+            public boolean taken(Posted answer, boolean lastAttempt) {
+                return answer.status() == 200;
+            }
+        }));
+    }
+
     private static Duration timeout(Envelope envelope) {
         return Duration.ofSeconds(envelope == Envelope.ACCOUNT_ACTIVITY ? 3 : 10);
     }
@@ -496,6 +532,9 @@ public final class SimulatedX extends SimulatedService {
         if (media.takes(request)) {
             return media.answer(request);
         }
+        if (tokens.takes(request)) {
+            return tokens.answer(request);
+        }
         Reply reply = registrations.takes(request) ? registrations.answer(request) : answerOfUsers(request);
         Map<String, String> headers = new LinkedHashMap<>(reply.headers());
         if (request.header("Authorization").startsWith("OAuth ")) {
@@ -528,11 +567,15 @@ public final class SimulatedX extends SimulatedService {
 
     private synchronized Reply answerOfMessages(Request request) {
         boolean me = request.operation().equals(ME_2);
-        boolean eitherUser = me || request.operation().equals(EVENT_2);
-        if (!eitherUser || !registrations.isUser(request.header("Authorization"))) {
-            oauth.check(request);
+        boolean old = request.path().startsWith("/1.1/");
+        boolean byKeys = request.header("Authorization").startsWith("OAuth ");
+        Registrations.Caller caller = registrations.caller(request);
+        if (caller == Registrations.Caller.APP || old && !byKeys) {
+            throw Registrations.unsupported(caller, List.of(Registrations.Caller.USER_1), true);
         }
-        if (!me) {
+        if (!byKeys) {
+            tokens.require(request, scopes(request.operation()));
+        } else if (!me) {
             mayReadDirectMessages(request);
         }
         if (!limitsOf(request).stream().allMatch(RateLimit::spend)) {
@@ -545,7 +588,17 @@ public final class SimulatedX extends SimulatedService {
             case LIST_2, ALL_2 -> list2(request);
             case EVENT_2 -> event2(request);
             case ME_2 -> me2(request);
+            case KEYS_2 -> keys2(request);
             default -> throw refused(request, 404, 34, "Sorry, that page does not exist.");
+        };
+    }
+
+    /** What an OAuth 2.0 token must allow (OpenAPI document 2.167, security). */
+    private static String[] scopes(String operation) {
+        return switch (operation) {
+            case SEND_2 -> new String[] {"dm.write", "tweet.read", "users.read"};
+            case ME_2 -> new String[] {"tweet.read", "users.read"};
+            default -> new String[] {"dm.read", "tweet.read", "users.read"};
         };
     }
 
@@ -771,6 +824,18 @@ public final class SimulatedX extends SimulatedService {
 
     static Instant seconds() {
         return Instant.now().truncatedTo(ChronoUnit.SECONDS);
+    }
+
+    private Reply keys2(Request request) {
+        query(request, Set.of("public_key.fields"));
+        String id = request.variables().get("id");
+        require(request, id.equals(keys.ownId()), 214, "the sandbox knows the keys of its own account only.");
+        if (!encrypts) {
+            return new Reply(200, Map.of(), Json.object("meta", Json.object("result_count", 0)).toString());
+        }
+        ObjectNode key = Json.object("public_key_version", "1768236281331", "public_key", "MFkwEwYHKoZIzj0CAQYIKoZI");
+        return new Reply(200, Map.of(), Json.object("data", List.of(key), "meta", Json.object("result_count", 1))
+                .toString());
     }
 
     private Reply me2(Request request) {

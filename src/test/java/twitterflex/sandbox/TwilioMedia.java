@@ -63,6 +63,7 @@ public final class TwilioMedia {
     private final Map<String, Kept> kept = new LinkedHashMap<>();
     private final Map<String, Instant> signatures = new LinkedHashMap<>(); // "ME… signature", until when
     private Duration temporary = Duration.ofMinutes(5);
+    private String address = "";
 
     TwilioMedia(SimulatedFlex flex) {
         this.flex = flex;
@@ -83,6 +84,13 @@ public final class TwilioMedia {
     public void temporaryFor(Duration life) {
         synchronized (flex) {
             temporary = life;
+        }
+    }
+
+    /** The address in front of the URLs that are signed, such as that of a cable; at first the simulated Flex's own. */
+    public void servedAt(String address) {
+        synchronized (flex) {
+            this.address = address;
         }
     }
 
@@ -157,7 +165,7 @@ public final class TwilioMedia {
         Instant until = flex.now().plus(temporary);
         String signature = UUID.randomUUID().toString();
         signatures.put(one.stored().sid() + " " + signature, until);
-        return flex.url() + "/media.us1/" + one.stored().sid() + "?Expires=" + until.getEpochSecond() + "&Signature="
+        return (address.isEmpty() ? flex.url() : address) + "/media.us1/" + one.stored().sid() + "?Expires=" + until.getEpochSecond() + "&Signature="
                 + signature + "&Key-Pair-Id=APKAJWF6YVTMIIYOF3AA";
     }
 

@@ -63,6 +63,7 @@ public final class XMedia {
     private final OAuthCheck oauth;
     private final Map<String, Stored> stored = new LinkedHashMap<>();
     private boolean webhooksLackAttachments;
+    private String address = "";
 
     XMedia(SimulatedX x, Registrations registrations, OAuthCheck oauth) {
         this.x = x;
@@ -72,6 +73,11 @@ public final class XMedia {
 
     static List<String> operations() {
         return Stream.concat(Stream.of(TON, TON_I, BINARY, LOGIN), TWIMG.stream().sorted()).toList();
+    }
+
+    /** The address in front of what is attached from now on, such as that of a cable; at first the simulated X's own. */
+    public synchronized void servedAt(String address) {
+        this.address = address;
     }
 
     /** While true, webhooks tell of a message without what is attached to it, which then only a look-up shows. */
@@ -128,7 +134,7 @@ public final class XMedia {
 
     private String keep(String eventId, String path, MediaFile file) {
         stored.put(eventId + " " + path, new Stored(file, new AtomicLong()));
-        return x.url() + path;
+        return (address.isEmpty() ? x.url() : address) + path;
     }
 
     private static ObjectNode sizes() {

@@ -203,6 +203,7 @@ public final class XUploads {
             throw Registrations.unsupported(caller, List.of(Registrations.Caller.USER_1, Registrations.Caller.USER_2),
                     true);
         }
+        registrations.mustAllow(request, "media.write");
         return answer(request, caller == Registrations.Caller.USER_2);
     }
 
