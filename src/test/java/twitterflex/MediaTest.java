@@ -627,17 +627,18 @@ class MediaTest {
 
     @ParameterizedTest
     @EnumSource
-    void a512MegabyteVideoGoesThroughAHeapOf64(Rig.Generation generation) throws Exception {
+    void aVideoLargerThanTheHeapGoesThrough(Rig.Generation generation) throws Exception {
         rig(generation);
         try (World world = new World(generation, Map.of(), "-Xmx64m")) {
             world.x.uploads().processing(2, 0);
             Customer customer = world.customer(1);
             Chat chat = world.talk(customer);
-            MediaFile video = MediaFile.generated("a.mp4", "video/mp4", 512L * MEBIBYTE);
+            // -Dmedia.mib=512 is the largest that X takes; the suite has no time for it.
+            MediaFile video = MediaFile.generated("a.mp4", "video/mp4", Long.getLong("media.mib", 160) * MEBIBYTE);
             long began = System.nanoTime();
             world.flex.agentAttaches(chat, "", video);
             until("the video", () -> customer.files().size() == 1);
-            System.out.println("512 MiB in " + (System.nanoTime() - began) / 1_000_000 + " ms, at most "
+            System.out.println((video.length() >> 20) + " MiB in " + (System.nanoTime() - began) / 1_000_000 + " ms, at most "
                     + world.bridge.memory("VmHWM") + " MiB of memory");
             assertEquals(hashes(List.of(video)), hashes(customer.files()));
             assertTrue(world.bridge.memory("VmHWM") < 180, world.bridge.memory("VmHWM") + " MiB");
