@@ -371,8 +371,8 @@ public final class Operator {
         // The two commands.
 
         /**
-         * @param words --dry-run only tells what it would do, --move says yes to moves, --attachments to another setting of
-         *     Flex; @return whether all is well
+         * @param words --dry-run only tells what it would do, --move says yes to moves, --attachments to what Flex lets
+         *     agents attach; @return whether all is well
          */
         static boolean run(Map<String, String> given, Path dotEnv, Set<String> words, Consumer<String> out)
                 throws CommandFailed, IOException {

@@ -84,6 +84,8 @@ class DemoTest {
             demo.awaits(options.isEmpty() ? "2. Green" : "[Green]");
             demo.types("2");
             demo.awaits("▶ agent      Green");
+            demo.types("a Which one? Options " + "Red".repeat(20) + ", Green");
+            demo.awaits("▶ agent      (the bridge) ");
             demo.types("end");
             demo.types("a Still there?");
             demo.awaits("no chat is open");

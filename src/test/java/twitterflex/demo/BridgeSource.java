@@ -112,6 +112,10 @@ final class BridgeSource {
     }
 
     private static List<String> toX(Wire.Call call) {
+        if (call.target().contains("/media")) {
+            return call.method().equals("GET") ? List.of("Media.toFlex", "Media.download")
+                    : List.of("Media.toX", "Media.upload", "Media.step");
+        }
         if (call.target().startsWith("/2/dm_events")) {
             return List.of("CatchUp.readX", "X.readBack", "XApi", "XAccess.signed", "Signatures.oauthBase");
         }
@@ -130,6 +134,8 @@ final class BridgeSource {
             what = call.method().equals("GET") ? Stream.of("deliver", "look", "read") : Stream.of("deliver", "post");
         } else if (call.target().contains("/Webhooks")) {
             what = Stream.of("hook");
+        } else if (call.target().contains("/Media")) {
+            return call.method().equals("GET") ? List.of("Media.ask", "Media.toX") : List.of("Media.toFlex", "Media.carry");
         } else if (chat) {
             what = Stream.of("channel");
         } else if (call.target().contains("/Interactions")) {

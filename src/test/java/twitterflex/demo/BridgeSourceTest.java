@@ -23,7 +23,10 @@ class BridgeSourceTest {
     @ParameterizedTest
     @CsvSource({"X, bridge, GET, /fromTwitter", "X, bridge, POST, /fromTwitter", "Flex, bridge, POST, /fromFlex",
         "bridge, X, GET, /2/dm_conversations/with/1/dm_events", "bridge, X, POST, /2/dm_conversations/with/1/messages",
-        "bridge, X, GET, /2/dm_events?max_results=5", "bridge, X, POST, /oauth2/token", "bridge, X, GET, /2/webhooks",
+        "bridge, X, GET, /2/dm_events?max_results=5", "bridge, X, POST, /oauth2/token",
+        "bridge, X, GET, /2/dm_conversations/media/1/2/3", "bridge, X, POST, /2/media/upload",
+        "bridge, Flex, GET, /mcs.us1/v1/Services/IS/Media/ME", "bridge, Flex, POST, /mcs.us1/v1/Services/IS/Media",
+        "bridge, X, GET, /2/webhooks",
         "bridge, X, GET, /1.1/direct_messages/events/list.json", "bridge, X, POST, /1.1/direct_messages/events/new.json",
         "bridge, Flex, POST, /flex-api/v1/Channels", "bridge, Flex, POST, /chat/v2/Services/IS/Channels/CH/Messages",
         "bridge, Flex, POST, /chat/v2/Services/IS/Channels/CH/Webhooks", "bridge, Flex, POST, /flex-api/v1/Interactions",

@@ -192,7 +192,8 @@ public final class Demo {
             int[] before = shown.computeIfAbsent(one.identity(), unseen -> new int[2]);
             stage.posted(one).skip(before[0]).forEach(message -> {
                 before[0]++;
-                out.println("  ▶ agent      " + indented(who + message.body(), " ".repeat(15)));
+                String author = message.author().equals("twitter-bridge") ? "(the bridge) " : "";
+                out.println("  ▶ agent      " + indented(who + author + message.body(), " ".repeat(15)));
             });
             one.customer().inbox().stream().skip(before[1]).forEach(dm -> {
                 before[1]++;

@@ -156,6 +156,7 @@ final class DemoState {
             case "Interactions" -> "asks for a task";
             case "Tasks" -> "looks for its task";
             case "Messages" -> get ? "reads the newest messages" : "posts the message";
+            case "Media" -> get ? "asks for a file" : "uploads a file";
             case "Channels" -> get ? "reads the chat" : "opens the chat, or finds it";
             default -> last;
         };
@@ -164,6 +165,8 @@ final class DemoState {
     /** Messages, and what the watch over the webhook asks. */
     private static String toX(String method, String path) {
         boolean get = method.equals("GET");
+        if (path.contains("/media")) return get ? "fetches a file" : "uploads a file";
+        if (path.endsWith("/public_keys")) return "looks whether the account has opened encrypted Chat";
         if (path.endsWith("/messages") || path.endsWith("/new.json")) return "sends a Direct Message";
         if (path.equals("/2/dm_events")) return "reads what no webhook brought";
         if (path.endsWith("/dm_events") || path.endsWith("/list.json")) return "looks whether it has arrived already";

@@ -171,10 +171,9 @@ final class Tour {
         List<String> written = List.of("Is it open on Sundays?", "Never mind, I found it");
         List<String> replies = List.of("You could also fetch it", "The depot is open until six");
         return new Step("Webhooks do not arrive", """
-                The bridge is down and no webhook reaches it, so nobody tells it what both sides write meanwhile. A webhook is only a \
-                doorbell: when the bridge starts, it reads what it has missed in the logs of X and Flex. Running, it looks there \
-                every five minutes.""", List.of(
-                hop("both ▶ X, Flex", "two messages and two answers while the bridge is down", "four webhooks without an answer", () -> {
+                The bridge is down, and nobody tells it what both sides write meanwhile. But a webhook is only a doorbell: when the \
+                bridge starts, it reads in the logs of X and Flex what it has missed.""", List.of(
+                hop("both ▶ X, Flex", "two messages and two answers while the bridge is down", "webhooks without an answer", () -> {
                     chat();
                     stage.kill();
                     stage.trouble(Trouble.NO_WEBHOOKS, true);
