@@ -986,8 +986,9 @@ public final class Operator {
             if (!succeeded(TOKEN, me)) return false;
             name(token, text(me.body(), "/data/id"));
             String lacking = lacking(token);
-            if (!lacking.isEmpty()) return report(TOKEN, MISSING, "X's token lacks " + lacking + ": give the app 'Read and"
-                    + " write and Direct message' at developer.x.com, User authentication settings, and run setup again");
+            if (!lacking.isEmpty()) return report(TOKEN, MISSING, "X's token lacks " + lacking + ": give the app"
+                    + " 'Read and write and Direct message' at developer.x.com, User authentication settings,"
+                    + " and run setup again");
             return report(TOKEN, CREATED, "OAuth 2.0 for " + text(token, "/scope") + ", kept in "
                     + settings.tokenFile());
         }
