@@ -22,6 +22,7 @@ import org.junit.jupiter.api.parallel.ExecutionMode;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 import twitterflex.sandbox.Bystander;
+import twitterflex.sandbox.Cable;
 import twitterflex.sandbox.Chat;
 import twitterflex.sandbox.Customer;
 import twitterflex.sandbox.Fault;
@@ -123,10 +124,13 @@ class OutagesTest {
             rig.flex.agentWrites(chat, "two");
             degraded(rig, "X");
             assertEquals(503, rig.get("/healthz").statusCode());
-            try (SimulatedX back = new SimulatedX(port, SimulatedX.sampleKeys())) {
+            try (SimulatedX back = new SimulatedX(0, SimulatedX.sampleKeys())) {
                 Customer ann = back.customer("1", "handle_1", "Name of 1");
+                // Only when X knows the customer can it be reached.
+                Cable cable = new Cable(back.url(), port);
                 until("both", () -> received(ann).equals(List.of("one", "two")));
                 nothingWasRefused(rig, chat);
+                cable.close();
             }
         }
     }

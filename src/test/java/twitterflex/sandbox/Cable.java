@@ -18,9 +18,14 @@ public final class Cable implements AutoCloseable {
 
     /** @param service its URL, as {@code http://127.0.0.1:12345} */
     public Cable(String service) throws IOException {
+        this(service, 0);
+    }
+
+    /** @param at the port of its near end */
+    public Cable(String service, int at) throws IOException {
         this.service = service;
         port = java.net.URI.create(service).getPort();
-        end = new ServerSocket(0, 50, InetAddress.getLoopbackAddress());
+        end = new ServerSocket(at, 50, InetAddress.getLoopbackAddress());
         thread(this::connect);
     }
 
