@@ -83,7 +83,8 @@ case $command in
                       --port N with the page at a port of yours
 ./run.sh              runs the bridge with .env and the environment (the environment wins); the same as ./run.sh serve
 ./run.sh setup        finds or creates what the bridge needs at Twilio and X, and writes it to .env; --dry-run only shows the calls,
-                      --move takes over a webhook or subscription that is at another bridge's address
+                      --move takes over a webhook or subscription that is at another bridge's address,
+                      --attachments lets agents attach only what X takes, in all web chats of the account
 ./run.sh check        tells what holds and what does not, with the fix, and changes nothing; --json for machines
 ./run.sh failed       lists the messages a service refused for good
 ./run.sh retry [ID]   puts a refused message, or all of them, back

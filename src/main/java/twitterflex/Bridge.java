@@ -1028,9 +1028,10 @@ public final class Bridge {
 
         private Outcome attempt(Lane lane, Delivery delivery) {
             Message message = delivery.message;
-            // The way to X is looked up at a price, so that a try is marked first; Flex is looked at for free after
-            // every restart.
-            if (delivery.tries++ == 0 && message.direction() == Direction.TO_X) journal.markAttempted(message.id());
+            // The way to X is looked up at a price, so that a try is marked first, a file's when it is there; Flex is
+            // looked at for free after every restart.
+            boolean marked = message.direction() == Direction.TO_X && message.files().isEmpty();
+            if (delivery.tries++ == 0 && marked) journal.markAttempted(message.id());
             long began = System.nanoTime();
             Outcome outcome;
             boolean bug = false;
@@ -1729,7 +1730,8 @@ public final class Bridge {
                             : Response.NONE;
                     String why = carried instanceof Outcome.Refused refused ? refused.reason()
                             : posted.code() == BAD_MEDIA ? posted.sentence() : "";
-                    if (!why.isEmpty()) posted = post.apply(Form.of("Body", file.text() + " (" + why + ")"));
+                    String told = cut(file.text() + " (" + why + ")", 8_000);
+                    if (!why.isEmpty()) posted = post.apply(Form.of("Body", told));
                 }
                 if (!posted.ok()) return posted.outcome();
                 delivery.arrived(posted.body().path("sid").asText());
@@ -2056,8 +2058,6 @@ public final class Bridge {
         /** Counts as arrived the parts that X has told of, or lists when it is asked. */
         private Response look(Delivery delivery, String customer, List<String> parts) {
             List<Sent> found;
-            boolean file = !delivery.message.attachments().isEmpty();
-            if (file && delivery.uploaded.isEmpty()) return Response.DONE;
             synchronized (told) {
                 found = new ArrayList<>(told);
             }
@@ -2088,10 +2088,11 @@ public final class Bridge {
                     || isOurs(sent.id()) || delivery.parts > 0 && BY_ID.compare(sent.id(), delivery.lastId) <= 0);
             found.sort(Comparator.comparing(Sent::id, BY_ID));
             while (delivery.parts < parts.size()) {
-                String part = bare(parts.get(delivery.parts));
-                String file = delivery.uploaded;
+                String part = bare(parts.get(delivery.parts)), file = delivery.uploaded;
+                // Another bridge knows by which id it has sent a file.
+                boolean any = file.isEmpty() && !delivery.message.attachments().isEmpty();
                 Optional<Sent> same = found.stream().filter(sent -> file.isEmpty() ? bare(sent.text()).equals(part)
-                        : sent.file().equals(file)).findFirst();
+                        && any != sent.file().isEmpty() : sent.file().equals(file)).findFirst();
                 if (same.isEmpty()) return;
                 found.remove(same.get());
                 delivery.arrived(same.get().id());
@@ -4122,7 +4123,10 @@ public final class Bridge {
                     return Optional.of(due(new Delivery(message, at, forgotten(message, at))));
                 }
                 case "attempt" -> take(pending::get, id).ifPresent(kept -> kept.attempted = true);
-                case "upload" -> take(pending::get, id).ifPresent(kept -> kept.uploaded = line.path("as").asText());
+                case "upload" -> take(pending::get, id).ifPresent(kept -> {
+                    kept.attempted = true;
+                    kept.uploaded = line.path("as").asText();
+                });
                 case "part" -> {
                     remember(line.path("as").asText(), at.toEpochMilli());
                     take(pending::get, id).ifPresent(kept -> kept.arrived(line.path("part").asInt(),
@@ -4410,7 +4414,7 @@ public final class Bridge {
         private final Timing timing;
         /** Addresses that are asked, and those of them that get our signature. */
         private final Pattern known, signed;
-        /** Where photos are for who has no signature, but a token. */
+        /** Where photos are for whoever has a token instead. */
         private final String api2;
 
         Media(Client client, XAccess access, Twilio twilio, Settings settings, Timing timing) {
@@ -4494,12 +4498,7 @@ public final class Bridge {
                 if (!(asked instanceof Outcome.Delivered)) return asked;
                 Outcome came = refused("X does not tell where it is");
                 for (String source : delivery.found.isEmpty() ? attachment.sources() : delivery.found) {
-                    came = download(X.SERVICE, source, MOST_IN_FLEX, load);
-                    boolean other = !(came instanceof Outcome.Delivered) && signed.matcher(source).matches()
-                            && (settings.hasClient() || !settings.get(TWITTER_USER_TOKEN).isEmpty());
-                    String atApi2 = source.replaceFirst(".*/ton/data/dm/", Matcher.quoteReplacement(api2));
-                    Outcome second = other ? download(X.SERVICE, atApi2, MOST_IN_FLEX, load) : came;
-                    if (second instanceof Outcome.Delivered) came = second;
+                    came = fetch(source, load);
                     if (!(came instanceof Outcome.Refused)) break;
                 }
                 if (!(came instanceof Outcome.Delivered type)) return came;
@@ -4529,6 +4528,16 @@ public final class Bridge {
             delivery.found = FromX.attachments(event.at("/message_create/message_data")).stream()
                     .flatMap(one -> one.sources().stream()).toList();
             return answer.outcome();
+        }
+
+        /** A photo that our signature does not open may open to a token, by API 2. */
+        private Outcome fetch(String source, Load load) throws IOException {
+            Outcome came = download(X.SERVICE, source, MOST_IN_FLEX, load);
+            boolean token = settings.hasClient() || !settings.get(TWITTER_USER_TOKEN).isEmpty();
+            if (came instanceof Outcome.Delivered || !token || !signed.matcher(source).matches()) return came;
+            String other = api2 + source.replaceFirst(".*/ton/data/dm/", "");
+            Outcome second = download(X.SERVICE, other, MOST_IN_FLEX, load);
+            return second instanceof Outcome.Delivered ? second : came;
         }
 
         /** @return delivered with its type */
@@ -4574,7 +4583,7 @@ public final class Bridge {
         Outcome toX(Delivery delivery, Attachment attachment) {
             if (attachment.id().isEmpty()) return refused("it is not known any more where it is");
             if (!delivery.processing.isEmpty()) return carry(delivery, PROCESSED, load -> {
-                Response status = step("STATUS", delivery.processing, Form.of(), Optional.empty());
+                Response status = step("STATUS", delivery.processing, Form.of(), Optional.empty(), 0, 0);
                 if (status.ok()) return processed(delivery, status);
                 // Too old, perhaps.
                 delivery.processing = "";
@@ -4604,10 +4613,10 @@ public final class Bridge {
         private Outcome upload(Delivery delivery, String category, String type, Load load) throws IOException {
             long size = load.size();
             boolean whole = category.equals("dm_image");
-            Form about = Form.of("media_category", category);
-            Response begun = whole ? step("", "", about, Optional.of(load), 0, size)
-                    : step("INIT", "", about.and(Form.of("media_type", type, "total_bytes", String.valueOf(size))),
-                            Optional.empty());
+            Form kind = Form.of("media_category", category);
+            Form about = kind.and(Form.of("media_type", type, "total_bytes", String.valueOf(size)));
+            Response begun = whole ? step("", "", kind, Optional.of(load), 0, size)
+                    : step("INIT", "", about, Optional.empty(), 0, 0);
             String id = begun.body().path("media_id_string").asText(begun.body().at("/data/id").asText());
             if (whole || !begun.ok()) return begun.ok() ? new Outcome.Delivered(id, "") : notTaken(begun);
             for (long at = 0; at < size; at += SEGMENT) {
@@ -4615,9 +4624,10 @@ public final class Bridge {
                 Response put = step("APPEND", id, index, Optional.of(load), at, Math.min(SEGMENT, size - at));
                 if (!put.ok()) return notTaken(put);
             }
-            Response ended = step("FINALIZE", id, Form.of(), Optional.empty());
+            Response ended = step("FINALIZE", id, Form.of(), Optional.empty(), 0, 0);
             if (!ended.ok()) return notTaken(ended);
             delivery.processing = id;
+            delivery.stuck = Optional.empty();
             return processed(delivery, ended);
         }
 
@@ -4642,10 +4652,6 @@ public final class Bridge {
                     return later("X is still looking into the file", Duration.ofSeconds(seconds));
                 }
             }
-        }
-
-        private Response step(String command, String id, Form about, Optional<Load> load) {
-            return step(command, id, about, load, 0, 0);
         }
 
         /** One step of an upload: in API 1.1 all about it is in the query, in API 2 in a path and a body of its own. */

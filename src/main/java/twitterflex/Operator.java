@@ -46,7 +46,8 @@ public final class Operator {
 
               serve         carry messages until SIGTERM or Ctrl-C (the default)
               setup         find or create what the bridge needs at Twilio and X, and write it to .env;
-                            --dry-run only tells, --move takes over what is at another bridge's address
+                            --dry-run only tells, --move takes over what is at another bridge's address,
+                            --attachments lets agents attach only what X takes, in all web chats of the account
               check         tell whether all of it works, and what to do if not; changes nothing; --json for machines
               failed        list the messages a service refused for good, one a line: id, time, customer, reason;
                             which journal that is, and how many they are, is told on stderr
@@ -60,7 +61,7 @@ public final class Operator {
     /** What may follow a command, in any order. */
     private static final Map<String, List<String>> ARGUMENTS = Map.of(
             "serve", List.of(),
-            "setup", List.of("--dry-run", "--move"),
+            "setup", List.of("--dry-run", "--move", "--attachments"),
             "check", List.of("--json"),
             "failed", List.of(),
             "retry", List.of("ID"),
@@ -280,7 +281,7 @@ public final class Operator {
      * before; at X all is seen first, since what works elsewhere is given up last.
      */
     static final class Setup {
-        enum Change { NONE, CREATE, REVALIDATE, MOVE_FROM_FORMER_URL }
+        enum Change { NONE, CREATE, REVALIDATE, MOVE_FROM_FORMER_URL, RESTRICT }
         enum State { FOUND, CREATED, CHANGED, WARNED, MISSING, UNKNOWN }
 
         /** @param detail what was found or done; of what is missing, what to do about it */
@@ -369,7 +370,10 @@ public final class Operator {
 
         // The two commands.
 
-        /** @param words --dry-run only tells what it would do, --move says yes to moves; @return whether all is well */
+        /**
+         * @param words --dry-run only tells what it would do, --move says yes to moves, --attachments to another setting of
+         *     Flex; @return whether all is well
+         */
         static boolean run(Map<String, String> given, Path dotEnv, Set<String> words, Consumer<String> out)
                 throws CommandFailed, IOException {
             boolean dryRun = words.contains("--dry-run");
@@ -391,7 +395,9 @@ public final class Operator {
                 return true;
             } : Setup::asked;
             Predicate<String> consent = words.contains("--move") ? url -> true : asks;
-            Permission may = new Permission(EnumSet.allOf(Change.class), consent,
+            Set<Change> changes = EnumSet.allOf(Change.class);
+            if (!words.contains("--attachments")) changes.remove(RESTRICT);
+            Permission may = new Permission(changes, consent,
                     Optional.of(dotEnv).filter(file -> !dryRun),
                     Optional.of(out).filter(told -> dryRun));
             Client client = client();
@@ -685,6 +691,7 @@ public final class Operator {
             report("Twilio account", flex.body().path("account_sid").asText(sid).equals(sid),
                     "Flex answers for " + sid,
                     "the API key is one of another account than TWILIO_ACCOUNT_SID");
+            attachments(flex.body());
             boolean ready = adopt("chat service", FLEX_CHAT_SERVICE,
                     flex.body().path("chat_service_instance_sid"));
             boolean chat = settings.get(FLEX_API).equals("chat");
@@ -700,6 +707,34 @@ public final class Operator {
             if (!ready || !chat) return;
             channel.flatMap(this::studioFlow).flatMap(this::flexFlow)
                     .ifPresent(made -> save(FLEX_FLOW_SID, made));
+        }
+
+        /** The ends of the names of what X takes. */
+        private static final List<String> TAKEN = List.of("jpg", "jpeg", "png", "gif", "mp4");
+
+        /** What agents may attach holds for all web chats of the account, so that nothing but a yes changes it. */
+        private void attachments(JsonNode flex) {
+            ArrayNode channels = flex.path("channel_configs") instanceof ArrayNode there ? there.deepCopy()
+                    : JSON.createArrayNode();
+            Optional<JsonNode> known = channels.valueStream().filter(has("/channel_type", "web")).findFirst();
+            ObjectNode web = (ObjectNode) known.orElseGet(() -> channels.addObject().put("channel_type", "web"));
+            ObjectNode rules = web.path("cbm_attachments") instanceof ObjectNode there ? there
+                    : web.putObject("cbm_attachments").put("enabled", true).put("number_of_attachments", 1)
+                            .put("max_file_size", 16 << 20).put("max_total_file_size", 64 << 20);
+            List<String> may = rules.path("accepted_extensions").valueStream().map(JsonNode::asText).toList();
+            boolean restricted = !may.isEmpty() && TAKEN.containsAll(may) || !rules.path("enabled").asBoolean(true);
+            String only = "agents can attach nothing but " + String.join(", ", restricted ? may : TAKEN);
+            TAKEN.forEach(rules.putArray("accepted_extensions")::add);
+            ObjectNode body = object().put("account_sid", settings.get(TWILIO_ACCOUNT_SID));
+            body.set("channel_configs", channels);
+            Call changing = atTwilio("POST", "flex-api", "/v1/Configuration", body.toString());
+            if (restricted || this.may.changes().contains(RESTRICT)) {
+                apply(new Action("attachments", restricted ? FOUND : CHANGED, only, restricted ? NONE : RESTRICT, "",
+                        changing));
+            } else {
+                report("attachments", FOUND, "agents can attach what X does not take, such as PDF: setup --attachments"
+                        + " changes that, for all web chats of this account, to " + String.join(", ", TAKEN));
+            }
         }
 
         private void conversationsService() {

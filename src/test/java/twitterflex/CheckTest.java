@@ -290,7 +290,7 @@ class CheckTest {
                 assertEquals(ok ? 0 : 1, check.status(), check.errors());
                 JsonNode json = Bridge.jsonOrMissing(check.output());
                 assertEquals(ok, json.path("ok").asBoolean());
-                assertEquals(List.of("Java", "settings", "data folder", "journal", "bridge", "Twilio account", "chat service", "conversations", "workspace",
+                assertEquals(List.of("Java", "settings", "data folder", "journal", "bridge", "Twilio account", "attachments", "chat service", "conversations", "workspace",
                         "workflow", "task channel", "X app", "X account", "X Chat", "public address", "X webhook", "X subscription", "X subscription", "X subscription", "clock"),
                         json.path("checks").valueStream().map(row -> row.path("name").asText()).toList());
                 assertEquals("", check.errors());

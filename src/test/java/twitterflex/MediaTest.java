@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import static twitterflex.Rig.until;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -41,8 +42,13 @@ class MediaTest {
     private Rig rig;
     private Customer ann;
 
+    /** A file is given up after 30 seconds, and 2.5 of looking into it at X. */
+    private static final Bridge.Timing PATIENT = new Bridge.Timing(Duration.ofMillis(2), Duration.ofMillis(500),
+            Duration.ofSeconds(4), Duration.ofMinutes(1), Duration.ofSeconds(5), Duration.ofHours(1), Duration.ofHours(1),
+            Duration.ofHours(1));
+
     private void rig(Rig.Generation generation) throws Exception {
-        rig(generation, Rig.QUICK);
+        rig(generation, PATIENT);
     }
 
     private void rig(Rig.Generation generation, Bridge.Timing timing) throws Exception {
@@ -55,10 +61,14 @@ class MediaTest {
     void nobodyHasBrokenARuleAndNothingIsLeftBehind() throws Exception {
         assertEquals(List.of(), rig.x.violations());
         assertEquals(List.of(), rig.flex.violations());
-        try (Stream<Path> left = Files.list(rig.data)) {
-            assertEquals(List.of(), left.filter(path -> path.toString().contains("transfer")).toList());
-        }
+        assertEquals(List.of(), transfers(rig.data));
         rig.close();
+    }
+
+    private static List<Path> transfers(Path folder) throws IOException {
+        try (Stream<Path> all = Files.list(folder)) {
+            return all.filter(path -> path.toString().contains("transfer")).toList();
+        }
     }
 
     private static MediaFile file(String type, long length) {
@@ -163,7 +173,7 @@ class MediaTest {
     @ParameterizedTest
     @EnumSource
     void aFileThatCannotBeHadIsToldAtLastAndTheNextMessagesFollow(Rig.Generation generation) throws Exception {
-        rig(generation);
+        rig(generation, Rig.QUICK);
         rig.x.faults().always(XMedia.TON, Fault.status(503));
         ann.sendsPhoto(file("image/jpeg", 5_000), "");
         ann.writes("help");
@@ -242,10 +252,7 @@ class MediaTest {
         rig.flex.faults().next(TwilioMedia.UPLOAD, Fault.status(413, Map.of(), "{\"code\":50512,\"message\":\"Too large\"}"));
         ann.sendsPhoto(file("image/jpeg", 5_000), "");
         toldWith("Too large");
-        String messages = "POST " + (generation == Rig.Generation.CURRENT
-                ? "/v1/Services/{ChatServiceSid}/Conversations/{ConversationSid}/Messages"
-                : "/v2/Services/{ServiceSid}/Channels/{ChannelSid}/Messages");
-        rig.flex.faults().next(messages, Fault.status(400, Map.of(), "{\"code\":50512,\"message\":\"Bad media\"}"));
+        rig.flex.faults().next(messages(generation), Fault.status(400, Map.of(), "{\"code\":50512,\"message\":\"Bad media\"}"));
         ann.sendsPhoto(file("image/jpeg", 5_000), "");
         toldWith("Bad media");
     }
@@ -261,6 +268,8 @@ class MediaTest {
         ann.writes("me too");
         until("the text", () -> shown().equals(List.of("me too")));
         assertEquals(4, rig.x.calls(XMedia.TON));
+        // Not even a kill leaves a file behind.
+        assertEquals(List.of(), transfers(rig.data));
         latch.countDown();
         rig.x.faults().clear();
         rig.quiet();
@@ -311,7 +320,7 @@ class MediaTest {
     @ParameterizedTest
     @EnumSource
     void aVideoThatXCannotUseAndOneThatItNeverGetsDoneWithAreTold(Rig.Generation generation) throws Exception {
-        rig(generation);
+        rig(generation, Rig.QUICK);
         Chat chat = rig.talk("1");
         rig.x.uploads().failProcessing(1);
         rig.flex.agentAttaches(chat, "", MediaFile.generated("a.mp4", "video/mp4", 5_000));
@@ -424,7 +433,7 @@ class MediaTest {
     @ParameterizedTest
     @EnumSource
     void aPhotoThatIsNotHadBySignatureIsHadByToken(Rig.Generation generation) throws Exception {
-        rig = new Rig(generation, Map.of("TWITTER_USER_TOKEN", "user-token"));
+        rig = new Rig(generation, Map.of("TWITTER_USER_TOKEN", "user-token"), Rig.QUICK);
         rig.x.registrations().userToken("user-token");
         ann = rig.customer("1");
         rig.x.faults().always(XMedia.TON, Fault.status(401));
@@ -440,15 +449,43 @@ class MediaTest {
         until("told", () -> shown().size() == 2 && shown().get(1).startsWith(beginning));
     }
 
+    @ParameterizedTest
+    @EnumSource
+    void anotherBridgesFileIsNoColleagues(Rig.Generation generation) throws Exception {
+        rig(generation);
+        Bridge other = rig.second();
+        Chat chat = rig.talk("1");
+        String flexUrl = chat.webhookUrls().get(0);
+        rig.x.webhook(other.address() + "/fromTwitter");
+        ann.writes("are you there?");
+        until("it", () -> shown().size() == 2);
+        chat.moveWebhooks(flexUrl);
+        String read = messages(generation).replace("POST", "GET");
+        int before = rig.flex.calls(read);
+        MediaFile photo = MediaFile.generated("a.png", "image/png", 5_000);
+        rig.flex.agentAttaches(chat, "", photo);
+        until("it", () -> ann.files().size() == 1);
+        until("the other has looked", () -> rig.flex.calls(read) > before);
+        ann.writes("thanks");
+        until("the next", () -> shown().size() == 3);
+        rig.x.colleagueWrites(ann, "I am on it");
+        until("a note", () -> rig.notes(chat).equals(List.of("A colleague wrote in the X app: I am on it")));
+    }
+
+    private static String messages(Rig.Generation generation) {
+        return "POST " + (generation == Rig.Generation.CURRENT
+                ? "/v1/Services/{ChatServiceSid}/Conversations/{ConversationSid}/Messages"
+                : "/v2/Services/{ServiceSid}/Channels/{ChannelSid}/Messages");
+    }
+
     // Deaths.
 
     private List<String> operations(Rig.Generation generation) {
         return Stream.concat(Stream.of(XMedia.TON, XMedia.VIDEO, TwilioMedia.UPLOAD, TwilioMedia.METADATA, TwilioMedia.TEMPORARY,
                 SEND.get(generation)), generation == Rig.Generation.CURRENT
-                        ? Stream.of(XUploads.ONE_SHOT, XUploads.INITIALIZE, XUploads.APPEND, XUploads.FINALIZE, XUploads.STATUS,
-                                "POST /v1/Services/{ChatServiceSid}/Conversations/{ConversationSid}/Messages")
-                        : Stream.of(XUploads.UPLOAD_1, XUploads.STATUS_1,
-                                "POST /v2/Services/{ServiceSid}/Channels/{ChannelSid}/Messages")).toList();
+                        ? Stream.of(messages(generation), XUploads.ONE_SHOT, XUploads.INITIALIZE, XUploads.APPEND,
+                                XUploads.FINALIZE, XUploads.STATUS)
+                        : Stream.of(messages(generation), XUploads.UPLOAD_1, XUploads.STATUS_1)).toList();
     }
 
     @ParameterizedTest
@@ -505,10 +542,10 @@ class MediaTest {
             rig.flex.agentWrites(chat, "four");
             until("all after a death at " + operation, () -> Rig.received(ann).contains("four") && shown().contains("third"));
             rig.quiet();
-            String found = Rig.received(ann) + " " + shown().stream().map(text -> text.replaceAll(".* ", "")).toList()
+            String found = rig.failed() + " refused: " + Rig.received(ann) + " " + shown().stream().map(text -> text.replaceAll(".* ", "")).toList()
                     + ann.files().stream().map(MediaFile::length).toList()
                     + rig.flex.files("twitter-1").stream().map(MediaFile::length).toList();
-            return found.equals("[files, , , four] [hi, look, image/jpeg, video/mp4, third][70000, 80000][50000, 60000]") ? ""
+            return found.equals("0 refused: [files, , , four] [hi, look, image/jpeg, video/mp4, third][70000, 80000][50000, 60000]") ? ""
                     : operation + (fault instanceof Fault.StallBody ? " done: " : " not done: ") + found;
         } finally {
             rig.close();
@@ -534,9 +571,7 @@ class MediaTest {
                     + world.bridge.memory("VmHWM") + " MiB of memory");
             assertEquals(hashes(List.of(video)), hashes(customer.files()));
             assertTrue(world.bridge.memory("VmHWM") < 180, world.bridge.memory("VmHWM") + " MiB");
-            try (Stream<Path> left = Files.list(world.folder.resolve("data"))) {
-                assertEquals(List.of(), left.filter(path -> path.toString().contains("transfer")).toList());
-            }
+            assertEquals(List.of(), transfers(world.folder.resolve("data")));
         }
     }
 }

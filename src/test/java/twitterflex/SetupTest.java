@@ -1,5 +1,6 @@
 package twitterflex;
 
+import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertInstanceOf;
@@ -501,6 +502,33 @@ class SetupTest {
             assertTrue(Files.isSymbolicLink(day.dotEnv));
             assertTrue(Files.readString(real).startsWith("# ours\nA=1\nFLEX_CHAT_SERVICE=IS"));
             assertEquals(PosixFilePermissions.fromString("rw-------"), Files.getPosixFilePermissions(real));
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void whatAgentsMayAttachIsRestrictedForWhoeverAsksForIt(Rig.Generation generation) throws Exception {
+        try (Day day = new Day(generation)) {
+            day.flex.provisioning().channelConfigs(Bridge.json("""
+                    [{"channel_type":"sms"},{"channel_type":"web","other":1,"cbm_attachments":{"enabled":true,
+                      "number_of_attachments":2,"accepted_extensions":["pdf","png"]}}]""".getBytes(UTF_8)));
+            String before = day.flex.provisioning().channelConfigs().toString();
+            day.setup();
+            assertTrue(day.said.stream().anyMatch(line -> line.startsWith("✓") && line.contains("setup --attachments")), day.said::toString);
+            day.setup("--attachments", "--dry-run");
+            assertTrue(day.said.stream().anyMatch(line -> line.contains("would call POST") && line.contains("accepted_extensions")));
+            assertEquals(before, day.flex.provisioning().channelConfigs().toString());
+            day.setup("--attachments");
+            assertTrue(day.said.stream().anyMatch(line -> line.contains("changed") && line.contains("nothing but jpg, jpeg, png, gif, mp4")));
+            assertEquals(before.replace("[\"pdf\",\"png\"]", "[\"jpg\",\"jpeg\",\"png\",\"gif\",\"mp4\"]"),
+                    day.flex.provisioning().channelConfigs().toString());
+            day.setup();
+            assertTrue(day.said.stream().anyMatch(line -> line.contains("found    attachments")), day.said::toString);
+            day.flex.provisioning().channelConfigs(Bridge.json("{}".getBytes(UTF_8)));
+            day.setup("--attachments");
+            assertEquals("web true", day.flex.provisioning().channelConfigs().at("/0/channel_type").asText() + " "
+                    + day.flex.provisioning().channelConfigs().at("/0/cbm_attachments/enabled").asText());
+            assertEquals(List.of(), day.flex.violations());
         }
     }
 }

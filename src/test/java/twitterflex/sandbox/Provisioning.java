@@ -25,6 +25,9 @@ import twitterflex.sandbox.SimulatedService.Request;
 public final class Provisioning {
 
     private static final String CONFIGURATION = "GET /v1/Configuration";
+    private static final String CHANGE_CONFIGURATION = "POST /v1/Configuration";
+    private static final Set<String> ATTACHMENTS = Set.of("enabled", "number_of_attachments", "max_file_size",
+            "max_total_file_size", "accepted_extensions");
     private static final String CONVERSATIONS_CONFIGURATION = "GET /v1/Configuration of Conversations";
     private static final String ACCOUNT = "GET /2010-04-01/Accounts/{Sid}.json";
     private static final String CHAT_SERVICE = "GET /v2/Services/{Sid}";
@@ -34,7 +37,7 @@ public final class Provisioning {
     private static final String TASK_CHANNELS = WORKSPACE + "/TaskChannels";
     private static final String FLOWS = "/v2/Flows";
     private static final String FLEX_FLOWS = "/v1/FlexFlows";
-    private static final Set<String> OPERATIONS = Set.of(CONFIGURATION, CONVERSATIONS_CONFIGURATION, ACCOUNT, CHAT_SERVICE,
+    private static final Set<String> OPERATIONS = Set.of(CONFIGURATION, CHANGE_CONFIGURATION, CONVERSATIONS_CONFIGURATION, ACCOUNT, CHAT_SERVICE,
             CONVERSATIONS_SERVICE, "GET /v1/Workspaces/{Sid}", WORKFLOWS, WORKFLOWS + "/{Sid}", "GET " + TASK_CHANNELS,
             "POST " + TASK_CHANNELS, "GET " + TASK_CHANNELS + "/{Sid}", "GET " + FLOWS, "POST " + FLOWS, "POST " + FLOWS + "/Validate",
             "GET " + FLOWS + "/{Sid}", "GET " + FLEX_FLOWS, "POST " + FLEX_FLOWS, "GET " + FLEX_FLOWS + "/{Sid}");
@@ -50,6 +53,7 @@ public final class Provisioning {
     private final Map<String, ObjectNode> studioFlows = new LinkedHashMap<>();
     private final Map<String, ObjectNode> flexFlows = new LinkedHashMap<>();
     private String defaultService;
+    private JsonNode channelConfigs = Json.array(List.of());
     private String accountStatus = "active";
 
     Provisioning(SimulatedFlex flex) {
@@ -186,7 +190,7 @@ public final class Provisioning {
         synchronized (flex) {
             return Json.object("workflows", Json.array(workflows.values()), "task_channels", Json.array(taskChannels.values()),
                     "studio_flows", Json.array(studioFlows.values()), "flex_flows", Json.array(flexFlows.values()),
-                    "default_chat_service_sid", defaultService).toString();
+                    "default_chat_service_sid", defaultService, "channel_configs", channelConfigs).toString();
         }
     }
 
@@ -216,6 +220,7 @@ public final class Provisioning {
         String sid = request.variables().getOrDefault("Sid", "");
         return switch (request.operation()) {
             case CONFIGURATION -> reply(200, flexConfiguration());
+            case CHANGE_CONFIGURATION -> reply(200, changed(Json.parse(request.text())));
             case CONVERSATIONS_CONFIGURATION -> reply(200, conversationsConfiguration());
             case ACCOUNT -> reply(200, account(request, sid));
             case CHAT_SERVICE -> reply(200, service(request, sid, "https://chat.twilio.com/v2/Services/", Set.of(account.chatService())));
@@ -279,6 +284,30 @@ public final class Provisioning {
                 "uri", "/2010-04-01/Accounts/" + sid + ".json", "subresource_uris", Json.object());
     }
 
+    /** Page "Flex attachments", FAQ: JSON with the account's SID; of all it could change, here it is the channels. */
+    private ObjectNode changed(JsonNode asked) {
+        JsonNode configs = asked.path("channel_configs");
+        boolean ours = asked.path("account_sid").asText().equals(account.accountSid());
+        SimulatedFlex.require(ours && configs.isArray() && asked.size() == 2, 20001, "account_sid and channel_configs");
+        configs.forEach(one -> one.path("cbm_attachments").properties().forEach(rule -> SimulatedFlex.require(
+                ATTACHMENTS.contains(rule.getKey()), 20001, "Unknown in cbm_attachments: " + rule.getKey())));
+        channelConfigs = configs.deepCopy();
+        return flexConfiguration();
+    }
+
+    /** What agents may attach and more, by channel, as {@code channel_configs} has it; none at first. */
+    public void channelConfigs(JsonNode configs) {
+        synchronized (flex) {
+            channelConfigs = configs;
+        }
+    }
+
+    public JsonNode channelConfigs() {
+        synchronized (flex) {
+            return channelConfigs.deepCopy();
+        }
+    }
+
     private ObjectNode flexConfiguration() {
         return Json.object("account_sid", account.accountSid(), "date_created", created, "date_updated", created, "status", "ok",
                 "taskrouter_workspace_sid", account.workspace(), "taskrouter_target_workflow_sid", account.workflow(),
@@ -286,7 +315,8 @@ public final class Provisioning {
                 "runtime_domain", "https://flex.twilio.com", "messaging_service_instance_sid", null,
                 "chat_service_instance_sid", account.chatService(), "flex_service_instance_sid", account.chatService(),
                 "flex_instance_sid", account.chatService().replaceFirst("^IS", "GO"), "ui_language", "en", "ui_version", "2.0",
-                "attributes", Json.object(), "url", "https://flex-api.twilio.com/v1/Configuration");
+                "attributes", Json.object(), "channel_configs", channelConfigs,
+                "url", "https://flex-api.twilio.com/v1/Configuration");
     }
 
     private ObjectNode conversationsConfiguration() {

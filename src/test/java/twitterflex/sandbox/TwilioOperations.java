@@ -45,6 +45,10 @@ final class TwilioOperations {
         Operation operation = byName.get(request.operation());
         JsonNode form = operation.parameters().path("form");
         boolean urlEncoded = request.header("Content-Type").split(";")[0].trim().equals("application/x-www-form-urlencoded");
+        if (operation.parameters().path("json").asBoolean()) {
+            boolean json = request.header("Content-Type").equals("application/json") && isJson(request.text());
+            return json ? Optional.empty() : Optional.of("the body must be JSON.");
+        }
         if (request.body().length > 0 && !(urlEncoded && form.isObject())) {
             return Optional.of("the body must be " + (form.isObject() ? "form-urlencoded." : "empty."));
         }
