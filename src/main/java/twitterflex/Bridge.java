@@ -4404,8 +4404,8 @@ public final class Bridge {
                 "image/webp", Pattern.compile("(?s)RIFF.{4}WEBP"), "video/mp4", Pattern.compile("(?s).{4}ftyp"));
         /** With which each picture of an animation begins (GIF89a, "Graphic Control Extension"). */
         private static final String FRAME = "!\u00f9\u0004";
-        private static final Promise LINK = Promise.fields("/links/content_direct_temporary", "\\S+",
-                "/content_type", "(?s).*").and(Promise.number("/size"));
+        private static final Promise LINK = Promise.fields("/links/content_direct_temporary", "\\S+")
+                .and(Promise.number("/size")).and(file -> file.path("content_type").isTextual());
 
         private final Client client;
         private final XAccess access;
@@ -4433,6 +4433,15 @@ public final class Bridge {
         /** A file under way. @param moved bytes of it, back and forth */
         private record Load(FileChannel file, AtomicLong moved) {
             long size() throws IOException { return file.size(); }
+
+            void clear() {
+                try {
+                    file.truncate(0);
+                    moved.set(0);
+                } catch (IOException broken) {
+                    throw new UncheckedIOException(broken);
+                }
+            }
 
             void append(byte[] bytes) {
                 try {
@@ -4532,10 +4541,12 @@ public final class Bridge {
 
         /** A photo that our signature does not open may open to a token, by API 2. */
         private Outcome fetch(String source, Load load) throws IOException {
-            Outcome came = download(X.SERVICE, source, MOST_IN_FLEX, load);
-            boolean token = settings.hasClient() || !settings.get(TWITTER_USER_TOKEN).isEmpty();
-            if (came instanceof Outcome.Delivered || !token || !signed.matcher(source).matches()) return came;
+            boolean token = signed.matcher(source).matches()
+                    && (settings.hasClient() || !settings.get(TWITTER_USER_TOKEN).isEmpty());
             String other = api2 + source.replaceFirst(".*/ton/data/dm/", "");
+            boolean only = token && !settings.hasKeys();
+            Outcome came = download(X.SERVICE, only ? other : source, MOST_IN_FLEX, load);
+            if (came instanceof Outcome.Delivered || !token || only) return came;
             Outcome second = download(X.SERVICE, other, MOST_IN_FLEX, load);
             return second instanceof Outcome.Delivered ? second : came;
         }
@@ -4544,8 +4555,6 @@ public final class Bridge {
         private Outcome download(String service, String url, long most, Load load) throws IOException {
             if (!known.matcher(url).matches()) return refused("its address is none of " + service + "'s");
             AtomicBoolean large = new AtomicBoolean();
-            load.file().truncate(0);
-            load.moved().set(0);
             HttpResponse.BodyHandler<Void> into = answer -> HttpResponse.BodySubscribers.ofByteArrayConsumer(
                     piece -> piece.ifPresent(bytes -> {
                         long least = load.moved().get() + bytes.length;
@@ -4560,8 +4569,10 @@ public final class Bridge {
                 if (signed.matcher(url).matches()) request = XAccess.signed(settings, request);
                 boolean byOthers = url.startsWith(api2) && !settings.hasClient();
                 if (byOthers) request.header("Authorization", "Bearer " + settings.get(TWITTER_USER_TOKEN));
-                Function<HttpRequest.Builder, Response> call = one ->
-                        client.call(service, one, Promise.ANYTHING, load.moved()::get, Optional.of(into));
+                Function<HttpRequest.Builder, Response> call = one -> {
+                    load.clear();
+                    return client.call(service, one, Promise.ANYTHING, load.moved()::get, Optional.of(into));
+                };
                 boolean byToken = url.startsWith(api2) && settings.hasClient();
                 answer = byToken ? access.byToken(call, request) : call.apply(request);
             } catch (IllegalArgumentException noAddress) {
@@ -4639,7 +4650,7 @@ public final class Bridge {
         private static Outcome processed(Delivery delivery, Response answer) {
             JsonNode info = answer.body().findPath("processing_info");
             String id = delivery.processing;
-            switch (info.path("state").asText("succeeded")) {
+            switch (info.isMissingNode() ? "succeeded" : info.path("state").asText()) {
                 case "succeeded" -> {
                     return new Outcome.Delivered(id, "");
                 }

@@ -371,8 +371,8 @@ public final class Operator {
         // The two commands.
 
         /**
-         * @param words --dry-run only tells what it would do, --move says yes to moves, --attachments to another setting of
-         *     Flex; @return whether all is well
+         * @param words --dry-run only tells what it would do, --move says yes to moves, --attachments to what Flex lets
+         *     agents attach; @return whether all is well
          */
         static boolean run(Map<String, String> given, Path dotEnv, Set<String> words, Consumer<String> out)
                 throws CommandFailed, IOException {
@@ -923,9 +923,7 @@ public final class Operator {
         private boolean letIn() {
             Response me = access.byToken(one -> client.call(X.SERVICE, one), access.request(ME, Form.of()));
             JsonNode token = settings.token();
-            String lacking = Stream.of(XAccess.SCOPES.split(" "))
-                    .filter(scope -> !Set.of(text(token, "/scope").split(" ")).contains(scope))
-                    .collect(Collectors.joining(" "));
+            String lacking = lacking(token);
             if (me.ok() && lacking.isEmpty()) {
                 name(token, text(me.body(), "/data/id"));
                 Duration age = Duration.ofMillis(System.currentTimeMillis() - token.path("got_at").asLong());
@@ -939,6 +937,13 @@ public final class Operator {
             boolean told = may.dryRun().isEmpty();
             if (told) report(TOKEN, state, me.ok() ? "it lacks " + lacking + ": run setup" : me.sentence());
             return settings.hasKeys();
+        }
+
+        private static String lacking(JsonNode token) {
+            List<String> has = List.of(text(token, "/scope").split(" "));
+            return Stream.of(XAccess.SCOPES.split(" "))
+                    .filter(scope -> !has.contains(scope))
+                    .collect(Collectors.joining(" "));
         }
 
         /** Whose token it is: without a token of OAuth 1.0a nothing else tells the bridge its own account. */
@@ -980,6 +985,10 @@ public final class Operator {
             Response me = access.byToken(one -> client.call(X.SERVICE, one), access.request(ME, Form.of()));
             if (!succeeded(TOKEN, me)) return false;
             name(token, text(me.body(), "/data/id"));
+            String lacking = lacking(token);
+            if (!lacking.isEmpty()) return report(TOKEN, MISSING, "X's token lacks " + lacking + ": give the app"
+                    + " 'Read and write and Direct message' at developer.x.com, User authentication settings,"
+                    + " and run setup again");
             return report(TOKEN, CREATED, "OAuth 2.0 for " + text(token, "/scope") + ", kept in "
                     + settings.tokenFile());
         }

@@ -22,6 +22,7 @@ import org.junit.jupiter.api.Test;
 import twitterflex.sandbox.Chat;
 import twitterflex.sandbox.Customer;
 import twitterflex.sandbox.Fault;
+import twitterflex.sandbox.MediaFile;
 import twitterflex.sandbox.SimulatedX;
 import twitterflex.sandbox.XTokens;
 
@@ -107,6 +108,27 @@ class AccessTest {
         rig.x.colleagueWrites(ann, "from the app");
         until("a colleague's words", () -> rig.notes(chat).toString().contains("from the app"));
         assertEquals("", rig.trouble());
+    }
+
+    @Test
+    void byOAuth2AloneFilesCrossTooAlsoWhereTheTokenIsRenewedOnTheWay() throws Exception {
+        start(false);
+        Chat chat = rig.talk("1");
+        Customer ann = rig.customer("1");
+        rig.x.uploads().processing(1, 0);
+        MediaFile photo = MediaFile.generated("", "image/png", 50_000);
+        for (int i = 1; i <= 2; i++) {
+            int files = i;
+            ann.sendsPhoto(photo, "");
+            until("her photo", () -> rig.flex.files("twitter-1").size() == files);
+            rig.x.tokens().expire();
+            rig.flex.agentAttaches(chat, "", MediaFile.generated("b.mp4", "video/mp4", 80_000));
+            until("the agent's video", () -> ann.files().size() == files);
+            rig.x.tokens().expire();
+        }
+        assertEquals(List.of(50_000L, 50_000L), rig.flex.files("twitter-1").stream().map(MediaFile::length).toList());
+        assertTrue(rig.x.exchanges().stream().noneMatch(call -> call.requestHeaders().getOrDefault("Authorization", "")
+                .startsWith("OAuth ")));
     }
 
     @Test

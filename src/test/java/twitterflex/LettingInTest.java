@@ -131,6 +131,38 @@ class LettingInTest {
     }
 
     @Test
+    void anAppThatMayNotReadDirectMessagesIsToldWhatToChoose() throws Exception {
+        day.x.accessLevel("read-write");
+        assertFalse(day.setup());
+        assertTrue(said().matches("(?s).*✗ to do +X token +X's token lacks dm.read dm.write media.write: give the app"
+                + " 'Read and write and Direct message'.*"), said());
+        day.x.accessLevel("read-write-directmessages");
+        assertTrue(day.setup(), this::said);
+        assertTrue(said().matches("(?s).*✓ created +X token .*"), said());
+    }
+
+    @Test
+    void whereXWantsATokenToSubscribeTheOneThatSetupGotWillDo() throws Exception {
+        day.x.registrations().privateEventsNeedOAuth2(true);
+        assertTrue(day.setup(), this::said);
+        assertEquals(3, day.x.registrations().subscriptions().size());
+    }
+
+    @Test
+    void aTokenThatHasRunOutWhileNoBridgeRanIsRenewedBySetupButNotByCheck() throws Exception {
+        assertTrue(day.setup(), this::said);
+        withoutKeys();
+        day.x.tokens().expire();
+        List<String> rows = new ArrayList<>();
+        Operator.Setup.check(new HashMap<>(SetupTest.merged(day)), false, rows::add);
+        assertTrue(rows.stream().anyMatch(row -> row.startsWith("✗ X token ") && row.contains("a running bridge renews it")),
+                () -> String.join("\n", rows));
+        assertEquals(0, day.x.tokens().refreshes());
+        assertTrue(day.setup(), this::said);
+        assertEquals(1, day.x.tokens().refreshes());
+    }
+
+    @Test
     void aTokenThatXTakesNoMoreIsGotAnew() throws Exception {
         assertTrue(day.setup());
         day.x.tokens().revoke();

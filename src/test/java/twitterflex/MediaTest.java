@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static twitterflex.Rig.until;
 
+import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
@@ -19,8 +20,10 @@ import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
+import java.util.function.Function;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 import twitterflex.sandbox.Bystander;
@@ -30,8 +33,10 @@ import twitterflex.sandbox.Customer;
 import twitterflex.sandbox.Fault;
 import twitterflex.sandbox.MediaFile;
 import twitterflex.sandbox.SimulatedService;
+import twitterflex.sandbox.SimulatedX;
 import twitterflex.sandbox.TwilioMedia;
 import twitterflex.sandbox.XMedia;
+import twitterflex.sandbox.XTokens;
 import twitterflex.sandbox.XUploads;
 
 /** Pictures, videos and files arrive as such, both ways, in order and once; what fits nowhere is told with the reason. */
@@ -445,6 +450,29 @@ class MediaTest {
         toldAfter("[photo]");
     }
 
+    /** Whose token X calls expired at the first call for the photo: what came then must not stand before it. */
+    @Test
+    void withATokenAloneAPhotoIsHadByItAndAnswered() throws Exception {
+        rig = new Rig(Rig.Generation.CURRENT, Map.of("TWITTER_CLIENT_ID", XTokens.CLIENT_ID), PATIENT);
+        rig.bridge.stop();
+        rig.environment.keySet().removeIf(name -> name.startsWith("TWITTER_ACCESS"));
+        XTokens.Pair pair = rig.x.tokens().pair(XTokens.ALL_SCOPES);
+        ObjectNode granted = Bridge.object().put("access_token", pair.access()).put("refresh_token", pair.refresh())
+                .put("scope", String.join(" ", pair.scopes())).put("expires_in", 7200);
+        Bridge.XAccess.write(rig.data.resolve("x-token.json"),
+                Bridge.XAccess.kept(granted, SimulatedX.sampleKeys().ownId(), ""));
+        rig.start();
+        ann = rig.customer("1");
+        rig.x.faults().next(XMedia.BINARY, Fault.status(401, Map.of(), "{\"title\":\"Unauthorized\",\"status\":401}"));
+        MediaFile photo = file("image/png", 5_000);
+        String id = ann.sendsPhoto(photo, "");
+        until("it", () -> shown().equals(List.of("x-" + id + ".png image/png")));
+        assertEquals(hashes(List.of(photo)), hashes(rig.flex.files("twitter-1")));
+        assertEquals(0, rig.x.calls(XMedia.TON));
+        rig.flex.agentAttaches(rig.chat(ann), "", photo, MediaFile.generated("b.mp4", "video/mp4", 5_000));
+        until("both", () -> ann.files().size() == 2);
+    }
+
     private void toldAfter(String beginning) {
         until("told", () -> shown().size() == 2 && shown().get(1).startsWith(beginning));
     }
@@ -476,6 +504,48 @@ class MediaTest {
         return "POST " + (generation == Rig.Generation.CURRENT
                 ? "/v1/Services/{ChatServiceSid}/Conversations/{ConversationSid}/Messages"
                 : "/v2/Services/{ServiceSid}/Channels/{ChannelSid}/Messages");
+    }
+
+    // Answers that make no sense.
+
+    private static final List<Function<JsonNode, ?>> NONSENSE = List.of(answer -> "", answer -> Fault.WEB_PAGE,
+            answer -> answer.toString().substring(0, answer.toString().length() / 2), answer -> "null", answer -> "[]",
+            answer -> "{}", answer -> "12", answer -> "{\"errors\":[]}", without("data"), without("id"),
+            without("media_id_string"), without("sid"), without("links"), without("content_direct_temporary"),
+            without("size"), without("content_type"), without("state"));
+
+    private static Function<JsonNode, ?> without(String field) {
+        return answer -> {
+            JsonNode changed = answer.deepCopy();
+            if (changed.findParent(field) instanceof ObjectNode parent) parent.remove(field);
+            return changed;
+        };
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void whateverAServiceAnswersEachFileArrivesOnce(Rig.Generation generation) throws Exception {
+        rig(generation);
+        Chat chat = rig.talk("1");
+        MediaFile photo = file("image/png", 3_000), video = file("video/mp4", 4_000);
+        rig.x.media().webhooksLackAttachments(true);
+        int files = 0;
+        for (String operation : operations(generation)) {
+            SimulatedService service = operation.matches(".*(/Services/|MediaSid).*") ? rig.flex : rig.x;
+            boolean bytes = List.of(XMedia.TON, XMedia.VIDEO, TwilioMedia.TEMPORARY).contains(operation);
+            if (bytes || operation.equals(XUploads.APPEND)) continue;
+            for (Function<JsonNode, ?> change : NONSENSE) {
+                service.faults().next(operation, Fault.changed(change));
+                files += 2;
+                int all = files;
+                rig.flex.agentAttaches(chat, "", photo, video);
+                ann.sendsPhoto(photo, "");
+                ann.sendsVideo("", video);
+                until(operation, () -> ann.files().size() >= all && rig.flex.files("twitter-1").size() >= all);
+                assertEquals(List.of(all, all), List.of(ann.files().size(), rig.flex.files("twitter-1").size()), operation);
+                assertEquals(List.of(), rig.notes(chat), operation);
+            }
+        }
     }
 
     // Deaths.
@@ -557,17 +627,18 @@ class MediaTest {
 
     @ParameterizedTest
     @EnumSource
-    void a512MegabyteVideoGoesThroughAHeapOf64(Rig.Generation generation) throws Exception {
+    void aVideoLargerThanTheHeapGoesThrough(Rig.Generation generation) throws Exception {
         rig(generation);
         try (World world = new World(generation, Map.of(), "-Xmx64m")) {
             world.x.uploads().processing(2, 0);
             Customer customer = world.customer(1);
             Chat chat = world.talk(customer);
-            MediaFile video = MediaFile.generated("a.mp4", "video/mp4", 512L * MEBIBYTE);
+            // -Dmedia.mib=512 is the largest that X takes; the suite has no time for it.
+            MediaFile video = MediaFile.generated("a.mp4", "video/mp4", Long.getLong("media.mib", 160) * MEBIBYTE);
             long began = System.nanoTime();
             world.flex.agentAttaches(chat, "", video);
             until("the video", () -> customer.files().size() == 1);
-            System.out.println("512 MiB in " + (System.nanoTime() - began) / 1_000_000 + " ms, at most "
+            System.out.println((video.length() >> 20) + " MiB in " + (System.nanoTime() - began) / 1_000_000 + " ms, at most "
                     + world.bridge.memory("VmHWM") + " MiB of memory");
             assertEquals(hashes(List.of(video)), hashes(customer.files()));
             assertTrue(world.bridge.memory("VmHWM") < 180, world.bridge.memory("VmHWM") + " MiB");

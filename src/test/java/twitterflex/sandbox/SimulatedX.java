@@ -547,6 +547,10 @@ public final class SimulatedX extends SimulatedService {
         return uploads.takes(request) ? uploads.answer(request) : answerOfMessages(request);
     }
 
+    synchronized boolean mayDirectMessages() {
+        return accessLevel.equals(ALL_ACCESS);
+    }
+
     private synchronized String accessLevel() {
         return accessLevel;
     }

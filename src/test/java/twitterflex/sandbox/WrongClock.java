@@ -16,6 +16,7 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.TreeMap;
 import java.util.concurrent.Executor;
+import java.util.concurrent.locks.LockSupport;
 import java.util.function.Supplier;
 import twitterflex.sandbox.SimulatedService.Reply;
 
@@ -40,12 +41,22 @@ final class WrongClock implements AutoCloseable {
     WrongClock(int port, Executor threads, Supplier<Instant> clock, Handler handler) {
         this.clock = clock;
         this.handler = handler;
-        try {
-            socket = new ServerSocket(port, 100, InetAddress.getLoopbackAddress());
-        } catch (IOException e) {
-            throw new UncheckedIOException("cannot listen again on port " + port, e);
-        }
+        socket = again(port);
         threads.execute(() -> accept(threads));
+    }
+
+    /** The port may be somebody's own end of a connection for a moment. */
+    private static ServerSocket again(int port) {
+        IOException taken = new IOException();
+        for (int tries = 0; tries < 500; tries++) {
+            try {
+                return new ServerSocket(port, 100, InetAddress.getLoopbackAddress());
+            } catch (IOException busy) {
+                taken = busy;
+                LockSupport.parkNanos(10_000_000);
+            }
+        }
+        throw new UncheckedIOException("cannot listen again on port " + port, taken);
     }
 
     private void accept(Executor threads) {

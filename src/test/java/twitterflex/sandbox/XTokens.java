@@ -275,7 +275,8 @@ public final class XTokens {
             throw error(400, "invalid_grant", "The subject token is not valid.", false);
         }
         revoke(); // Repeating it ends the former pair.
-        Set<String> scopes = form.has("scope") ? Set.of(form.first("scope").split(" ")) : ALL_SCOPES;
+        Set<String> allowed = x.mayDirectMessages() ? ALL_SCOPES : Set.of("tweet.read", "users.read", "offline.access");
+        Set<String> scopes = form.has("scope") ? Set.of(form.first("scope").split(" ")) : allowed;
         if (!KNOWN_SCOPES.containsAll(scopes)) {
             throw error(400, "invalid_scope", form.first("scope"), true);
         }
