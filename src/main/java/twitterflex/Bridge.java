@@ -410,8 +410,10 @@ public final class Bridge {
         events.notices().stream().filter(notice -> noticed.put(notice, "") == null)
                 .forEach(notice -> LOG.log(WARNING, () -> notice));
         metrics.add("ignored", events.ignored());
-        journal.conversations().stream().filter(open -> events.encrypted().contains(open.customer()))
-                .forEach(open -> journal.tell(unreadable(open)));
+        if (!events.encrypted().isEmpty()) {
+            journal.conversations().stream().filter(open -> events.encrypted().contains(open.customer()))
+                    .forEach(open -> journal.tell(unreadable(open)));
+        }
         catchUp.heardFromX(events.sent());
         if (events.messages().isEmpty()) return Reply.ok(object());
         if (catchUp.await(CatchUp.X_EVENTS) && relay.accept(events.messages())) return Reply.ok(object());
