@@ -4492,7 +4492,8 @@ public final class Bridge {
             long now = System.nanoTime();
             if (delivery.stuck.isEmpty()) delivery.stuck = Optional.of(now);
             boolean over = now - delivery.stuck.get() > timing.maxBackoff().multipliedBy(patience).toNanos();
-            return over ? refused(later.reason()) : later.forThisMessageOnly();
+            // What is wrong with us refuses nothing, however long it takes to be mended.
+            return over && later.scope() != Outcome.Scope.SERVICE ? refused(later.reason()) : later.forThisMessageOnly();
         }
 
         private static Outcome refused(String reason) { return new Outcome.Refused(reason, false); }
