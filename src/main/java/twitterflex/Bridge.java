@@ -2570,6 +2570,7 @@ public final class Bridge {
             }
             boolean due = !missed.containsKey(key);
             Optional<Conversation> open = journal.conversation(key);
+            if (open.isEmpty()) ended.remove(key);
             boolean done = false;
             try {
                 if (key.equals(X_EVENTS)) done = readX(due);
@@ -2601,10 +2602,12 @@ public final class Bridge {
             if (!kept(found.messages(), shared, fromFlex, due && found.late())) return false;
             Conversation read = flex.upTo(open, found.upTo());
             if (!read.equals(open)) journal.remember(read);
-            boolean ask = ended.contains(sid) || rounds % ROUNDS_TO_STATE == ROUNDS_TO_STATE - 1;
+            // Forgotten it would be with what is left to the next round.
+            boolean all = newer.isEmpty() || found.upTo() == Flex.index(newer.get(newer.size() - 1));
+            boolean ask = all && (ended.contains(sid) || rounds % ROUNDS_TO_STATE == ROUNDS_TO_STATE - 1);
             Response last = ask && found.answer().ok() ? flex.state(sid, () -> journal.forget(sid)) : found.answer();
             if (failed(last, sid)) return false;
-            ended.remove(sid);
+            if (all) ended.remove(sid);
             return true;
         }
 
