@@ -2467,7 +2467,9 @@ public final class Bridge {
 
         /** @param sent what our account sent: each reply, and what a colleague writes in the X app */
         void heardFromX(List<Message> sent) {
-            if (fromX.rang()) {
+            // After long silence nobody knows whether nothing was written, or nothing came through.
+            boolean silent = fromX.isSilentFor(timing.catchUp().multipliedBy(SUSPICIOUS));
+            if (fromX.rang() || silent) {
                 expectMissedAtX();
                 readFirst(X_EVENTS);
             }
