@@ -2427,6 +2427,8 @@ public final class Bridge {
         /** From then on the events of X that came may not be all: by X's clock, as all its times. */
         private volatile Optional<Instant> since = Optional.empty();
         private X.Backlog backlog = new X.Backlog();
+        /** Whether something was missed since that was begun, and so is not in it. */
+        private volatile boolean more;
 
         CatchUp(Journal journal, Relay relay, Flex flex, X x, Settings settings, Timing timing, Metrics metrics) {
             this.journal = journal;
@@ -2445,6 +2447,7 @@ public final class Bridge {
             open.forEach(one -> missed.put(one.sid(), new CompletableFuture<>()));
             missed.put(X_EVENTS, new CompletableFuture<>());
             expectMissedAtX();
+            if (since.isEmpty()) journal.begun();
             // X first: it tells which replies have arrived.
             readers.execute(() -> {
                 read(X_EVENTS);
@@ -3768,7 +3771,7 @@ public final class Bridge {
         private final Map<String, RefusedMessage> refused = new LinkedHashMap<>();
         private final Map<String, Long> settled = new LinkedHashMap<>();
         private final Map<String, Conversation> conversations = new LinkedHashMap<>();
-        /** When the newest message of a customer's was written, in milliseconds since 1970; 0 if none is known. */
+        /** When a customer's newest message was written, or the first start, in milliseconds since 1970; or 0. */
         private long newest;
         private long behind;
         private String name = "";
@@ -3874,11 +3877,14 @@ public final class Bridge {
         synchronized Optional<Instant> behind() { return since(behind); }
         void behind(Instant since) { submit(true, List.of(), line("behind", String.valueOf(since.toEpochMilli()))); }
 
+        /** The first start: what is written from now on is missed if it does not come. */
+        void begun() { submit(true, List.of(), line("begun", "")); }
+
         private static Optional<Instant> since(long millis) {
             return millis == 0 ? Optional.empty() : Optional.of(Instant.ofEpochMilli(millis));
         }
 
-        /** When the newest message of a customer's was written, by X's clock. */
+        /** When the newest message of a customer's was written, by X's clock; before the first, the first start. */
         synchronized Optional<Instant> newest() { return since(newest); }
 
         /** The conversations that are open as far as is known. If a power cut loses a line, it is only read again. */
@@ -4147,6 +4153,7 @@ public final class Bridge {
                 case "conversation" -> conversations.put(id, new Conversation(id, line.path("customer").asText(),
                         line.path("url").asText(), line.path("index").asLong(), at));
                 case "closed" -> conversations.remove(id);
+                case "begun" -> newest = Math.max(newest, line.path("at").asLong());
                 case "behind" -> behind = line.path("id").asLong();
                 case "seen" -> line.path("ids").properties()
                         .forEach(one -> remember(one.getKey(), one.getValue().asLong()));
