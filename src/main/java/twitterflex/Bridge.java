@@ -2278,10 +2278,11 @@ public final class Bridge {
 
         static JsonNode asWebhook(JsonNode listed, String other, JsonNode media) {
             String sender = listed.path("sender_id").asText();
-            // A conversation's id names both, the smaller one first.
-            String recipient = !sender.equals(other) ? other
-                    : Stream.of(listed.path("dm_conversation_id").asText().split("-"))
-                            .filter(one -> !one.equals(sender)).findFirst().orElse("");
+            // A conversation's id names both, the smaller one first; a group's names nobody, and is no customer's.
+            String conversation = listed.path("dm_conversation_id").asText();
+            boolean toOther = !sender.equals(other) && !conversation.matches(Promise.NUMBER);
+            String recipient = toOther ? other : Stream.of(conversation.split("-"))
+                    .filter(one -> !one.equals(sender)).findFirst().orElse("");
             ObjectNode event = object().put("type", "message_create").put("id", listed.path("id").asText())
                     .put("created_timestamp", String.valueOf(time(listed.path("created_at").asText()).toEpochMilli()));
             ObjectNode create = event.putObject("message_create").put("sender_id", sender);
