@@ -2108,6 +2108,9 @@ public final class Bridge {
             private int pages;
             private boolean complete;
 
+            boolean isNew() { return pages == 0; }
+            Optional<Instant> newest() { return events.stream().map(event -> Sent.of(event).at()).findFirst(); }
+
             JsonNode asWebhook() {
                 ObjectNode webhook = object().set("users", users);
                 webhook.putArray("direct_message_events").addAll(events);
@@ -2530,6 +2533,7 @@ public final class Bridge {
 
         /** A webhook older than the newest that came may still have been under way. */
         private void expectMissedAtX() {
+            more = true;
             if (since.isPresent()) return;
             since = journal.behind().or(() -> journal.newest().map(newest -> newest.minus(timing.callTimeout())));
             since.ifPresent(journal::behind);
@@ -2671,22 +2675,38 @@ public final class Bridge {
 
         private synchronized boolean readX(boolean due) {
             if (since.isEmpty()) return true;
-            if (failed(x.readBack(since.get(), backlog), X_EVENTS)) return false;
+            if (backlog.isNew()) more = false;
+            Response page = x.readBack(since.get(), backlog);
+            if (failed(page, X_EVENTS)) return false;
+            if (!page.ok()) {
+                // A page that is refused, perhaps as its cursor is too old, is no end: all is asked for again.
+                backlog = new X.Backlog();
+                Optional.ofNullable(missed.get(X_EVENTS)).ifPresent(waiting -> waiting.complete(null));
+                return false;
+            }
             FromX events = x.read(backlog);
             List<Message> unknown = events.messages().stream().filter(one -> !journal.knows(one.id())).toList();
             if (!kept(unknown, true, fromX, due)) return false;
             overhear(events.sent());
-            since = Optional.empty();
-            journal.behind(Instant.EPOCH);
+            Instant next = backlog.newest().map(newest -> newest.minus(timing.callTimeout())).orElse(since.get());
             backlog = new X.Backlog();
-            return true;
+            journal.behind(Instant.EPOCH);
+            since = Optional.empty();
+            if (!more) return true;
+            // There was no room for a while: what came meanwhile is newer than what was read.
+            journal.behind(next);
+            since = Optional.of(next);
+            return false;
         }
 
         private boolean kept(List<Message> messages, boolean shared, Doorbell doorbell, boolean due) {
             if (messages.isEmpty()) return true;
             boolean kept = shared ? relay.acceptShared(messages) : relay.accept(messages);
             if (kept) doorbell.missed(messages.size(), due);
-            return kept;
+            // There may be room for some of them: for all at once there may never be.
+            int half = messages.size() / 2;
+            return kept || half > 0 && kept(messages.subList(0, half), shared, doorbell, due)
+                    && kept(messages.subList(half, messages.size()), shared, doorbell, due);
         }
 
         /** Whether it is to be read again. If that goes on, or Twilio turns everybody away, all reading pauses. */
