@@ -2110,6 +2110,9 @@ public final class Bridge {
             private int pages;
             private boolean complete;
 
+            boolean isNew() { return pages == 0; }
+            Optional<Instant> newest() { return events.stream().map(event -> Sent.of(event).at()).findFirst(); }
+
             JsonNode asWebhook() {
                 ObjectNode webhook = object().set("users", users);
                 webhook.putArray("direct_message_events").addAll(events);
@@ -2280,10 +2283,11 @@ public final class Bridge {
 
         static JsonNode asWebhook(JsonNode listed, String other, JsonNode media) {
             String sender = listed.path("sender_id").asText();
-            // A conversation's id names both, the smaller one first.
-            String recipient = !sender.equals(other) ? other
-                    : Stream.of(listed.path("dm_conversation_id").asText().split("-"))
-                            .filter(one -> !one.equals(sender)).findFirst().orElse("");
+            // A conversation's id names both, the smaller one first; a group's names nobody, and is no customer's.
+            String conversation = listed.path("dm_conversation_id").asText();
+            boolean toOther = !sender.equals(other) && !conversation.matches(Promise.NUMBER);
+            String recipient = toOther ? other : Stream.of(conversation.split("-"))
+                    .filter(one -> !one.equals(sender)).findFirst().orElse("");
             ObjectNode event = object().put("type", "message_create").put("id", listed.path("id").asText())
                     .put("created_timestamp", String.valueOf(time(listed.path("created_at").asText()).toEpochMilli()));
             ObjectNode create = event.putObject("message_create").put("sender_id", sender);
@@ -2429,6 +2433,8 @@ public final class Bridge {
         /** From then on the events of X that came may not be all: by X's clock, as all its times. */
         private volatile Optional<Instant> since = Optional.empty();
         private X.Backlog backlog = new X.Backlog();
+        /** Whether something was missed since that was begun, and so is not in it. */
+        private volatile boolean more;
 
         CatchUp(Journal journal, Relay relay, Flex flex, X x, Settings settings, Timing timing, Metrics metrics) {
             this.journal = journal;
@@ -2447,6 +2453,7 @@ public final class Bridge {
             open.forEach(one -> missed.put(one.sid(), new CompletableFuture<>()));
             missed.put(X_EVENTS, new CompletableFuture<>());
             expectMissedAtX();
+            if (since.isEmpty()) journal.begun();
             // X first: it tells which replies have arrived.
             readers.execute(() -> {
                 read(X_EVENTS);
@@ -2469,7 +2476,9 @@ public final class Bridge {
 
         /** @param sent what our account sent: each reply, and what a colleague writes in the X app */
         void heardFromX(List<Message> sent) {
-            if (fromX.rang()) {
+            // After long silence nobody knows whether nothing was written, or nothing came through.
+            boolean silent = fromX.isSilentFor(timing.catchUp().multipliedBy(SUSPICIOUS));
+            if (fromX.rang() || silent) {
                 expectMissedAtX();
                 readFirst(X_EVENTS);
             }
@@ -2526,6 +2535,7 @@ public final class Bridge {
 
         /** A webhook older than the newest that came may still have been under way. */
         private void expectMissedAtX() {
+            more = true;
             if (since.isPresent()) return;
             since = journal.behind().or(() -> journal.newest().map(newest -> newest.minus(timing.callTimeout())));
             since.ifPresent(journal::behind);
@@ -2572,6 +2582,7 @@ public final class Bridge {
             }
             boolean due = !missed.containsKey(key);
             Optional<Conversation> open = journal.conversation(key);
+            if (open.isEmpty()) ended.remove(key);
             boolean done = false;
             try {
                 if (key.equals(X_EVENTS)) done = readX(due);
@@ -2603,10 +2614,12 @@ public final class Bridge {
             if (!kept(found.messages(), shared, fromFlex, due && found.late())) return false;
             Conversation read = flex.upTo(open, found.upTo());
             if (!read.equals(open)) journal.remember(read);
-            boolean ask = ended.contains(sid) || rounds % ROUNDS_TO_STATE == ROUNDS_TO_STATE - 1;
+            // Forgotten it would be with what is left to the next round.
+            boolean all = newer.isEmpty() || found.upTo() == Flex.index(newer.get(newer.size() - 1));
+            boolean ask = all && (ended.contains(sid) || rounds % ROUNDS_TO_STATE == ROUNDS_TO_STATE - 1);
             Response last = ask && found.answer().ok() ? flex.state(sid, () -> journal.forget(sid)) : found.answer();
             if (failed(last, sid)) return false;
-            ended.remove(sid);
+            if (all) ended.remove(sid);
             return true;
         }
 
@@ -2664,22 +2677,38 @@ public final class Bridge {
 
         private synchronized boolean readX(boolean due) {
             if (since.isEmpty()) return true;
-            if (failed(x.readBack(since.get(), backlog), X_EVENTS)) return false;
+            if (backlog.isNew()) more = false;
+            Response page = x.readBack(since.get(), backlog);
+            if (failed(page, X_EVENTS)) return false;
+            if (!page.ok()) {
+                // A page that is refused, perhaps as its cursor is too old, is no end: all is asked for again.
+                backlog = new X.Backlog();
+                Optional.ofNullable(missed.get(X_EVENTS)).ifPresent(waiting -> waiting.complete(null));
+                return false;
+            }
             FromX events = x.read(backlog);
             List<Message> unknown = events.messages().stream().filter(one -> !journal.knows(one.id())).toList();
             if (!kept(unknown, true, fromX, due)) return false;
             overhear(events.sent());
-            since = Optional.empty();
-            journal.behind(Instant.EPOCH);
+            Instant next = backlog.newest().map(newest -> newest.minus(timing.callTimeout())).orElse(since.get());
             backlog = new X.Backlog();
-            return true;
+            journal.behind(Instant.EPOCH);
+            since = Optional.empty();
+            if (!more) return true;
+            // There was no room for a while: what came meanwhile is newer than what was read.
+            journal.behind(next);
+            since = Optional.of(next);
+            return false;
         }
 
         private boolean kept(List<Message> messages, boolean shared, Doorbell doorbell, boolean due) {
             if (messages.isEmpty()) return true;
             boolean kept = shared ? relay.acceptShared(messages) : relay.accept(messages);
             if (kept) doorbell.missed(messages.size(), due);
-            return kept;
+            // There may be room for some of them: for all at once there may never be.
+            int half = messages.size() / 2;
+            return kept || half > 0 && kept(messages.subList(0, half), shared, doorbell, due)
+                    && kept(messages.subList(half, messages.size()), shared, doorbell, due);
         }
 
         /** Whether it is to be read again. If that goes on, or Twilio turns everybody away, all reading pauses. */
@@ -3765,7 +3794,7 @@ public final class Bridge {
         private final Map<String, RefusedMessage> refused = new LinkedHashMap<>();
         private final Map<String, Long> settled = new LinkedHashMap<>();
         private final Map<String, Conversation> conversations = new LinkedHashMap<>();
-        /** When the newest message of a customer's was written, in milliseconds since 1970; 0 if none is known. */
+        /** When a customer's newest message was written, or the first start, in milliseconds since 1970; or 0. */
         private long newest;
         private long behind;
         private String name = "";
@@ -3871,11 +3900,14 @@ public final class Bridge {
         synchronized Optional<Instant> behind() { return since(behind); }
         void behind(Instant since) { submit(true, List.of(), line("behind", String.valueOf(since.toEpochMilli()))); }
 
+        /** The first start: what is written from now on is missed if it does not come. */
+        void begun() { submit(true, List.of(), line("begun", "")); }
+
         private static Optional<Instant> since(long millis) {
             return millis == 0 ? Optional.empty() : Optional.of(Instant.ofEpochMilli(millis));
         }
 
-        /** When the newest message of a customer's was written, by X's clock. */
+        /** When the newest message of a customer's was written, by X's clock; before the first, the first start. */
         synchronized Optional<Instant> newest() { return since(newest); }
 
         /** The conversations that are open as far as is known. If a power cut loses a line, it is only read again. */
@@ -4144,6 +4176,7 @@ public final class Bridge {
                 case "conversation" -> conversations.put(id, new Conversation(id, line.path("customer").asText(),
                         line.path("url").asText(), line.path("index").asLong(), at));
                 case "closed" -> conversations.remove(id);
+                case "begun" -> newest = Math.max(newest, line.path("at").asLong());
                 case "behind" -> behind = line.path("id").asLong();
                 case "seen" -> line.path("ids").properties()
                         .forEach(one -> remember(one.getKey(), one.getValue().asLong()));
@@ -4494,7 +4527,8 @@ public final class Bridge {
             long now = System.nanoTime();
             if (delivery.stuck.isEmpty()) delivery.stuck = Optional.of(now);
             boolean over = now - delivery.stuck.get() > timing.maxBackoff().multipliedBy(patience).toNanos();
-            return over ? refused(later.reason()) : later.forThisMessageOnly();
+            // What is wrong with us refuses nothing, however long it takes to be mended.
+            return over && later.scope() != Outcome.Scope.SERVICE ? refused(later.reason()) : later.forThisMessageOnly();
         }
 
         private static Outcome refused(String reason) { return new Outcome.Refused(reason, false); }

@@ -401,6 +401,20 @@ class MediaTest {
         assertEquals("", rig.trouble());
     }
 
+    @ParameterizedTest
+    @EnumSource
+    void aKeyThatXDoesNotTakeRefusesNoFile(Rig.Generation generation) throws Exception {
+        rig(generation, Rig.QUICK);
+        Chat chat = rig.talk("1");
+        rig.x.faults().always(UPLOAD.get(generation), Fault.status(401, Map.of(), "{\"errors\":[{\"code\":89,\"message\":\"Invalid or expired token\"}]}"));
+        rig.flex.agentAttaches(chat, "", MediaFile.generated("a.png", "image/png", 5_000));
+        // At 10 ms each in the mean that is longer than a file is tried which itself is at fault.
+        until("many tries", () -> rig.x.calls(UPLOAD.get(generation)) > 300);
+        rig.x.faults().clear();
+        until("the file", () -> ann.files().size() == 1);
+        assertEquals(0, rig.failed());
+    }
+
     /** As an older version kept them, and a line that it would not know is left alone. */
     @ParameterizedTest
     @EnumSource

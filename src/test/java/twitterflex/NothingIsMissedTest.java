@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static twitterflex.Rig.until;
 
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
@@ -23,6 +24,7 @@ import twitterflex.sandbox.Chat;
 import twitterflex.sandbox.Customer;
 import twitterflex.sandbox.Fault;
 import twitterflex.sandbox.SimulatedService;
+import twitterflex.sandbox.SimulatedX;
 
 /** Promise 6: what either side wrote while no webhook came through is caught up, once and in order. */
 class NothingIsMissedTest {
@@ -490,5 +492,152 @@ class NothingIsMissedTest {
             assertEquals(all, rig.written(ann));
             if (generation == Rig.Generation.CURRENT) assertTrue(rig.x.eventsRead() <= 5 + 200, "read: " + rig.x.eventsRead());
         }
+    }
+
+    private static final Map<Rig.Generation, String> LIST = Map.of(Rig.Generation.CURRENT, "GET /2/dm_events",
+            Rig.Generation.CLASSIC, "GET /1.1/direct_messages/events/list.json");
+
+    private static long answered(SimulatedService service, String operation) {
+        return service.exchanges().stream().filter(call -> call.operation().equals(operation)).count();
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void whatIsMissedWhileThereIsNoRoomForWhatWasReadIsCaughtUpToo(Rig.Generation generation) throws Exception {
+        try (Rig rig = new Rig(generation, Map.of("MAX_PENDING", "1"), Rig.QUICK)) {
+            rig.x.retryDelays();
+            rig.flex.retryDelays();
+            Customer ann = rig.customer("34");
+            Chat chat = talk(rig, ann);
+            rig.x.faults().always(SEND.get(generation), Fault.status(503));
+            rig.flex.agentWrites(chat, "one");
+            until("it waits", () -> rig.health().path("pending").asInt() == 1);
+            long reads = answered(rig.x, LIST.get(generation));
+            ann.writes("first");
+            until("it is read, and there is no room", () -> answered(rig.x, LIST.get(generation)) > reads);
+            ann.writes("second");
+            rig.x.awaitDelivered(Duration.ofSeconds(30));
+            rig.x.faults().clear();
+            until("both", () -> rig.written(ann).size() == 3);
+            assertEquals(List.of("hello", "first", "second"), rig.written(ann));
+        }
+    }
+
+    /** The rounds are half a second: an hour of silence is six, and six hours are 36. */
+    @ParameterizedTest
+    @EnumSource
+    void theFirstWebhookOfXAfterALongSilenceBringsWhatWasWrittenMeanwhile(Rig.Generation generation) throws Exception {
+        Bridge.Timing timing = new Bridge.Timing(Duration.ofMillis(2), Duration.ofMillis(20), Duration.ofSeconds(4),
+                Duration.ofSeconds(1), Duration.ofSeconds(5), Duration.ofHours(1), Duration.ofHours(1), Duration.ofMillis(500));
+        try (Rig rig = rig(generation, timing)) {
+            Customer ann = rig.customer("35");
+            talk(rig, ann);
+            rig.x.webhook("http://127.0.0.1:1/fromTwitter");
+            ann.writes("is my letterbox broken?");
+            rig.x.awaitDelivered(Duration.ofSeconds(30));
+            LockSupport.parkNanos(timing.catchUp().multipliedBy(13).toNanos());
+            rig.x.webhook(rig.url() + "/fromTwitter");
+            ann.writes("at last");
+            until("both", () -> rig.written(ann).size() == 3);
+            assertEquals(List.of("hello", "is my letterbox broken?", "at last"), rig.written(ann));
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void theVeryFirstMessageIsCaughtUpOnceTheSecretIsRight(Rig.Generation generation) throws Exception {
+        try (Rig rig = new Rig(generation, Map.of("TWITTER_CONSUMER_SECRET", "wrong", "TWITTER_CLIENT_SECRET", ""), Rig.QUICK)) {
+            rig.x.retryDelays();
+            Customer ann = rig.customer("36");
+            ann.writes("am I the first?");
+            rig.x.awaitDelivered(Duration.ofSeconds(30));
+            rig.bridge.stop();
+            rig.environment.put("TWITTER_CONSUMER_SECRET", SimulatedX.sampleKeys().consumerSecret());
+            rig.start();
+            until("it", () -> rig.written(ann).equals(List.of("am I the first?")));
+        }
+    }
+
+    /** Of two bridges one asks by a mark on the message, and takes it a round later. */
+    @ParameterizedTest
+    @EnumSource
+    void aConversationThatEndsWhileItsLastWordsAreAskedForIsNotForgottenBeforeThem(Rig.Generation generation) throws Exception {
+        Bridge.Timing timing = new Bridge.Timing(Duration.ofMillis(2), Duration.ofMillis(20), Duration.ofSeconds(4),
+                Duration.ofSeconds(1), Duration.ofSeconds(5), Duration.ofHours(1), Duration.ofHours(1), Duration.ofSeconds(3));
+        try (Rig rig = rig(generation, timing)) {
+            Bridge other = rig.another(Map.of("PORT", "0", "DATA_DIR", rig.data.resolve("second").toString(), "PUBLIC_URL", rig.url()));
+            Customer ann = rig.customer("37");
+            Chat chat = talk(rig, ann);
+            rig.x.webhook(other.address() + "/fromTwitter");
+            ann.writes("are you there?");
+            until("it", () -> rig.written(ann).size() == 2);
+            rig.x.webhook(rig.url() + "/fromTwitter");
+            rig.quiet();
+            other.stop();
+            chat.moveWebhooks("http://127.0.0.1:1/fromFlex?customer=37");
+            String id = rig.flex.agentWrites(chat, "goodbye");
+            until("it is asked for", () -> rig.flex.exchanges().stream().anyMatch(call -> call.method().equals("POST")
+                    && call.target().endsWith("/Messages/" + id)));
+            chat.moveWebhooks(rig.url() + "/fromFlex?customer=37");
+            rig.flex.agentCompletes(chat);
+            until("the last words", () -> Rig.received(ann).equals(List.of("welcome", "goodbye")));
+            until("it is forgotten", () -> rig.bridge.journal.conversations().isEmpty());
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void moreThanThereIsRoomForIsCaughtUpBitByBit(Rig.Generation generation) throws Exception {
+        try (Rig rig = new Rig(generation, Map.of("MAX_PENDING", "2"), Rig.QUICK)) {
+            rig.x.retryDelays();
+            rig.flex.retryDelays();
+            Customer ann = rig.customer("39");
+            Chat chat = talk(rig, ann);
+            rig.bridge.stop();
+            for (String text : List.of("one", "two", "three", "four", "five")) rig.flex.agentWrites(chat, text);
+            for (String text : List.of("first", "second", "third", "fourth", "fifth")) ann.writes(text);
+            rig.x.awaitDelivered(Duration.ofSeconds(30));
+            rig.flex.awaitDelivered(Duration.ofSeconds(30));
+            rig.start();
+            until("all of it", () -> Rig.received(ann).size() == 6 && rig.written(ann).size() == 6);
+            assertEquals(List.of("welcome", "one", "two", "three", "four", "five"), Rig.received(ann));
+            assertEquals(List.of("hello", "first", "second", "third", "fourth", "fifth"), rig.written(ann));
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void aPageThatXRefusesIsNoEndOfWhatWasMissed(Rig.Generation generation) throws Exception {
+        try (Rig rig = rig(generation, Rig.QUICK)) {
+            Customer ann = rig.customer("38");
+            talk(rig, ann);
+            rig.bridge.stop();
+            List<String> all = new ArrayList<>(List.of("hello"));
+            for (int i = 0; i < 12; i++) {
+                ann.writes("message " + i);
+                all.add("message " + i);
+            }
+            rig.x.awaitDelivered(Duration.ofSeconds(60));
+            rig.x.faults().next(LIST.get(generation), Fault.delay(Duration.ofMillis(1)),
+                    Fault.status(400, Map.of(), "{\"errors\":[{\"code\":44,\"message\":\"cursor is invalid\"}]}"));
+            rig.start();
+            until("all of them", () -> rig.written(ann).size() == all.size());
+            assertEquals(all, rig.written(ann));
+        }
+    }
+
+    @Test
+    void whatIsWrittenInAGroupIsNoCustomersMessage() {
+        String listed = "{'data':[{'id':'5','event_type':'MessageCreate','sender_id':'11','text':'hi all','created_at':"
+                + "'2026-11-20T10:00:00.000Z','dm_conversation_id':'%s'}],'meta':{'result_count':1}}";
+        assertEquals(0, missedAtX(listed.formatted("1582103724607971328")).messages().size());
+        assertEquals(1, missedAtX(listed.formatted("11-99")).messages().size());
+    }
+
+    private static Bridge.FromX missedAtX(String listed) {
+        ObjectNode webhook = Bridge.object();
+        webhook.putArray("direct_message_events")
+                .addAll(Bridge.XApi.V2.events(Bridge.jsonOrMissing(listed.replace('\'', '"')), "99"));
+        return Bridge.FromX.read(webhook, "99");
     }
 }
