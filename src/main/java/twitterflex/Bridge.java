@@ -2429,6 +2429,8 @@ public final class Bridge {
         /** Failures in a row; so many are no trouble yet. */
         private final AtomicInteger failuresAtX = new AtomicInteger(), failuresAtTwilio = new AtomicInteger();
         private static final int FEW = 6;
+        /** Why that goes on, for the health. */
+        private final Map<AtomicInteger, String> unreadable = new ConcurrentHashMap<>();
         private volatile int rounds;
         /** From then on the events of X that came may not be all: by X's clock, as all its times. */
         private volatile Optional<Instant> since = Optional.empty();
@@ -2471,7 +2473,9 @@ public final class Bridge {
         }
 
         List<String> troubles() {
-            return Stream.of(fromX.trouble(), fromFlex.trouble(), flex.trouble()).flatMap(Optional::stream).toList();
+            Stream<String> others = Stream.of(fromX.trouble(), fromFlex.trouble(), flex.trouble())
+                    .flatMap(Optional::stream);
+            return Stream.concat(others, unreadable.values().stream()).toList();
         }
 
         /** @param sent what our account sent: each reply, and what a colleague writes in the X app */
@@ -2717,15 +2721,20 @@ public final class Bridge {
             AtomicInteger row = ofX ? failuresAtX : failuresAtTwilio;
             if (!(answer.outcome() instanceof Outcome.RetryLater later)) {
                 row.set(0);
+                unreadable.remove(row);
                 if (!answer.ok()) LOG.log(WARNING, () -> TROUBLE + " (" + key + "): " + answer.sentence());
                 return false;
             }
             int failures = row.incrementAndGet();
             if (failures == 1) LOG.log(WARNING, () -> TROUBLE + " yet (" + key + "): " + later.reason());
+            boolean all = later.scope() == Outcome.Scope.SERVICE;
+            Duration most = timing.maxBackoff().multipliedBy(all ? Relay.PATIENT : 1);
             Duration pause = timing.initialBackoff().multipliedBy(1L << Math.min(failures - 1, 10));
-            if (pause.compareTo(timing.maxBackoff()) > 0) pause = timing.maxBackoff();
+            if (pause.compareTo(most) > 0) pause = most;
             if (later.after().compareTo(pause) > 0) pause = later.after();
-            boolean goesOn = failures > FEW || later.scope() == Outcome.Scope.SERVICE;
+            boolean goesOn = failures > FEW || all;
+            // A rate limit that is over after its pause is no trouble.
+            if (goesOn && failures > 2) unreadable.put(row, TROUBLE + ": " + later.reason());
             if (goesOn && !ofX) paused = System.nanoTime() + pause.toNanos();
             if (goesOn) Optional.ofNullable(missed.get(key)).ifPresent(waiting -> waiting.complete(null));
             soon(key, pause);

@@ -17,6 +17,8 @@ import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.locks.LockSupport;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.parallel.Execution;
+import org.junit.jupiter.api.parallel.ExecutionMode;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 import twitterflex.sandbox.Cable;
@@ -27,6 +29,7 @@ import twitterflex.sandbox.SimulatedService;
 import twitterflex.sandbox.SimulatedX;
 
 /** Promise 6: what either side wrote while no webhook came through is caught up, once and in order. */
+@Execution(ExecutionMode.CONCURRENT)
 class NothingIsMissedTest {
 
     /** Conversations are read every 200 ms, and a webhook has 50 ms to come. */
@@ -304,6 +307,24 @@ class NothingIsMissedTest {
             ann.writes("at last");
             until("all is well", () -> rig.written(ann).size() == 4 && rig.trouble().isEmpty());
             assertEquals(List.of("hello", "is my letterbox broken?", "still nobody?", "at last"), rig.written(ann));
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void whatCannotBeReadShowsInTheHealthUntilItCan(Rig.Generation generation) throws Exception {
+        try (Rig rig = rig(generation, Rig.QUICK)) {
+            Customer ann = rig.customer("22");
+            talk(rig, ann);
+            rig.bridge.stop();
+            ann.writes("are you there?");
+            rig.x.awaitDelivered(Duration.ofSeconds(30));
+            rig.x.faults().always(AT_X.get(generation).get(0), Fault.status(401, Map.of(), "{\"errors\":[{\"code\":32,\"message\":\"No\"}]}"));
+            rig.start();
+            until("it shows", () -> rig.trouble().contains("what no webhook brought cannot be read: No ("));
+            rig.x.faults().clear();
+            until("it is read", () -> rig.written(ann).size() == 2);
+            until("all is well", () -> rig.trouble().isEmpty());
         }
     }
 
