@@ -2071,7 +2071,7 @@ public final class Bridge {
             for (int pages = 0; pages < MAX_PAGES; pages++) {
                 page = list(api.list.formatted(customer), cursor, api.most, customer);
                 if (!page.ok()) return page;
-                List<Sent> read = api.events(page.body(), customer).stream().map(Sent::of).toList();
+                List<Sent> read = api.events(page.body(), customer, false).stream().map(Sent::of).toList();
                 found.addAll(read);
                 cursor = page.body().at(api.nextPage).asText("");
                 if (cursor.isEmpty() || read.stream().anyMatch(sent -> sent.at().isBefore(delivery.lookFrom()))) break;
@@ -2136,7 +2136,7 @@ public final class Bridge {
                 page = list(api.all, backlog.cursor, backlog.pages == 0 ? 5 : api.most, "");
                 if (!page.ok()) return page;
                 backlog.pages++;
-                for (JsonNode event : api.events(page.body(), settings.ownId())) {
+                for (JsonNode event : api.events(page.body(), settings.ownId(), true)) {
                     boolean old = Sent.of(event).at().isBefore(since);
                     if (!old) backlog.events.add(event);
                     backlog.complete |= old;
@@ -2257,7 +2257,7 @@ public final class Bridge {
                 int said = page.at("/meta/result_count").asInt(listed.isMissingNode() ? -1 : 0);
                 if (listed.isEmpty()) return (listed.isArray() || listed.isMissingNode()) && said == 0;
                 return listed.isArray() && listed.valueStream().allMatch(event::keptBy)
-                        && events(page, customer).stream().allMatch(one -> !one.at(RECIPIENT).asText().equals(customer)
+                        && events(page, customer, customer.isEmpty()).stream().allMatch(one -> !one.at(RECIPIENT).asText().equals(customer)
                                 || !X.Sent.of(one).text().isBlank()
                                 || one.at("/message_create/message_data").has("attachment"))
                         && Promise.fields(nextPage, "|[!-~]+").keptBy(page);
@@ -2276,16 +2276,18 @@ public final class Bridge {
          *
          * @param other of whom they are: the customer, or our own account
          */
-        List<JsonNode> events(JsonNode page, String other) {
+        List<JsonNode> events(JsonNode page, String other, boolean ofAll) {
             JsonNode media = page.at("/includes/media");
-            return page.path(events).valueStream().map(one -> this == V2 ? asWebhook(one, other, media) : one).toList();
+            return page.path(events).valueStream().map(one -> this == V2 ? asWebhook(one, other, ofAll, media) : one)
+                    .toList();
         }
 
-        static JsonNode asWebhook(JsonNode listed, String other, JsonNode media) {
+        static JsonNode asWebhook(JsonNode listed, String other, boolean ofAll, JsonNode media) {
             String sender = listed.path("sender_id").asText();
-            // A conversation's id names both, the smaller one first; a group's names nobody, and is no customer's.
+            // A conversation's id names both, the smaller one first; a group's names nobody, and is no customer's. With
+            // one customer there is no group.
             String conversation = listed.path("dm_conversation_id").asText();
-            boolean toOther = !sender.equals(other) && !conversation.matches(Promise.NUMBER);
+            boolean toOther = !sender.equals(other) && !(ofAll && conversation.matches(Promise.NUMBER));
             String recipient = toOther ? other : Stream.of(conversation.split("-"))
                     .filter(one -> !one.equals(sender)).findFirst().orElse("");
             ObjectNode event = object().put("type", "message_create").put("id", listed.path("id").asText())
@@ -4577,7 +4579,7 @@ public final class Bridge {
             boolean soon = answer.outcome() instanceof Outcome.RetryLater later
                     && later.scope() == Outcome.Scope.MESSAGE;
             if (!answer.ok()) return soon ? answer.outcome() : refused(answer.sentence());
-            JsonNode event = XApi.asWebhook(answer.body().path("data"), message.customer(),
+            JsonNode event = XApi.asWebhook(answer.body().path("data"), message.customer(), false,
                     answer.body().at("/includes/media"));
             delivery.found = FromX.attachments(event.at("/message_create/message_data")).stream()
                     .flatMap(one -> one.sources().stream()).toList();

@@ -426,7 +426,8 @@ class DemoPageTest {
         String watch = "[...document.querySelectorAll('#calls button')].filter(one => one.textContent.includes('/oauth2/token')).pop()";
         browser.until(watch + " !== undefined");
         assertTrue(browser.holds(watch + ".textContent.includes('asks for a token of the app')"));
-        browser.click(watch);
+        // New lines come in beside it, so that it may move under the mouse.
+        browser.evaluate(watch + ".click()");
         browser.until("$('details').open");
         browser.until("$('details-body').textContent.includes('access_token') && /access_token\"?:\\s*\"•+\"/.test("
                 + "$('details-body').textContent)");

@@ -658,7 +658,7 @@ class NothingIsMissedTest {
     private static Bridge.FromX missedAtX(String listed) {
         ObjectNode webhook = Bridge.object();
         webhook.putArray("direct_message_events")
-                .addAll(Bridge.XApi.V2.events(Bridge.jsonOrMissing(listed.replace('\'', '"')), "99"));
+                .addAll(Bridge.XApi.V2.events(Bridge.jsonOrMissing(listed.replace('\'', '"')), "99", true));
         return Bridge.FromX.read(webhook, "99");
     }
 }
