@@ -2256,10 +2256,11 @@ public final class Bridge {
                 JsonNode listed = page.path(events);
                 int said = page.at("/meta/result_count").asInt(listed.isMissingNode() ? -1 : 0);
                 if (listed.isEmpty()) return (listed.isArray() || listed.isMissingNode()) && said == 0;
-                return listed.isArray() && listed.valueStream().allMatch(event::keptBy)
-                        && events(page, customer, customer.isEmpty()).stream().allMatch(one -> !one.at(RECIPIENT).asText().equals(customer)
-                                || !X.Sent.of(one).text().isBlank()
-                                || one.at("/message_create/message_data").has("attachment"))
+                if (!listed.isArray() || !listed.valueStream().allMatch(event::keptBy)) return false;
+                Stream<JsonNode> ours = events(page, customer, customer.isEmpty()).stream()
+                        .filter(one -> one.at(RECIPIENT).asText().equals(customer));
+                return ours.allMatch(one -> !X.Sent.of(one).text().isBlank()
+                        || one.at("/message_create/message_data").has("attachment"))
                         && Promise.fields(nextPage, "|[!-~]+").keptBy(page);
             };
         }
@@ -4539,7 +4540,8 @@ public final class Bridge {
             if (delivery.stuck.isEmpty()) delivery.stuck = Optional.of(now);
             boolean over = now - delivery.stuck.get() > timing.maxBackoff().multipliedBy(patience).toNanos();
             // What is wrong with us refuses nothing, however long it takes to be mended.
-            return over && later.scope() != Outcome.Scope.SERVICE ? refused(later.reason()) : later.forThisMessageOnly();
+            boolean itsOwn = later.scope() != Outcome.Scope.SERVICE;
+            return over && itsOwn ? refused(later.reason()) : later.forThisMessageOnly();
         }
 
         private static Outcome refused(String reason) { return new Outcome.Refused(reason, false); }
