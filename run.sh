@@ -7,6 +7,7 @@ jar=target/twitter-flex-bridge.jar
 fail() { echo "run.sh: $1" >&2; exit 2; }
 
 java=${JAVA_HOME:+$JAVA_HOME/bin/}java
+[ -z "${JAVA_HOME:-}" ] || [ -x "$java" ] || fail "JAVA_HOME is $JAVA_HOME, where no bin/java is: point it at a JDK 17 or newer, or unset it."
 found=$(command -v "$java" 2>/dev/null) || fail "no Java found: install a JDK 17 or newer, or point JAVA_HOME at one."
 # A JDK says in its file release which one it is; to be asked itself, it has to start a JVM.
 release= version=
@@ -75,7 +76,7 @@ command=${1:-serve}
 case $command in
   demo) build; run -cp "$jar:target/test-classes" twitterflex.demo.Demo "$@" ;;
   test) maven verify "$@" && archive_classes ;;
-  serve | setup | check | failed | retry) build; run -jar "$jar" "$command" "$@" ;;
+  serve | setup | check | failed | retry | version | --version) build; run -jar "$jar" "$command" "$@" ;;
   help | -h | --help)
     cat <<'HELP'
 ./run.sh demo         a page, and the terminal, on which you see the bridge at work between simulated X and Flex, with a guided tour;
@@ -89,6 +90,7 @@ case $command in
 ./run.sh failed       lists the messages a service refused for good
 ./run.sh retry [ID]   puts a refused message, or all of them, back
 ./run.sh test         runs every test
+./run.sh version      tells which version this is
 ./run.sh help         this text
 HELP
     ;;

@@ -53,6 +53,7 @@ public final class Operator {
                             which journal that is, and how many they are, is told on stderr
               retry [ID]    put a refused message, or all of them, back; a running bridge takes them within seconds,
                             and each comes after what was sent since
+              version       tell which version this is
               help          this text
 
             Settings are read from the environment and from the file .env in this folder (the environment wins):
@@ -65,10 +66,12 @@ public final class Operator {
             "check", List.of("--json"),
             "failed", List.of(),
             "retry", List.of("ID"),
+            "version", List.of(),
             "help", List.of());
 
     public static void main(String[] arguments) {
-        String command = arguments.length == 0 ? "serve" : arguments[0].replaceFirst("^(-h|--help)$", "help");
+        String command = arguments.length == 0 ? "serve" : arguments[0].replaceFirst("^(-h|--help)$", "help")
+                .replaceFirst("^--version$", "version");
         PrintStream out = new PrintStream(new FileOutputStream(FileDescriptor.out), true, UTF_8);
         run(command, () -> {
             Set<String> words = words(command, arguments);
@@ -95,6 +98,9 @@ public final class Operator {
                     out.println(messages(asked) + " put back" + by(folder) + ": delivered after what was sent since,"
                             + " within seconds if the bridge runs, else when it starts");
                 }
+                case "version" -> out.println("twitter-flex-bridge "
+                        + Optional.ofNullable(Operator.class.getPackage().getImplementationVersion()).orElse("from source")
+                        + ", Java " + Runtime.version());
                 default -> out.print(HELP + Settings.describe());
             }
         });

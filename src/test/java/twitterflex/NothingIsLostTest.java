@@ -182,6 +182,16 @@ class NothingIsLostTest {
     }
 
     @Test
+    void theJarTellsItsVersion() throws Exception {
+        Path folder = Files.createTempDirectory("bridge-test");
+        for (String word : List.of("version", "--version")) {
+            Ended ended = command(folder, Map.of(), word);
+            assertTrue(ended.status() == 0 && ended.output().matches("twitter-flex-bridge [0-9.]+, Java [0-9].*\n"), ended::toString);
+        }
+        Rig.delete(folder);
+    }
+
+    @Test
     void whereThereIsNoJournalTheCommandsSaySo() throws Exception {
         Path folder = Files.createTempDirectory("bridge-test");
         for (String command : List.of("failed", "retry")) {

@@ -286,6 +286,12 @@ class RunScriptTest {
     }
 
     @Test
+    void aJavaHomeWithoutAJavaIsCalledByItsName() throws Exception {
+        assertRefusedInOneLine("JAVA_HOME is /nonexist, where no bin/java is: point it at a JDK 17 or newer, or unset it.",
+                run(Map.of("JAVA_HOME", "/nonexist"), "serve"));
+    }
+
+    @Test
     void noJavaAtAllIsTold() throws Exception {
         assertRefusedInOneLine("no Java found", run(Map.of("JAVA_HOME", "", "PATH", bareSystem().toString()), "serve"));
     }
