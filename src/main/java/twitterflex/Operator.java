@@ -98,9 +98,11 @@ public final class Operator {
                     out.println(messages(asked) + " put back" + by(folder) + ": delivered after what was sent since,"
                             + " within seconds if the bridge runs, else when it starts");
                 }
-                case "version" -> out.println("twitter-flex-bridge "
-                        + Optional.ofNullable(Operator.class.getPackage().getImplementationVersion()).orElse("from source")
-                        + ", Java " + Runtime.version());
+                case "version" -> {
+                    String built = Operator.class.getPackage().getImplementationVersion();
+                    out.println("twitter-flex-bridge " + Objects.requireNonNullElse(built, "from source") + ", Java "
+                            + Runtime.version());
+                }
                 default -> out.print(HELP + Settings.describe());
             }
         });
@@ -927,7 +929,7 @@ public final class Operator {
 
         /** @return whether X lets us in, by this token or by the keys of OAuth 1.0a */
         private boolean letIn() {
-            Response me = access.byToken(one -> client.call(X.SERVICE, one), access.request(ME, Form.of()));
+            Response me = whoseToken();
             JsonNode token = settings.token();
             String lacking = lacking(token);
             if (me.ok() && lacking.isEmpty()) {
@@ -943,6 +945,10 @@ public final class Operator {
             boolean told = may.dryRun().isEmpty();
             if (told) report(TOKEN, state, me.ok() ? "it lacks " + lacking + ": run setup" : me.sentence());
             return settings.hasKeys();
+        }
+
+        private Response whoseToken() {
+            return access.byToken(one -> client.call(X.SERVICE, one), access.request(ME, Form.of()));
         }
 
         private static String lacking(JsonNode token) {
@@ -988,7 +994,7 @@ public final class Operator {
             // It is kept at once, as it cannot be had again without asking.
             ObjectNode token = XAccess.kept(granted.body(), settings.hasKeys() ? settings.ownId() : "", "");
             if (!keep(token)) return false;
-            Response me = access.byToken(one -> client.call(X.SERVICE, one), access.request(ME, Form.of()));
+            Response me = whoseToken();
             if (!succeeded(TOKEN, me)) return false;
             name(token, text(me.body(), "/data/id"));
             String lacking = lacking(token);
