@@ -504,6 +504,13 @@ public final class Bridge {
                     : attachments.stream().filter(Attachment::isFile).toList();
         }
 
+        /** What can be read of it: this text, and what stands for the attachments that are not carried as files. */
+        String words(String text, String between) {
+            List<Attachment> files = files();
+            return Stream.concat(Stream.of(text), attachments.stream().filter(one -> !files.contains(one))
+                    .map(Attachment::text)).filter(line -> !line.isBlank()).collect(Collectors.joining(between));
+        }
+
         /** What agents read as the customer's name. */
         String title() { return name.equals(handle) ? "@" + handle : name + " (@" + handle + ")"; }
 
@@ -596,7 +603,7 @@ public final class Bridge {
                 encrypted.add(writer);
                 notices.add("customer " + writer + " writes end-to-end encrypted (XChat): no bridge can read that");
             }
-            JsonNode events = payload.path("direct_message_events");
+            JsonNode events = payload.path("direct_message_events"), users = payload.path("users");
             int ignored = events.isArray() && !events.isEmpty() ? 0 : 1;
             for (JsonNode event : events) {
                 String sender = event.at("/message_create/sender_id").asText();
@@ -605,7 +612,6 @@ public final class Bridge {
                 boolean numbered = event.path("id").asText().matches(Promise.NUMBER) && sender.matches(Promise.NUMBER);
                 Optional<String> other = Stream.concat(subscribers.stream(), Stream.of(recipient)).filter(anothers)
                         .findFirst();
-                JsonNode users = payload.path("users");
                 if (!event.path("type").asText().equals("message_create") || sent) {
                     ignored++;
                     boolean readable = sent && numbered && recipient.matches(Promise.NUMBER);
@@ -632,9 +638,10 @@ public final class Bridge {
             JsonNode user = listed.has("data") ? listed.path("data") : listed;
             String handle = user.path("screen_name").asText(user.path("username").asText(customer));
             JsonNode data = event.at("/message_create/message_data");
+            List<Attachment> attached = attachments(data);
             return new Message(direction, event.path("id").asText(), customer, handle,
                     user.path("name").asText(handle),
-                    text(data), attachments(data), data.at("/quick_reply_response/metadata").asText(""), "",
+                    text(data, attached), attached, data.at("/quick_reply_response/metadata").asText(""), "",
                     Instant.ofEpochMilli(event.path("created_timestamp").asLong(System.currentTimeMillis())));
         }
 
@@ -648,7 +655,7 @@ public final class Bridge {
          * The text as its author typed it: t.co links replaced by where they lead, the link X appends for an attachment
          * removed, and {@code &lt; &gt; &amp;} decoded last of all.
          */
-        static String text(JsonNode data) {
+        static String text(JsonNode data, List<Attachment> attached) {
             Map<String, String> links = new HashMap<>();
             data.at("/entities/urls").forEach(url -> links.put(url.path("url").asText(), url.path("expanded_url")
                     .asText(url.path("url").asText())));
@@ -663,7 +670,7 @@ public final class Bridge {
             }
             link.appendTail(linked);
             String plain = linked.toString().replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
-            return attachments(data).isEmpty() ? plain : plain.stripTrailing();
+            return attached.isEmpty() ? plain : plain.stripTrailing();
         }
 
         /** Where X shows the account what is attached to an event. */
@@ -1705,9 +1712,7 @@ public final class Bridge {
             }
             NumberedLists.Read read = note ? new NumberedLists.Read(message.text(), false) : lists.read(message);
             List<Attachment> files = message.files();
-            String text = Stream.concat(Stream.of(read.text()), message.attachments().stream()
-                    .filter(one -> !one.isFile()).map(Attachment::text)).filter(line -> !line.isBlank())
-                    .collect(Collectors.joining("\n"));
+            String text = message.words(read.text(), "\n");
             List<String> parts = split(text.isEmpty() && files.isEmpty() ? "(a message without text)" : text, MAX_BODY,
                     Bridge::utf8Length);
             while (delivery.parts < parts.size() + files.size()) {
@@ -1796,9 +1801,12 @@ public final class Bridge {
 
         /** From now on a conversation is read that another bridge has opened, or another process: one call. */
         void meet(String sid, String customer) {
-            Response newest = twilio.get(api.product, path(sid) + "/Messages?Order=desc&PageSize=50", api.messages);
+            Response newest = newest(sid);
             if (newest.ok()) adopt(sid, customer, newest.body().path("messages"));
         }
+
+        private Response newest(String sid) { return twilio.get(api.product, newestOf(sid), api.messages); }
+        private String newestOf(String sid) { return path(sid) + "/Messages?Order=desc&PageSize=50"; }
 
         /** Where all that the customer wrote was posted by this bridge, all that was answered is its own to deliver. */
         private void adopt(String sid, String customer, JsonNode newest) {
@@ -1850,8 +1858,7 @@ public final class Bridge {
          * @param bridges is given the names of those that have posted there
          */
         Response read(Conversation open, List<JsonNode> newer, Set<String> bridges) {
-            String messages = path(open.sid()) + "/Messages?Order=desc&PageSize=50";
-            return twilio.pages(api.product, messages, "messages", api.messages, page -> {
+            return twilio.pages(api.product, newestOf(open.sid()), "messages", api.messages, page -> {
                 if (newer.isEmpty()) lists.suppose(open.customer(), page);
                 for (JsonNode message : page) {
                     bridges.add(mark(message).path(BRIDGE).asText());
@@ -1894,7 +1901,7 @@ public final class Bridge {
             Outcome.Delivered nothing = new Outcome.Delivered("", "");
             String sid = openConversations.getOrDefault(sent.message.customer(), Known.NONE).sid();
             if (sid.isEmpty() || x.isOurs(sent.message.id())) return nothing;
-            Response newest = twilio.get(api.product, path(sid) + "/Messages?Order=desc&PageSize=50", api.messages);
+            Response newest = newest(sid);
             if (!newest.ok()) {
                 return newest.outcome() instanceof Outcome.RetryLater later ? later.forThisMessageOnly() : nothing;
             }
@@ -1904,8 +1911,7 @@ public final class Bridge {
                     ? isFile(message) && time(message.path("date_created").asText()).isAfter(before)
                     : x.isPartOf(message.path("body").asText(""), sent.message.text()));
             sent.conversation = sid;
-            String said = Stream.concat(Stream.of(sent.message.text()), sent.message.attachments().stream()
-                    .map(Attachment::text)).filter(line -> !line.isBlank()).collect(Collectors.joining(" "));
+            String said = sent.message.words(sent.message.text(), " ");
             return ours ? nothing : new Outcome.Delivered("", "A colleague wrote in the X app: " + said);
         }
 
@@ -1968,10 +1974,10 @@ public final class Bridge {
          */
         record Sent(String id, String to, String text, String file, Instant at) {
             static Sent of(JsonNode event) {
-                JsonNode message = event.path("message_create");
+                JsonNode message = event.path("message_create"), data = message.path("message_data");
+                List<Attachment> attached = FromX.attachments(data);
                 return new Sent(event.path("id").asText(), message.at("/target/recipient_id").asText(),
-                        FromX.text(message.path("message_data")),
-                        Attachment.id(FromX.attachments(message.path("message_data"))),
+                        FromX.text(data, attached), Attachment.id(attached),
                         Instant.ofEpochMilli(event.path("created_timestamp").asLong()));
             }
         }
@@ -2427,13 +2433,9 @@ public final class Bridge {
         private final Map<String, CompletableFuture<Void>> missed = new ConcurrentHashMap<>();
         /** Conversations of which a webhook has said that they are over. */
         private final Set<String> ended = ConcurrentHashMap.newKeySet();
-        /** Until then no conversation is read, in {@link System#nanoTime}. */
-        private volatile long paused = System.nanoTime();
-        /** Failures in a row; so many are no trouble yet. */
-        private final AtomicInteger failuresAtX = new AtomicInteger(), failuresAtTwilio = new AtomicInteger();
+        private final Service atX = new Service(), atTwilio = new Service();
+        /** So many failures in a row are no trouble yet. */
         private static final int FEW = 6;
-        /** Why that goes on, for the health. */
-        private final Map<AtomicInteger, String> unreadable = new ConcurrentHashMap<>();
         private volatile int rounds;
         /** From then on the events of X that came may not be all: by X's clock, as all its times. */
         private volatile Optional<Instant> since = Optional.empty();
@@ -2451,6 +2453,20 @@ public final class Bridge {
                     settings, metrics);
             fromFlex = new Doorbell("Flex", "TWILIO_AUTH_TOKEN is not the account's any more", settings, metrics);
         }
+
+        /** One whose log is read, and what stands in the way of that. */
+        private static final class Service {
+            /** Until then nothing is read there, in {@link System#nanoTime}. */
+            volatile long paused = System.nanoTime();
+            /** In a row. */
+            final AtomicInteger failures = new AtomicInteger();
+            /** Why that goes on, for the health. */
+            volatile Optional<String> trouble = Optional.empty();
+
+            boolean isPaused() { return paused - System.nanoTime() > 0; }
+        }
+
+        private Service of(String key) { return key.equals(X_EVENTS) ? atX : atTwilio; }
 
         /** To be called before the first webhook is taken, so that none overtakes what was missed. */
         void start() {
@@ -2478,7 +2494,8 @@ public final class Bridge {
         List<String> troubles() {
             Stream<String> others = Stream.of(fromX.trouble(), fromFlex.trouble(), flex.trouble())
                     .flatMap(Optional::stream);
-            return Stream.concat(others, unreadable.values().stream()).toList();
+            Stream<String> unreadable = Stream.of(atX.trouble, atTwilio.trouble).flatMap(Optional::stream);
+            return Stream.concat(others, unreadable).toList();
         }
 
         /** @param sent what our account sent: each reply, and what a colleague writes in the X app */
@@ -2525,11 +2542,11 @@ public final class Bridge {
             String sid = event.conversation();
             boolean known = journal.conversation(sid).isPresent() || event.customer().isEmpty();
             if (!known) readers.execute(logFailures(() -> flex.meet(sid, event.customer()), TROUBLE));
-            if (!kept) missed(sid);
+            if (!kept) readLater(sid);
         }
 
         /** Something that should have come by webhook has not, through no fault of the webhook's. */
-        private void missed(String key) {
+        private void readLater(String key) {
             missed.putIfAbsent(key, CompletableFuture.completedFuture(null));
             soon(key, timing.maxBackoff());
         }
@@ -2537,7 +2554,7 @@ public final class Bridge {
         /** X's webhook was out of order, or there was no room for what it brought. */
         void missedAtX() {
             expectMissedAtX();
-            missed(X_EVENTS);
+            readLater(X_EVENTS);
         }
 
         /** A webhook older than the newest that came may still have been under way. */
@@ -2569,13 +2586,13 @@ public final class Bridge {
                 expectMissedAtX();
                 soon(X_EVENTS, Duration.ZERO);
             }
-            if (paused > System.nanoTime()) return;
+            if (atTwilio.isPaused()) return;
             journal.conversations().forEach(open -> soon(open.sid(), Duration.ZERO));
         }
 
         private void soon(String key, Duration delay) {
             if (!queued.add(key)) return;
-            long pause = key.equals(X_EVENTS) ? 0 : paused - System.nanoTime();
+            long pause = of(key).paused - System.nanoTime();
             readers.schedule(() -> {
                 queued.remove(key);
                 read(key);
@@ -2583,7 +2600,7 @@ public final class Bridge {
         }
 
         private void read(String key) {
-            if (!key.equals(X_EVENTS) && paused > System.nanoTime()) {
+            if (of(key).isPaused()) {
                 soon(key, Duration.ZERO);
                 return;
             }
@@ -2659,7 +2676,8 @@ public final class Bridge {
                 List<Message> all = FromFlex.read(FromFlex.asWebhook(message, open.sid()), open.customer()).messages();
                 List<Message> unknown = all.stream().filter(one -> !journal.knows(one.id())).toList();
                 Instant written = time(message.path("date_created").asText());
-                String owner = Flex.mark(message).path(Flex.BRIDGE).asText();
+                JsonNode mark = Flex.mark(message);
+                String owner = mark.path(Flex.BRIDGE).asText();
                 boolean another = !owner.isEmpty() && !owner.equals(own);
                 boolean toName = !all.isEmpty() && unknown.isEmpty() && (another || !named);
                 boolean aRoundOld = due && now.isAfter(written.plus(timing.catchUp()));
@@ -2672,7 +2690,7 @@ public final class Bridge {
                     if (marks && !put.ok()) return new Missed(missed, upTo, late, put);
                 }
                 if (!unknown.isEmpty() && !another) {
-                    long asked = Flex.mark(message).path(Flex.ASKED).asLong(now.toEpochMilli());
+                    long asked = mark.path(Flex.ASKED).asLong(now.toEpochMilli());
                     waiting |= marks && now.isBefore(Instant.ofEpochMilli(asked).plus(timing.catchUp()));
                     if (!waiting) missed.addAll(unknown);
                     late |= !waiting && now.isAfter(written.plus(timing.callTimeout()));
@@ -2718,17 +2736,16 @@ public final class Bridge {
                     && kept(messages.subList(half, messages.size()), shared, doorbell, due);
         }
 
-        /** Whether it is to be read again. If that goes on, or Twilio turns everybody away, all reading pauses. */
+        /** Whether it is to be read again. While a service turns everybody away, nothing is read there. */
         private boolean failed(Response answer, String key) {
-            boolean ofX = key.equals(X_EVENTS);
-            AtomicInteger row = ofX ? failuresAtX : failuresAtTwilio;
+            Service service = of(key);
             if (!(answer.outcome() instanceof Outcome.RetryLater later)) {
-                row.set(0);
-                unreadable.remove(row);
+                service.failures.set(0);
+                service.trouble = Optional.empty();
                 if (!answer.ok()) LOG.log(WARNING, () -> TROUBLE + " (" + key + "): " + answer.sentence());
                 return false;
             }
-            int failures = row.incrementAndGet();
+            int failures = service.failures.incrementAndGet();
             if (failures == 1) LOG.log(WARNING, () -> TROUBLE + " yet (" + key + "): " + later.reason());
             boolean all = later.scope() == Outcome.Scope.SERVICE;
             Duration most = timing.maxBackoff().multipliedBy(all ? Relay.PATIENT : 1);
@@ -2737,8 +2754,8 @@ public final class Bridge {
             if (later.after().compareTo(pause) > 0) pause = later.after();
             boolean goesOn = failures > FEW || all;
             // A rate limit that is over after its pause is no trouble.
-            if (goesOn && failures > 2) unreadable.put(row, TROUBLE + ": " + later.reason());
-            if (goesOn && !ofX) paused = System.nanoTime() + pause.toNanos();
+            if (goesOn && failures > 2) service.trouble = Optional.of(TROUBLE + ": " + later.reason());
+            if (goesOn) service.paused = System.nanoTime() + pause.toNanos();
             if (goesOn) Optional.ofNullable(missed.get(key)).ifPresent(waiting -> waiting.complete(null));
             soon(key, pause);
             return true;
