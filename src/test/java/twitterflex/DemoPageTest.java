@@ -10,6 +10,10 @@ import java.awt.image.BufferedImage;
 import java.io.ByteArrayInputStream;
 import java.io.File;
 import java.io.IOException;
+import java.net.URI;
+import java.net.http.HttpRequest;
+import java.net.http.HttpResponse;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
@@ -26,6 +30,8 @@ import org.junit.jupiter.api.TestInstance;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
+import twitterflex.sandbox.MediaFile;
 import twitterflex.sandbox.SimulatedFlex;
 import twitterflex.sandbox.SimulatedX;
 
@@ -36,7 +42,7 @@ class DemoPageTest {
 
     private static final System.Logger LOG = System.getLogger(DemoPageTest.class.getName());
     private static final String ARRIVED = "document.querySelectorAll('#steps [data-state=arrived]').length";
-    private static final int STEPS = 11;
+    private static final int STEPS = 12;
     private static final String FAILED = "document.querySelectorAll('#steps [data-state=failed]').length";
 
     private DemoCommand current;
@@ -106,7 +112,7 @@ class DemoPageTest {
             browser.until(ARRIVED + " === " + STEPS + " && !state.tour.busy && state.bridge.counts.pending === 0");
             assertEquals(0, browser.evaluate(FAILED).asInt());
             assertEquals("Play it again", browser.evaluate("$('play').textContent").asText());
-            assertEquals(List.of(20, 20, 0, 0, 3, 4, 2), Stream.of("accepted", "delivered", "waiting", "refused", "duplicates",
+            assertEquals(List.of(23, 23, 0, 0, 3, 4, 2), Stream.of("accepted", "delivered", "waiting", "refused", "duplicates",
                     "caught up", "forged").map(this::count).toList());
             assertNeverBackwards();
             for (String event : List.of("Flex goes down", "Flex is back", "X limits the rate", "kill -9", "started again",
@@ -310,9 +316,106 @@ class DemoPageTest {
         browser.click("[...document.querySelectorAll('#calls button')].filter(one => one.textContent.includes('sends a Direct "
                 + "Message')).pop()");
         browser.until("$('details').open && $('details-body').textContent.includes('onerror')");
-        assertTrue(browser.holds("window.broken === undefined && document.querySelectorAll('main img, main script, dialog img, dialog "
-                + "script').length === 0"));
+        assertTrue(browser.holds("window.broken === undefined && [...document.querySelectorAll('main img, main script, dialog img, dialog "
+                + "script')].every(one => one.closest('.tray'))"));
         assertEquals("https://example.com/?a=", browser.evaluate("[...document.querySelectorAll('#messages a')].pop().href").asText());
+    }
+
+    // Files.
+
+    private static final String SEEN = "[...document.querySelectorAll('#%s .message')].filter(one => !one.matches('.note')).map(one => "
+            + "one.querySelector('.bubble')?.textContent || '').join('|')";
+    private static final String PICTURES = "[...document.querySelectorAll('#%s .message img')].filter(one => one.complete && "
+            + "one.naturalWidth > 0).length";
+
+    @ParameterizedTest
+    @ValueSource(booleans = {false, true})
+    void aPictureIsSeenAtEitherEndWhoeverSendsIt(boolean old) {
+        open(old ? classic : current);
+        newCustomer();
+        attach("write", "crushed");
+        browser.types("It came like this");
+        browser.presses("Enter");
+        browser.until(PICTURES.formatted("messages") + " === 1 && " + PICTURES.formatted("posted") + " === 1");
+        assertEquals("It came like this|", browser.evaluate(SEEN.formatted("posted")).asText(), "the caption first, two messages");
+        assertTrue(browser.holds("$('posted').lastChild.querySelector('img') && attached.write === null"));
+        accept();
+        attach("reply", "new");
+        browser.types("A new one is packed");
+        browser.presses("Enter");
+        browser.until(PICTURES.formatted("messages") + " === 2 && " + PICTURES.formatted("posted") + " === 2");
+        assertEquals("It came like this|A new one is packed|", browser.evaluate(SEEN.formatted("messages")).asText());
+        assertTrue(browser.holds("$('messages').lastChild.querySelector('img').src === [...$('posted').querySelectorAll('img')].at(-1).src"),
+                "the very same bytes");
+        String wire = browser.evaluate("$('calls').innerText").asText();
+        List<String> told = List.of("webhook: a message with a file", "downloads the file", "uploads the file", "posts the file",
+                "asks where the file is", "uploads the file, at once", "sends the file as a Direct Message");
+        assertEquals(List.of(), told.stream().filter(what -> !wire.contains(what)).toList());
+        browser.click("[...document.querySelectorAll('#calls button')].filter(one => one.textContent.includes('at once')).pop()");
+        browser.until("$('details').open");
+        assertTrue(browser.holds("$('details-body').textContent.includes('image/png, 34,058 bytes') && "
+                + "$('proof').textContent.includes('Media.upload') && $('proof').textContent.includes('it holds')"));
+        browser.presses("Escape");
+        browser.click("[...document.querySelectorAll('#calls button')].filter(one => one.textContent.includes('downloads')).pop()");
+        browser.until("$('details').open && $('proof').textContent.includes('Media.download') && "
+                + "$('proof').textContent.includes('Twilio has signed the link')");
+    }
+
+    @Test
+    void aFileOfOnesOwnCanBeAPictureAVideoOrWhatXDoesNotTake(@TempDir Path files) throws Exception {
+        Path picture = Files.copy(Path.of("src/test/resources/demo/new-box.png"), files.resolve("mine.png"));
+        Path video = files.resolve("clip.mp4");
+        Files.write(video, MediaFile.generated("", "video/mp4", 50_000).content().open().readAllBytes());
+        Path page = Files.writeString(files.resolve("page.html"), "<script>window.broken = true</script>");
+        newCustomer();
+        choose("write", picture);
+        browser.presses("Enter");
+        browser.until(PICTURES.formatted("posted") + " === 1");
+        choose("write", page);
+        browser.presses("Enter");
+        browser.until("$('notice').textContent.includes('page.html is none of them') && attached.write");
+        assertTrue(browser.errors().toString().contains("409"), "which a browser tells, too");
+        browser.click("document.querySelector('#write .attached button')");
+        assertTrue(browser.holds("attached.write === null && document.querySelector('#write .attached').hidden"));
+        choose("write", video);
+        browser.presses("Enter");
+        browser.until("$('posted').querySelectorAll('video').length === 1");
+        accept();
+        for (Path file : List.of(page, Path.of("src/test/resources/demo/invoice.pdf"))) {
+            choose("reply", file);
+            browser.presses("Enter");
+            browser.until("[...document.querySelectorAll('#posted .note')].at(-1)?.textContent.includes('X takes pictures') && "
+                    + "[...document.querySelectorAll('#posted .file')].at(-1).textContent.startsWith('" + file.getFileName() + "')");
+        }
+        assertEquals(404, Rig.HTTP.send(HttpRequest.newBuilder(URI.create(current.url() + "media/"
+                + MediaFile.of("", "", Files.readAllBytes(page)).sha256())).build(), HttpResponse.BodyHandlers.discarding()).statusCode(),
+                "what is no picture has no address");
+        choose("reply", Files.write(files.resolve("large.mp4"), new byte[(8 << 20) + 1]));
+        browser.until("$('notice').textContent === 'This demo takes files up to 8 MB, and large.mp4 has 8.4 MB.'");
+        assertTrue(browser.holds("attached.reply === null && window.broken === undefined"));
+    }
+
+    @Test
+    void whatIsPastedOrDroppedIsAttached() {
+        newCustomer();
+        String data = "(() => { const data = new DataTransfer(); data.items.add(new File(['x'], 'dropped.png')); return data; })()";
+        browser.evaluate("$('text').dispatchEvent(new ClipboardEvent('paste', {clipboardData: " + data + ", cancelable: true}))");
+        assertTrue(browser.holds("attached.write.name === 'dropped.png'"));
+        browser.evaluate("attach('write', null)");
+        assertFalse(browser.holds("$('messages').dispatchEvent(new DragEvent('drop', {dataTransfer: " + data
+                + ", bubbles: true, cancelable: true}))"), "the picture must not take the page's place");
+        assertTrue(browser.holds("attached.write.name === 'dropped.png'"));
+    }
+
+    private void attach(String form, String sample) {
+        clickOn("#" + form + " [data-tray]");
+        clickOn("#" + form + " [data-sample^=" + sample + "]");
+        browser.until("attached." + form + " && document.activeElement === field('" + form + "')");
+    }
+
+    private void choose(String form, Path file) {
+        browser.chooses("document.querySelector('#" + form + " [type=file]')", file);
+        browser.until("attached." + form + " && document.activeElement === field('" + form + "') || !$('notice').hidden");
     }
 
     @Test

@@ -193,7 +193,8 @@ public final class Demo {
             stage.posted(one).skip(before[0]).forEach(message -> {
                 before[0]++;
                 String author = message.author().equals("twitter-bridge") ? "(the bridge) " : "";
-                out.println("  ▶ agent      " + indented(who + author + message.body(), " ".repeat(15)));
+                String said = (message.body() + "\n" + Tour.shown(message.files())).strip();
+                out.println("  ▶ agent      " + indented(who + author + said, " ".repeat(15)));
             });
             one.customer().inbox().stream().skip(before[1]).forEach(dm -> {
                 before[1]++;
