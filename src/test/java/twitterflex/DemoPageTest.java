@@ -95,11 +95,13 @@ class DemoPageTest {
             assertEquals(0, browser.evaluate(ARRIVED).asInt());
             assertTrue(browser.holds("$('words').offsetHeight > 0 && $('words').textContent.includes('Webhook')"), "what words mean");
             watchTheHeading();
-            clickOn("#play");
+            playTo(4);
+            browser.until(PICTURES.formatted("messages") + " === 2 && " + PICTURES.formatted("posted") + " === 2");
+            photograph();
+            clickOn("#play"); // which says Play on
             browser.until(ARRIVED + " >= 7");
             clickOn("#play"); // which says Pause by now
             browser.until("!state.tour.leading && !state.tour.busy && state.bridge.counts.pending === 0");
-            photograph();
             assertTrue(browser.evaluate(ARRIVED).asInt() < STEPS, "paused after the last step");
             String before = everything();
             assertNeverBackwards();

@@ -288,6 +288,8 @@ function files(message) {
   });
 }
 
+const called = file => file.type.startsWith('image/') ? '[picture]' : file.type.startsWith('video/') ? '[video]' : '[' + file.name + ']';
+
 const size = bytes => bytes < 1e6 ? Math.ceil(bytes / 1e3) + ' KB' : (bytes / 1e6).toFixed(1) + ' MB';
 
 function choices(message) {
@@ -302,7 +304,7 @@ function showDesk() {
   const tasks = state.chats.map(one => {
     const last = one.messages[one.messages.length - 1];
     return {sid: one.sid, person: one.person, ordinal: one.ordinal, state: !one.open ? 'ended' : one.accepted ? 'accepted' : 'pending',
-      on: one.sid === chat, last: last ? last.text || '[' + last.files.map(file => file.name).join(', ') + ']' : ''};
+      on: one.sid === chat, last: last ? last.text || last.files.map(called).join(' ') : ''};
   }).reverse();
   $('tasks-none').hidden = tasks.length > 0;
   list($('tasks'), tasks, one => one.sid, one => make('li', {class: one.state}, make('button',

@@ -119,7 +119,10 @@ final class BridgeSource {
             return call.method().equals("GET") ? List.of("Media.toX", "Media.step", "Media.processed")
                     : List.of("Media.toX", "Media.upload", "Media.step", "Media.Load");
         }
-        if (call.target().matches("/(2/dm_conversations/media|(1\\.1|i)/ton|dm_video|dm_gif)/.*")) {
+        if (call.target().matches("/dm_(video|gif)/.*")) {
+            return List.of("Media.toFlex", "Media.download");
+        }
+        if (call.target().matches("/(2/dm_conversations/media|(1\\.1|i)/ton)/.*")) {
             return List.of("Media.toFlex", "Media.fetch", "Media.download", "XAccess.signed", "Signatures.oauthBase");
         }
         if (call.target().startsWith("/2/dm_events")) {

@@ -204,7 +204,7 @@ final class DemoState {
             case "INIT", "initialize" -> "upload, INIT: announces the file";
             case "APPEND", "append" -> "upload, APPEND: sends a part of it";
             case "FINALIZE", "finalize" -> "upload, FINALIZE: that was all of it";
-            case "STATUS" -> "upload, STATUS: asks whether it is ready";
+            case "STATUS" -> "upload, STATUS: is it ready?";
             default -> "uploads the file, at once";
         };
     }

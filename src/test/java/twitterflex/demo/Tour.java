@@ -94,7 +94,7 @@ final class Tour {
                 () -> stage.sends(person, crushed, caption), () -> carried(crushed, lastRead().files()));
         return new Step("Pictures", """
                 A picture arrives after its caption, as a message of its own. The journal keeps only where it is: the bridge fetches it \
-                from X with its signature and hands it to Flex; the agent's it fetches by a link that Twilio has signed for minutes.""",
+                from X with its signature and hands it to Flex; the agent's it fetches by a link that Twilio has signed for a while.""",
                 List.of(shows(photo, () -> lastRead().files()), new Hop("agent ▶ Flex ▶ bridge ▶ X",
                         "\"" + answer + "\" and a picture: two messages as well", "the text, then the picture", () -> {
                             inboxBefore = inbox().size();
