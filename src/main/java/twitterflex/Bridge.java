@@ -4743,7 +4743,8 @@ public final class Bridge {
                 }
                 case "failed" -> {
                     delivery.processing = "";
-                    return refused("X could not make use of the file (" + info.at("/error/name").asText() + ")");
+                    return refused("X could not make use of the file (" + info.at("/error/name").asText() + "): it takes"
+                            + " MP4 videos of at most 140 s in H.264, and GIFs of at most 350 pictures");
                 }
                 default -> {
                     long seconds = Math.min(10, info.path("check_after_secs").asLong());
