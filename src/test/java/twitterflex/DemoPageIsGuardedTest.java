@@ -80,7 +80,7 @@ class DemoPageIsGuardedTest {
         for (String type : new String[] {"text/plain", "multipart/form-data; boundary=a", "application/json"}) {
             assertEquals(400, attach(picture, customer, "Content-Type", type).statusCode(), type);
         }
-        assertEquals(403, attach(picture, customer, "Content-Type", file[1], "Origin", "https://example.com").statusCode());
+        assertEquals(403, attach(picture, customer, file[0], file[1], "Origin", "https://example.com").statusCode());
         assertEquals(409, attach(picture, "customer=1", file).statusCode());
         assertEquals(409, attach(new byte[0], customer, file).statusCode());
         assertEquals(409, attach("<svg xmlns='http://www.w3.org/2000/svg'/>".getBytes(StandardCharsets.UTF_8),
@@ -96,8 +96,8 @@ class DemoPageIsGuardedTest {
         assertEquals("image/png", shown.headers().firstValue("Content-Type").orElse(""));
         assertEquals("nosniff", shown.headers().firstValue("X-Content-Type-Options").orElse(""));
         assertEquals("same-origin", shown.headers().firstValue("Cross-Origin-Resource-Policy").orElse(""));
-        HttpResponse<byte[]> part = Rig.HTTP.send(HttpRequest.newBuilder(URI.create(address)).header("Range", "bytes=10-19").build(),
-                HttpResponse.BodyHandlers.ofByteArray());
+        HttpResponse<byte[]> part = Rig.HTTP.send(HttpRequest.newBuilder(URI.create(address)).header("Range", "bytes=10-19")
+                .build(), HttpResponse.BodyHandlers.ofByteArray());
         assertEquals(206, part.statusCode());
         assertArrayEquals(Arrays.copyOfRange(picture, 10, 20), part.body());
         assertEquals("bytes 10-19/" + picture.length, part.headers().firstValue("Content-Range").orElse(""));
@@ -116,8 +116,9 @@ class DemoPageIsGuardedTest {
     @Test
     void aPolicyKeepsEverythingElseOut() throws Exception {
         HttpResponse<String> page = get(demo.url());
-        assertEquals("default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; media-src 'self'; "
-                + "frame-ancestors 'none'; base-uri 'none'; form-action 'none'", page.headers().firstValue("Content-Security-Policy").orElse(""));
+        assertEquals("default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; "
+                + "media-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+                page.headers().firstValue("Content-Security-Policy").orElse(""));
         assertEquals("nosniff", page.headers().firstValue("X-Content-Type-Options").orElse(""));
         assertEquals("same-origin", page.headers().firstValue("Cross-Origin-Resource-Policy").orElse(""),
                 "no other page shows the pictures");

@@ -318,17 +318,20 @@ class DemoPageTest {
         browser.click("[...document.querySelectorAll('#calls button')].filter(one => one.textContent.includes('sends a Direct "
                 + "Message')).pop()");
         browser.until("$('details').open && $('details-body').textContent.includes('onerror')");
-        assertTrue(browser.holds("window.broken === undefined && [...document.querySelectorAll('main img, main script, dialog img, dialog "
-                + "script')].every(one => one.closest('.tray'))"));
+        assertTrue(browser.holds("window.broken === undefined && [...document.querySelectorAll('main img, main script, "
+                + "dialog img, dialog script')].every(one => one.closest('.tray'))"));
         assertEquals("https://example.com/?a=", browser.evaluate("[...document.querySelectorAll('#messages a')].pop().href").asText());
     }
 
     // Files.
 
-    private static final String SEEN = "[...document.querySelectorAll('#%s .message')].filter(one => !one.matches('.note')).map(one => "
-            + "one.querySelector('.bubble')?.textContent || '').join('|')";
-    private static final String PICTURES = "[...document.querySelectorAll('#%s .message img')].filter(one => one.complete && "
-            + "one.naturalWidth > 0).length";
+    private static final String SEEN = "[...document.querySelectorAll('#%s .message')].filter(one => !one.matches('.note'))"
+            + ".map(one => one.querySelector('.bubble')?.textContent || '').join('|')";
+    private static final String PICTURES = "[...document.querySelectorAll('#%s .message img')].filter(one => one.complete "
+            + "&& one.naturalWidth > 0).length";
+
+    private static final String LAST_CALL = "[...document.querySelectorAll('#calls button')].filter(one => "
+            + "one.textContent.includes('%s')).pop()";
 
     @ParameterizedTest
     @ValueSource(booleans = {false, true})
@@ -339,7 +342,7 @@ class DemoPageTest {
         browser.types("It came like this");
         browser.presses("Enter");
         browser.until(PICTURES.formatted("messages") + " === 1 && " + PICTURES.formatted("posted") + " === 1");
-        assertEquals("It came like this|", browser.evaluate(SEEN.formatted("posted")).asText(), "the caption first, two messages");
+        assertEquals("It came like this|", browser.evaluate(SEEN.formatted("posted")).asText(), "two, the caption first");
         assertTrue(browser.holds("$('posted').lastChild.querySelector('img') && attached.write === null"));
         accept();
         attach("reply", "new");
@@ -347,18 +350,18 @@ class DemoPageTest {
         browser.presses("Enter");
         browser.until(PICTURES.formatted("messages") + " === 2 && " + PICTURES.formatted("posted") + " === 2");
         assertEquals("It came like this|A new one is packed|", browser.evaluate(SEEN.formatted("messages")).asText());
-        assertTrue(browser.holds("$('messages').lastChild.querySelector('img').src === [...$('posted').querySelectorAll('img')].at(-1).src"),
-                "the very same bytes");
+        assertTrue(browser.holds("$('messages').lastChild.querySelector('img').src === "
+                + "[...$('posted').querySelectorAll('img')].at(-1).src"), "the very same bytes");
         String wire = browser.evaluate("$('calls').innerText").asText();
-        List<String> told = List.of("webhook: a message with a file", "downloads the file", "uploads the file", "posts the file",
-                "asks where the file is", "uploads the file, at once", "sends the file as a Direct Message");
+        List<String> told = List.of("webhook: a message with a file", "downloads the file", "uploads the file",
+                "posts the file", "asks where the file is", "uploads the file, at once", "sends the file as a Direct Message");
         assertEquals(List.of(), told.stream().filter(what -> !wire.contains(what)).toList());
-        browser.click("[...document.querySelectorAll('#calls button')].filter(one => one.textContent.includes('at once')).pop()");
+        browser.click(LAST_CALL.formatted("at once"));
         browser.until("$('details').open");
         assertTrue(browser.holds("$('details-body').textContent.includes('image/png, 34,058 bytes') && "
                 + "$('proof').textContent.includes('Media.upload') && $('proof').textContent.includes('it holds')"));
         browser.presses("Escape");
-        browser.click("[...document.querySelectorAll('#calls button')].filter(one => one.textContent.includes('downloads')).pop()");
+        browser.click(LAST_CALL.formatted("downloads"));
         browser.until("$('details').open && $('proof').textContent.includes('Media.download') && "
                 + "$('proof').textContent.includes('Twilio has signed the link')");
     }
@@ -386,12 +389,12 @@ class DemoPageTest {
         for (Path file : List.of(page, Path.of("src/test/resources/demo/invoice.pdf"))) {
             choose("reply", file);
             browser.presses("Enter");
-            browser.until("[...document.querySelectorAll('#posted .note')].at(-1)?.textContent.includes('X takes pictures') && "
-                    + "[...document.querySelectorAll('#posted .file')].at(-1).textContent.startsWith('" + file.getFileName() + "')");
+            browser.until("$('posted').lastChild.matches('.note') && $('posted').lastChild.textContent.includes('X takes pictures') "
+                    + "&& [...$('posted').querySelectorAll('.file')].at(-1).textContent.startsWith('" + file.getFileName() + "')");
         }
-        assertEquals(404, Rig.HTTP.send(HttpRequest.newBuilder(URI.create(current.url() + "media/"
-                + MediaFile.of("", "", Files.readAllBytes(page)).sha256())).build(), HttpResponse.BodyHandlers.discarding()).statusCode(),
-                "what is no picture has no address");
+        URI address = URI.create(current.url() + "media/" + MediaFile.of("", "", Files.readAllBytes(page)).sha256());
+        assertEquals(404, Rig.HTTP.send(HttpRequest.newBuilder(address).build(), HttpResponse.BodyHandlers.discarding())
+                .statusCode(), "what is no picture has no address");
         choose("reply", Files.write(files.resolve("large.mp4"), new byte[(8 << 20) + 1]));
         browser.until("$('notice').textContent === 'This demo takes files up to 8 MB, and large.mp4 has 8.4 MB.'");
         assertTrue(browser.holds("attached.reply === null && window.broken === undefined"));
@@ -400,12 +403,12 @@ class DemoPageTest {
     @Test
     void whatIsPastedOrDroppedIsAttached() {
         newCustomer();
-        String data = "(() => { const data = new DataTransfer(); data.items.add(new File(['x'], 'dropped.png')); return data; })()";
-        browser.evaluate("$('text').dispatchEvent(new ClipboardEvent('paste', {clipboardData: " + data + ", cancelable: true}))");
+        browser.evaluate("window.data = new DataTransfer(); data.items.add(new File(['x'], 'dropped.png')); true");
+        browser.evaluate("$('text').dispatchEvent(new ClipboardEvent('paste', {clipboardData: data, cancelable: true}))");
         assertTrue(browser.holds("attached.write.name === 'dropped.png'"));
         browser.evaluate("attach('write', null)");
-        assertFalse(browser.holds("$('messages').dispatchEvent(new DragEvent('drop', {dataTransfer: " + data
-                + ", bubbles: true, cancelable: true}))"), "the picture must not take the page's place");
+        assertFalse(browser.holds("$('messages').dispatchEvent(new DragEvent('drop', {dataTransfer: data, bubbles: true, "
+                + "cancelable: true}))"), "the picture must not take the page's place");
         assertTrue(browser.holds("attached.write.name === 'dropped.png'"));
     }
 
@@ -417,7 +420,8 @@ class DemoPageTest {
 
     private void choose(String form, Path file) {
         browser.chooses("document.querySelector('#" + form + " [type=file]')", file);
-        browser.until("attached." + form + " && document.activeElement === field('" + form + "') || !$('notice').hidden");
+        browser.until("attached." + form + " && document.activeElement === field('" + form
+                + "') || !$('notice').hidden");
     }
 
     @Test
@@ -595,6 +599,8 @@ class DemoPageTest {
                     + "one.clientWidth)"), tab);
         }
         assertTrue(width < 961 || browser.holds("document.documentElement.scrollHeight <= innerHeight"), "the page itself does not scroll");
+        browser.evaluate("tab('phone')");
+        assertTrue(browser.holds("$('text').getBoundingClientRect().bottom <= innerHeight"), "one can write without scrolling");
         String ground = browser.evaluate("getComputedStyle(document.body).backgroundColor").asText();
         assertEquals(dark ? "rgb(13, 18, 24)" : "rgb(238, 241, 245)", ground);
     }

@@ -282,13 +282,17 @@ function files(message) {
   return message.files.map(file => {
     const name = file.name || 'picture';
     if (!file.url) return make('div', {class: 'bubble file'}, name + ' ', make('small', {}, size(file.size)));
-    if (file.type.startsWith('video/')) return make('video', {src: file.url, controls: true, preload: 'metadata', 'aria-label': name});
-    return make('a', {href: file.url, target: '_blank', rel: 'noopener', class: 'picture', title: name + ', ' + size(file.size)},
+    if (file.type.startsWith('video/')) {
+      return make('video', {src: file.url, controls: true, preload: 'metadata', 'aria-label': name});
+    }
+    const title = name + ', ' + size(file.size);
+    return make('a', {href: file.url, target: '_blank', rel: 'noopener', class: 'picture', title},
       make('img', {src: file.url, alt: name}));
   });
 }
 
-const called = file => file.type.startsWith('image/') ? '[picture]' : file.type.startsWith('video/') ? '[video]' : '[' + file.name + ']';
+const called = file => file.type.startsWith('image/') ? '[picture]'
+  : file.type.startsWith('video/') ? '[video]' : '[' + file.name + ']';
 
 const size = bytes => bytes < 1e6 ? Math.ceil(bytes / 1e3) + ' KB' : (bytes / 1e6).toFixed(1) + ' MB';
 
@@ -507,7 +511,9 @@ function openTray(form, open) {
 }
 
 function attach(form, file) {
-  if (file && file.size > LARGEST) return notice('This demo takes files up to 8 MB, and ' + file.name + ' has ' + size(file.size) + '.');
+  if (file && file.size > LARGEST) {
+    return notice('This demo takes files up to 8 MB, and ' + file.name + ' has ' + size(file.size) + '.');
+  }
   attached[form] = file;
   openTray(form, false);
   const chip = of(form, '.attached');
@@ -515,7 +521,8 @@ function attach(form, file) {
   if (!file) return chip.replaceChildren();
   const picture = make('canvas', {width: 96, height: 72, 'aria-hidden': 'true'});
   chip.replaceChildren(picture, make('span', {}, file.name), make('small', {}, size(file.size)),
-    make('button', {type: 'button', class: 'quiet', 'aria-label': 'Do not attach ' + file.name, onclick: () => attach(form, null)}, '✕'));
+    make('button', {type: 'button', class: 'quiet', 'aria-label': 'Do not attach ' + file.name,
+      onclick: () => attach(form, null)}, '✕'));
   if (file.type.startsWith('image/')) draw(file, picture).catch(() => picture.remove()); else picture.remove();
   field(form).focus();
 }
@@ -564,7 +571,8 @@ for (const form of ['write', 'reply']) {
 document.addEventListener('dragover', event => event.preventDefault());
 document.addEventListener('drop', event => {
   event.preventDefault();
-  const form = event.target.closest('#phone') ? 'write' : event.target.closest('#desk') && !$('reply').hidden ? 'reply' : '';
+  const onDesk = event.target.closest('#desk') && !$('reply').hidden;
+  const form = event.target.closest('#phone') ? 'write' : onDesk ? 'reply' : '';
   if (form && event.dataTransfer.files.length) attach(form, event.dataTransfer.files[0]);
 });
 

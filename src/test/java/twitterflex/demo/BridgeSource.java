@@ -133,7 +133,8 @@ final class BridgeSource {
         }
         boolean classic = call.target().startsWith("/1.1/");
         return call.method().equals("GET") ? List.of("X.look", "XApi", "XAccess.signed", "Signatures.oauthBase")
-                : List.of("X.deliver", classic ? "X.event" : "X.body", "XAccess.signed", "Signatures.oauth", "Signatures.oauthBase");
+                : List.of("X.deliver", classic ? "X.event" : "X.body", "XAccess.signed", "Signatures.oauth",
+                        "Signatures.oauthBase");
     }
 
     private static List<String> toFlex(Wire.Call call) {

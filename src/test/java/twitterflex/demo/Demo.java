@@ -37,7 +37,7 @@ public final class Demo {
     private static final String HELP = """
             Your turn:  tour    plays the guided tour      c TEXT  writes as the customer
                         1       chooses the first option   a TEXT  writes as the agent (try: a Which one? Options Red, Green)
-                        end     ends the chat              cp, ap  sends a picture as the customer, as the agent (ap TEXT: with a text)
+                        end     ends the chat              cp, ap  sends a picture as the customer, the agent
                         quit    or Ctrl-C stops""";
 
     public static void main(String[] arguments) {
@@ -142,7 +142,7 @@ public final class Demo {
         showLog();
     }
 
-    /** Whether the bridge has written what it has to say of all that has arrived, so that it stands below the right hop. */
+    /** Whether the bridge has written what it has to say of all that has arrived: it has to stand below the right hop. */
     private boolean isLogged() {
         Stage.Health health = stage.health();
         boolean waits = health.count("pending") > 0 && stage.troubles().isEmpty();
@@ -219,7 +219,8 @@ public final class Demo {
             int[] before = shown.computeIfAbsent(one.identity(), unseen -> new int[2]);
             stage.posted(one).skip(before[0]).forEach(message -> {
                 before[0]++;
-                String reader = message.author().equals("twitter-bridge") ? "the bridge tells the agent: " : "the agent reads: ";
+                boolean note = message.author().equals("twitter-bridge");
+                String reader = note ? "the bridge tells the agent: " : "the agent reads: ";
                 arrivals.add(arrival(reader, who, message.body() + "\n" + Tour.shown(message.files())));
             });
             one.customer().inbox().stream().skip(before[1]).forEach(dm -> {

@@ -37,8 +37,8 @@ final class DemoServer {
     private static final Set<String> FILES = Set.of("demo.css", "demo.js", "icon.svg", "crushed-box.jpg", "new-box.png",
             "invoice.pdf");
     private static final Map<String, String> GUARDS = Map.of("Content-Security-Policy",
-            "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; media-src 'self'; "
-            + "frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+            "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; "
+            + "media-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
             "X-Content-Type-Options", "nosniff", "Referrer-Policy", "no-referrer", "Cache-Control", "no-store",
             "Cross-Origin-Resource-Policy", "same-origin");
     private static final int LARGEST_BODY = 64 << 10;
@@ -128,14 +128,17 @@ final class DemoServer {
             return stage.shown(path.substring("/media/".length())).map(file -> media(file, range))
                     .orElse(Answer.error(404, "there is no such picture"));
         }
-        String file = path.equals("/") ? "index.html" : path.substring(1);
-        return file.equals("index.html") || FILES.contains(file) ? file(file) : Answer.error(404, "there is nothing here");
+        if (path.equals("/")) {
+            return file("index.html");
+        }
+        return FILES.contains(path.substring(1)) ? file(path.substring(1)) : Answer.error(404, "there is nothing here");
     }
 
     /** As its first bytes are, not as somebody has named it. Some browsers play a video only from pieces. */
     private static Answer media(MediaFile file, String range) {
         byte[] all = bytes(file);
-        Map<String, String> headers = new HashMap<>(Map.of("Accept-Ranges", "bytes", "Cache-Control", "private, max-age=600"));
+        Map<String, String> headers = new HashMap<>(Map.of("Accept-Ranges", "bytes",
+                "Cache-Control", "private, max-age=600"));
         Matcher part = RANGE.matcher(Optional.ofNullable(range).orElse(""));
         int from = part.matches() ? Integer.parseInt(part.group(1)) : all.length;
         if (from >= all.length) {
@@ -251,7 +254,7 @@ final class DemoServer {
         }
     }
 
-    /** The body is the file, of a type no form of another site can have; the rest is in the query. One is read at a time. */
+    /** The body is the file, of a type no form of another site can have; the rest is in the query. One at a time. */
     private synchronized Answer attached(HttpExchange http, String type) throws IOException {
         if (!type.equals("application/octet-stream")) {
             return Answer.error(400, "a file, as application/octet-stream");
@@ -278,7 +281,8 @@ final class DemoServer {
     private void obey(String action, JsonNode with) {
         switch (action) {
             case "customer" -> stage.addPerson();
-            case "write" -> stage.writes(stage.person(with.path("customer").asText()), text(with.path("text").asText()));
+            case "write" -> stage.writes(stage.person(with.path("customer").asText()),
+                    text(with.path("text").asText()));
             case "tap" -> stage.taps(stage.person(with.path("customer").asText()), with.path("message").asText(),
                     with.path("option").asInt(-1));
             case "accept" -> stage.accepts(stage.chat(with.path("chat").asText()));

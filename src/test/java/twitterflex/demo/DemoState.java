@@ -99,8 +99,8 @@ final class DemoState {
 
     /** What is attached: only what can be shown has an address. */
     private static JsonNode files(Stream<MediaFile> files) {
-        return Json.array(files.map(file -> Json.object("name", file.name(), "size", file.length(), "type", file.sniffed(),
-                "url", Stage.canBeShown(file) ? "/media/" + file.sha256() : "")).toList());
+        return Json.array(files.map(file -> Json.object("name", file.name(), "size", file.length(),
+                "type", file.sniffed(), "url", Stage.canBeShown(file) ? "/media/" + file.sha256() : "")).toList());
     }
 
     private static <T> List<T> last(List<T> all) {
@@ -186,7 +186,8 @@ final class DemoState {
         if (path.matches(".*/(dm_conversations/media|ton/data|dm_video|dm_gif)/.*")) return "downloads the file";
         if (path.endsWith("/public_keys")) return "looks whether the account has opened encrypted Chat";
         if (path.endsWith("/messages") || path.endsWith("/new.json")) {
-            return call.body().contains("\"attachment") ? "sends the file as a Direct Message" : "sends a Direct Message";
+            return call.body().contains("\"attachment") ? "sends the file as a Direct Message"
+                    : "sends a Direct Message";
         }
         if (path.equals("/2/dm_events")) return "reads what no webhook brought";
         if (path.endsWith("/dm_events") || path.endsWith("/list.json")) return "looks whether it has arrived already";
@@ -199,8 +200,8 @@ final class DemoState {
 
     /** X's steps by the names its documentation has for them: in API 1.1 a parameter, in API 2 the end of the path. */
     private static String upload(Wire.Call call, String path) {
-        String command = Form.parse(call.target().replaceFirst("[^?]*\\??", "")).first("command", path.replaceFirst(".*/", ""));
-        return switch (command) {
+        Form query = Form.parse(call.target().replaceFirst("[^?]*\\??", ""));
+        return switch (query.first("command", path.replaceFirst(".*/", ""))) {
             case "INIT", "initialize" -> "upload, INIT: announces the file";
             case "APPEND", "append" -> "upload, APPEND: sends a part of it";
             case "FINALIZE", "finalize" -> "upload, FINALIZE: that was all of it";

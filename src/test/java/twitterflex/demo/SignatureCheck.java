@@ -32,16 +32,16 @@ record SignatureCheck(String name, String checkedBy, String how, String key, Str
         if (call.to().equals(Wire.X)) {
             String authorization = header(call, "Authorization").toLowerCase(Locale.ROOT);
             if (authorization.isEmpty()) {
-                return Optional.of(link("No credentials", "X", "Nothing is signed: videos and GIFs are public at twimg.com, to "
-                        + "whoever knows their address, and the bridge shows no key there.", call));
+                return Optional.of(link("No credentials", "X", "Nothing is signed: videos and GIFs are public at "
+                        + "twimg.com, to whoever knows their address, and the bridge shows no key there.", call));
             }
             return authorization.startsWith("oauth ") ? oauth(call, keys, xUrl)
                     : Optional.of(authorization.startsWith("basic ") ? ofApp(call) : bearer(call));
         }
         boolean link = call.target().startsWith("/media.us1/");
         return Optional.of(!link ? basic(call, account) : link("Signed link", "Flex",
-                "Nothing of ours is signed: Twilio has signed the link itself, until Expires. Its host is not the API's, so "
-                        + "the bridge shows it no credentials.", call));
+                "Nothing of ours is signed: Twilio has signed the link itself, until Expires. Its host is not the API's, "
+                        + "so the bridge shows it no credentials.", call));
     }
 
     /** The address is the key. */
@@ -105,8 +105,8 @@ record SignatureCheck(String name, String checkedBy, String how, String key, Str
         parameters.addAll(query(call).fields());
         String url = xUrl + path(call);
         return Optional.of(new SignatureCheck("OAuth 1.0a", "X",
-                "Base64 of HMAC-SHA1 over method, URL and all parameters, percent-encoded and sorted (RFC 5849, 3.4); a body of "
-                        + "JSON, or with a file in it, is not signed.",
+                "Base64 of HMAC-SHA1 over method, URL and all parameters, percent-encoded and sorted (RFC 5849, 3.4); a "
+                        + "body of JSON, or with a file in it, is not signed.",
                 "consumer secret " + MASK + " & token secret " + MASK, Signatures.oauthBase(call.method(), url, parameters), given,
                 given.equals(Signatures.oauth(call.method(), url, parameters, keys.consumerSecret(), keys.accessSecret()))));
     }

@@ -92,7 +92,8 @@ final class Stage {
     private static final int MOST_PEOPLE = 99;
     /** Bytes of all files together: they stay in memory, with either service. */
     private static final long MOST_KEPT = 64 << 20;
-    private static final Set<String> TAKEN_BY_X = Set.of("image/jpeg", "image/png", "image/webp", "image/gif", "video/mp4");
+    private static final Set<String> TAKEN_BY_X = Set.of("image/jpeg", "image/png", "image/webp", "image/gif",
+            "video/mp4");
     private static final long LARGEST_PICTURE = 5 << 20;
     private static final List<String> NAMES = List.of("Berry Lover", "Melon Fan", "Plum Pie", "Kiwi Kid", "Fig Tree", "Lemon Drop",
             "Cherry Ann", "Peach Pit");
@@ -189,8 +190,8 @@ final class Stage {
         Customer customer = person.customer();
         String type = file.sniffed();
         if (!TAKEN_BY_X.contains(type)) {
-            throw new IllegalStateException("X takes JPEG, PNG, WebP, GIF and MP4 in Direct Messages, and " + file.name()
-                    + " is none of them.");
+            throw new IllegalStateException("X takes JPEG, PNG, WebP, GIF and MP4 in Direct Messages, and "
+                    + file.name() + " is none of them.");
         }
         if (!type.equals("video/mp4") && !type.equals("image/gif") && file.length() > LARGEST_PICTURE) {
             throw new IllegalStateException("X takes pictures up to 5 MB.");
@@ -205,7 +206,8 @@ final class Stage {
             throw new IllegalStateException(file.name() + " is empty.");
         }
         if (kept + file.length() > MOST_KEPT) {
-            throw new IllegalStateException("The demo keeps all files in memory, and has no room for more: start it again.");
+            throw new IllegalStateException("The demo keeps all files in memory, and has no room for more: start it "
+                    + "again.");
         }
         kept += file.length();
         return file;

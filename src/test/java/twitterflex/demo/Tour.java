@@ -54,8 +54,8 @@ final class Tour {
         this.stage = stage;
         person = stage.stranger();
         lostBefore = stage.lost().size();
-        steps = List.of(proof(), firstMessage(), answer(), pictures(), quickReplies(), twice(), flexDown(), answerLost(),
-                rateLimit(), killed(), missed(), ended());
+        steps = List.of(proof(), firstMessage(), answer(), pictures(), quickReplies(), twice(), flexDown(),
+                answerLost(), rateLimit(), killed(), missed(), ended());
         steps.forEach(step -> results.add(step.hops().stream().map(hop -> new Result(hop, State.WAITING, 0, "")).toList()));
     }
 
@@ -93,8 +93,9 @@ final class Tour {
         Hop photo = toAgent("a photo and \"" + caption + "\": two messages, the caption first", List.of(caption, ""),
                 () -> stage.sends(person, crushed, caption), () -> carried(crushed, lastRead().files()));
         return new Step("Pictures", """
-                A picture arrives after its caption, as a message of its own. The journal keeps only where it is: the bridge fetches it \
-                from X with its signature and hands it to Flex; the agent's it fetches by a link that Twilio has signed for a while.""",
+                A picture arrives after its caption, as a message of its own. The journal keeps only where it is: the \
+                bridge fetches it from X with its signature and hands it to Flex; the agent's it fetches by a link that \
+                Twilio has signed for a while.""",
                 List.of(shows(photo, () -> lastRead().files()), new Hop("agent ▶ Flex ▶ bridge ▶ X",
                         "\"" + answer + "\" and a picture: two messages as well", "the text, then the picture", () -> {
                             inboxBefore = inbox().size();
@@ -102,7 +103,8 @@ final class Tour {
                             sentToCustomer += 2;
                             stage.accepts(chat);
                             stage.attaches(chat, whole, answer);
-                        }, () -> inbox().size() == inboxBefore + 2 && carried(whole, lastDm().media().stream().toList()),
+                        }, () -> inbox().size() == inboxBefore + 2
+                                && carried(whole, lastDm().media().stream().toList()),
                         () -> shown(lastDm()))));
     }
 
@@ -260,7 +262,8 @@ final class Tour {
 
     /** A file has no text. */
     private static String quoted(List<String> read) {
-        return read.stream().map(text -> text.isEmpty() ? "the file" : "\"" + text + "\"").collect(Collectors.joining(", "));
+        return read.stream().map(text -> text.isEmpty() ? "the file" : "\"" + text + "\"")
+                .collect(Collectors.joining(", "));
     }
 
     private Hop agentWrites(String typed, String expected, Predicate<Customer.Received> right) {
@@ -360,7 +363,8 @@ final class Tour {
         StringBuilder shown = new StringBuilder(dm.text());
         dm.options().forEach(option -> shown.append("\n[").append(option.label()).append("] ").append(option.description()));
         dm.buttons().forEach(button -> shown.append("\n[").append(button.label()).append("] ▶ ").append(button.url()));
-        dm.media().ifPresent(file -> shown.append("\n[").append(new MediaFile("", file.type(), file.content())).append("]"));
+        dm.media().map(file -> new MediaFile("", file.type(), file.content()))
+                .ifPresent(file -> shown.append("\n[").append(file).append("]"));
         return shown.toString().strip();
     }
 

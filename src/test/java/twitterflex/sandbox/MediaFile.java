@@ -46,7 +46,7 @@ public record MediaFile(String name, String type, Content content) {
         return content.sha256();
     }
 
-    /** Its type as the first bytes tell it, or an empty text: AVIF and HEIC, in a box like an MP4's, are none of these. */
+    /** Its type as the first bytes tell it, or an empty text, as for AVIF and HEIC, in a box like an MP4's. */
     public String sniffed() {
         return sniffed(content.head(16));
     }
