@@ -742,8 +742,10 @@ public final class Bridge {
                 "onChannelUpdated", List.of("ChannelSid", "Attributes"),
                 "onMessageAdded", List.of("ConversationSid", "MessageSid", "Author"),
                 "onConversationStateUpdated", List.of("ConversationSid", "StateTo"));
-        private static final Map<String, String> SIDS = Map.of("ConversationSid", "CH" + HEX,
-                "ChannelSid", "CH" + HEX, "MessageSid", "IM" + HEX, "MediaSid", "ME" + HEX);
+        private static final Pattern NAME = Pattern.compile("[A-Z][A-Za-z0-9_.]*");
+        private static final Pattern CHANNEL = Pattern.compile("CH" + HEX), ANYTHING = Pattern.compile("(?s).*");
+        private static final Map<String, Pattern> SIDS = Map.of("ConversationSid", CHANNEL, "ChannelSid", CHANNEL,
+                "MessageSid", Pattern.compile("IM" + HEX), "MediaSid", Pattern.compile("ME" + HEX));
 
         /**
          * Twilio signs names and values with nothing between them, so a captured webhook can be split anew into others
@@ -754,8 +756,8 @@ public final class Bridge {
             Set<String> names = new HashSet<>();
             return form.get("AccountSid").equalsIgnoreCase(account)
                     && form.fields().stream().allMatch(field -> names.add(field.getKey())
-                            && field.getKey().matches("[A-Z][A-Za-z0-9_.]*")
-                            && field.getValue().matches(SIDS.getOrDefault(field.getKey(), "(?s).*")))
+                            && NAME.matcher(field.getKey()).matches()
+                            && SIDS.getOrDefault(field.getKey(), ANYTHING).matcher(field.getValue()).matches())
                     && names.containsAll(NEEDED.getOrDefault(form.get("EventType"), List.of()));
         }
 
