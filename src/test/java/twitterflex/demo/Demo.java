@@ -137,7 +137,7 @@ public final class Demo {
             out.println(INDENT + indented(hop.shown().get(), INDENT));
         }
         if (verbose) {
-            Stage.await(this::isLogged, Duration.ofSeconds(1));
+            Stage.await(this::isLogged, Duration.ofSeconds(10));
         }
         showLog();
     }
