@@ -4671,7 +4671,9 @@ public final class Bridge {
             }
             if (large.get()) return refused("it is larger than " + (most >> 20) + " MiB");
             int status = answer.status();
-            boolean soon = status == 0 || status == 401 || status == 408 || status == 429 || status >= 500;
+            // A link of Twilio's is good for a short while, and the next one is another.
+            boolean soon = status == 0 || status == 401 || status == 408 || status == 429 || status >= 500
+                    || service.equals(Twilio.SERVICE) && !answer.ok();
             if (soon) return later(answer.sentence(), answer.pause());
             if (!answer.ok()) return refused("its address answers " + status);
             if (load.size() == 0) return refused("it is empty");
@@ -4694,22 +4696,26 @@ public final class Bridge {
             return carry(delivery, TRIED, load -> {
                 Response told = twilio.get("mcs.us1", files() + "/" + Form.escape(attachment.id()), LINK);
                 if (!told.ok()) return told.outcome();
-                String type = told.body().path("content_type").asText().split(";")[0].strip().toLowerCase(Locale.ROOT);
-                String category = CATEGORIES.getOrDefault(type, "");
-                long most = MOST_AT_X.getOrDefault(category, 0L), size = told.body().path("size").asLong();
-                if (size > most || size == 0) return refused("X takes pictures (JPEG, PNG, WebP) up to 5 MB, GIFs up to"
-                        + " 15 and MP4 videos up to 512, and this is " + cut(type, 50)
-                        + String.format(Locale.ROOT, " of %.1f MB", size / 1e6));
+                String named = told.body().path("content_type").asText().split(";")[0].strip().toLowerCase(Locale.ROOT);
+                long size = told.body().path("size").asLong(), most = mostAtX(named);
+                if (size > most || size == 0) return notForX(named, size);
                 String link = told.body().at("/links/content_direct_temporary").asText();
                 Outcome came = download(Twilio.SERVICE, link, most, load);
-                // A link of Twilio's is good for a short while.
-                if (came instanceof Outcome.Refused refused) return later(refused.reason(), Duration.ZERO);
-                if (!(came instanceof Outcome.Delivered)) return came;
+                if (!(came instanceof Outcome.Delivered is)) return came;
+                String type = is.id(), category = CATEGORIES.get(type);
+                if (load.size() > mostAtX(type)) return notForX(type, load.size());
                 boolean small = category.equals("dm_gif") && size <= MOST_AT_X.get("dm_image");
                 String gif = small ? new String(load.read(0, size), ISO_8859_1) : "";
                 boolean still = small && gif.indexOf(FRAME) == gif.lastIndexOf(FRAME);
                 return upload(delivery, still ? "dm_image" : category, type, load);
             });
+        }
+
+        private static long mostAtX(String type) { return MOST_AT_X.getOrDefault(CATEGORIES.getOrDefault(type, ""), 0L); }
+
+        private static Outcome notForX(String type, long size) {
+            return refused("X takes pictures (JPEG, PNG, WebP) up to 5 MB, GIFs up to 15 and MP4 videos up to 512, and"
+                    + " this is " + cut(type, 50) + " of " + (size + 999) / 1000 + " KB");
         }
 
         private Outcome upload(Delivery delivery, String category, String type, Load load) throws IOException {

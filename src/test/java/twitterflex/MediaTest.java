@@ -316,10 +316,25 @@ class MediaTest {
                 MediaFile.generated("none.png", "image/png", 0), MediaFile.generated("", "", 1_000));
         rig.flex.agentAttaches(chat, "Look", files.toArray(MediaFile[]::new));
         until("a note of each", () -> rig.notes(chat).size() == files.size());
-        rig.notes(chat).forEach(note -> assertTrue(note.matches("Not delivered to the customer: X takes pictures .* MB"), note));
+        rig.notes(chat).forEach(note -> assertTrue(note.matches("Not delivered to the customer: X takes pictures .* [0-9]+ KB"), note));
         assertEquals(List.of("Look"), Rig.received(ann));
         assertEquals(files.size(), rig.failed());
         assertEquals(0, rig.x.uploads().count());
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void aFileThatIsNotWhatItSaysGoesAsWhatItIsOrIsTold(Rig.Generation generation) throws Exception {
+        rig(generation);
+        Chat chat = rig.talk("1");
+        MediaFile video = MediaFile.generated("a.mp4", "video/mp4", 3_000);
+        byte[] page = "<html>".getBytes(StandardCharsets.UTF_8);
+        rig.flex.agentAttaches(chat, "", MediaFile.of("a.png", "image/png", page),
+                new MediaFile("b.png", "image/png", video.content()));
+        rig.flex.agentWrites(chat, "Bye");
+        until("the rest", () -> Rig.received(ann).equals(List.of("", "Bye")));
+        assertEquals(hashes(List.of(video)), hashes(ann.files()));
+        assertEquals(List.of("Not delivered to the customer: what is there is no picture or video"), rig.notes(chat));
     }
 
     @ParameterizedTest

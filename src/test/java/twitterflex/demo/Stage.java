@@ -266,9 +266,7 @@ final class Stage {
     /** Any file with a text, which may be empty: whether X takes it is for the bridge to say. */
     void attaches(Chat chat, MediaFile file, String text) {
         mustBeAccepted(chat);
-        // A picture that is none would be tried for an hour.
-        String told = TAKEN_BY_X.contains(file.type()) ? "application/octet-stream" : file.type();
-        String type = file.sniffed().isEmpty() ? told : file.sniffed();
+        String type = file.sniffed().isEmpty() ? file.type() : file.sniffed();
         flex.agentAttaches(chat, text, kept(new MediaFile(file.name(), type, file.content())));
     }
 
