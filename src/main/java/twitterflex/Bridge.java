@@ -3259,10 +3259,11 @@ public final class Bridge {
         // Guarded by this: no two threads renew at once, as a refresh token is good for one time.
         /** Renewed, but not on disk yet: it is not used before. */
         private Optional<JsonNode> unsaved = Optional.empty();
-        /** The access token that could not be renewed, why, when that is tried again, and whether X takes it. */
+        /** The access token that could not be renewed, why, and whether X takes it. */
         private String failed = "", why = "";
-        private long nextTry;
         private boolean dead;
+        /** Whatever X says of its tokens, they are not renewed again before this. */
+        private long nextTry = System.nanoTime();
 
         /** @param renews whether nobody else does */
         XAccess(Client client, Settings settings, Timing timing, boolean renews) {
@@ -3322,16 +3323,24 @@ public final class Bridge {
             boolean over = access(token).equals(spent) || known && dead;
             boolean due = over || System.currentTimeMillis() > token.path("renew_at").asLong();
             if (!due) return good(token);
-            if (!renews) return over ? none("the token has run out, and a running bridge renews it") : good(token);
-            if (known && nextTry - System.nanoTime() > 0) return over ? none(why) : good(token);
+            if (!renews) return over ? none("the token has run out: start the bridge, which renews it, or run setup")
+                    : good(token);
+            if (nextTry - System.nanoTime() > 0) {
+                if (over && !known) return failed(spent, true, false, why);
+                return over ? none(why) : good(token);
+            }
             String refresh = token.path("refresh_token").asText();
             Response answer = grant(Form.of("grant_type", "refresh_token", "refresh_token", refresh));
-            if (answer.ok()) return save(kept(answer.body(), token.path("user").asText(), refresh));
-            boolean refused = answer.body().has("error");
+            if (answer.ok()) {
+                why = "X does not take the token that it has just given";
+                nextTry = System.nanoTime() + timing.maxBackoff().toNanos();
+                return save(kept(answer.body(), token.path("user").asText(), refresh));
+            }
+            boolean refused = (answer.status() == 400 || answer.status() == 401) && answer.body().has("error");
             Response failure = failed(access(token), over, refused, refused ? "X does not renew the support account's"
                     + " token (" + answer.body().path("error").asText() + "), as it was revoked, or not used for six"
-                    + " months, or TWITTER_CLIENT_ID or TWITTER_CLIENT_SECRET is not the app's: run setup"
-                    : answer.sentence());
+                    + " months, or its last renewal was cut off, or TWITTER_CLIENT_ID or TWITTER_CLIENT_SECRET is not"
+                    + " the app's: run setup" : answer.sentence());
             return over ? failure : good(token);
         }
 
@@ -5084,6 +5093,14 @@ public final class Bridge {
 
         boolean fits(String value) { return value.matches(pattern); }
 
+        /** What is wrong, and where it stands; but not the value, which may be a secret in the wrong place. */
+        String wrong(String value) {
+            boolean outside = names.stream()
+                    .anyMatch(name -> System.getenv().getOrDefault(name, "").strip().equals(value));
+            return this + " is not right (length " + value.length() + ", in "
+                    + (outside ? "the environment" : ".env") + "): ";
+        }
+
         String missing() {
             return name() + " is missing: " + help + "; " + (neededBy.foundBySetup
                     ? "the command setup finds it out" : "put it into .env, or run setup on a terminal, which asks");
@@ -5139,7 +5156,7 @@ public final class Bridge {
                 String value = given.getOrDefault(setting.name(), setting.fallback);
                 boolean fits = value.isEmpty() || setting.fits(value);
                 if (isQuoted(value)) problems.add(quoted(setting));
-                else if (!fits) problems.add(setting + " is not right: " + setting.help);
+                else if (!fits) problems.add(setting.wrong(value) + setting.help);
                 values.put(setting, value);
             }
             Settings settings = new Settings(values);
@@ -5148,14 +5165,14 @@ public final class Bridge {
             }
             for (Setting setting : List.of(PUBLIC_URL, TWITTER_API_URL, NGROK_API_URL)) {
                 String url = settings.get(setting);
-                if (setting.fits(url) && !isAddress(url)) problems.add(setting + " is not right: it is no address");
+                if (setting.fits(url) && !isAddress(url)) problems.add(setting.wrong(url) + "it is no address");
             }
             String template = settings.twilioApiUrl();
             if (TWILIO_API_URL.fits(template) && !isAddress(template.replace("{product}", "chat"))) {
-                problems.add("TWILIO_API_URL is not right: it is no address once {product} is filled in");
+                problems.add(TWILIO_API_URL.wrong(template) + "it is no address once {product} is filled in");
             }
             if (PORT.fits(settings.get(PORT)) && settings.port() > 65535) {
-                problems.add("PORT is not right: the largest port is 65535");
+                problems.add(PORT.wrong(settings.get(PORT)) + "the largest port is 65535");
             }
             return settings;
         }

@@ -7,12 +7,14 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 import static twitterflex.Rig.eventually;
 import static twitterflex.Rig.until;
 
+import java.io.IOException;
 import java.net.URI;
 import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
@@ -85,6 +87,7 @@ class LettingInTest {
     }
 
     private boolean setupWith(String answer) throws Exception {
+        day.said.clear();
         CompletableFuture<Boolean> done = new CompletableFuture<>();
         Thread setup = new Thread(() -> {
             try {
@@ -97,12 +100,25 @@ class LettingInTest {
         until("the link", () -> LINK.matcher(said()).find() || done.isDone());
         enters(said());
         URI back = URI.create(clicks(said(), answer));
-        // Somebody who guesses comes first, and is not believed.
-        Rig.HTTP.send(HttpRequest.newBuilder(URI.create(back.toString().replaceFirst("\\?.*", "?state=guessed&code=bad"))).build(),
-                HttpResponse.BodyHandlers.ofString());
-        HttpResponse<String> page = Rig.HTTP.send(HttpRequest.newBuilder(back).build(), HttpResponse.BodyHandlers.ofString());
+        String callback = back.toString().replaceFirst("\\?.*", "");
+        assertEquals(404, get(callback.replace("/callback", "/favicon.ico")).statusCode());
+        // Somebody who guesses comes first, or the page of a former run, and is not believed.
+        for (String other : List.of("?state=guessed&code=bad", "?state=guessed&error=access_denied", "", "?state=")) {
+            assertEquals(400, get(callback + other).statusCode(), other);
+        }
+        HttpResponse<String> page = get(back.toString());
+        assertEquals(200, page.statusCode());
         assertTrue(page.body().contains("Go back to setup"), page.body());
+        try {
+            assertEquals(200, get(back.toString()).statusCode(), "the page loaded again");
+        } catch (IOException over) {
+            assertTrue(done.get() != null, "setup has ended");
+        }
         return done.get();
+    }
+
+    private static HttpResponse<String> get(String url) throws Exception {
+        return Rig.HTTP.send(HttpRequest.newBuilder(URI.create(url)).build(), HttpResponse.BodyHandlers.ofString());
     }
 
     @Test
@@ -155,7 +171,7 @@ class LettingInTest {
         day.x.tokens().expire();
         List<String> rows = new ArrayList<>();
         Operator.Setup.check(new HashMap<>(SetupTest.merged(day)), false, rows::add);
-        assertTrue(rows.stream().anyMatch(row -> row.startsWith("✗ X token ") && row.contains("a running bridge renews it")),
+        assertTrue(rows.stream().anyMatch(row -> row.startsWith("✗ X token ") && row.contains("start the bridge, which renews it, or run setup")),
                 () -> String.join("\n", rows));
         assertEquals(0, day.x.tokens().refreshes());
         assertTrue(day.setup(), this::said);
@@ -202,6 +218,19 @@ class LettingInTest {
     }
 
     @Test
+    void whereNobodyComesBackFromXsPageSetupEndsAndSaysWhatToLookAt() throws Exception {
+        withoutKeys();
+        day.patience = Duration.ofMillis(300);
+        assertFalse(day.setup());
+        assertTrue(said().matches("(?s).*✗ to do +X token +nobody has come back from X's page: are the callback above and"
+                + " TWITTER_CLIENT_ID right there\\? run setup again.*"), said());
+        assertFalse(Files.exists(token()));
+        day.patience = Operator.Setup.PATIENCE;
+        assertTrue(setupWith("allow"), this::said);
+        assertTrue(said().contains("(setup waits 10 minutes)"), said());
+    }
+
+    @Test
     void aClientThatIsNotTheAppsIsNamed() throws Exception {
         day.x.tokens().clientSecret("forgotten");
         assertFalse(day.setup());
@@ -216,7 +245,7 @@ class LettingInTest {
         java.nio.file.attribute.UserPrincipal nobody = day.folder.getFileSystem().getUserPrincipalLookupService()
                 .lookupPrincipalByName("nobody");
         Path data = Files.createDirectory(Path.of(day.given.get("DATA_DIR")));
-        day.setup();
+        assertTrue(day.setup(), this::said);
         assertTrue(said().contains("Only root may read"), said());
         Files.delete(day.dotEnv);
         Files.delete(token());
@@ -225,6 +254,11 @@ class LettingInTest {
         assertTrue(day.setup(), this::said);
         assertEquals(List.of(nobody, nobody), List.of(Files.getOwner(day.dotEnv), Files.getOwner(token())));
         assertFalse(said().contains("Only root may read"), said());
+        // The bridge's user has to read what is renewed, too.
+        day.x.tokens().expire();
+        assertTrue(day.setup(), this::said);
+        assertEquals(1, day.x.tokens().refreshes());
+        assertEquals(nobody, Files.getOwner(token()));
     }
 
     @Test
@@ -259,6 +293,8 @@ class LettingInTest {
         day.given.putAll(Map.of("DISPLAY", "", "WAYLAND_DISPLAY", ""));
         try (Command setup = terminal(script)) {
             setup.awaits("TWITTER_CLIENT_ID: ");
+            setup.types("my app");
+            setup.awaits("That is not right (6 characters). It is the X app's OAuth 2.0 client ID");
             setup.types(typed.get("TWITTER_CLIENT_ID"));
             setup.awaits("TWITTER_CLIENT_SECRET (not shown): ");
             setup.types("");
@@ -284,6 +320,8 @@ class LettingInTest {
             try (Command setup = terminal(script)) {
                 setup.awaits("Paste the address");
                 enters(setup.output());
+                setup.types("http://127.0.0.1/callback?state=%zz");
+                setup.awaits("That is not the address");
                 setup.types(clicks(setup.output(), "allow"));
                 assertEquals(0, setup.status(), setup.output());
             }
