@@ -5025,9 +5025,10 @@ public final class Bridge {
         TWITTER_ACCESS_SECRET(SECRET, Need.OAUTH1, ANY,
                 "the support account's access token secret, beside it", "TWITTER_ACCESS_TOKEN_SECRET"),
         TWITTER_CLIENT_ID(OPEN, Need.NOBODY, ANY,
-                "the X app's OAuth 2.0 client ID, on the same page; setup then gets a token that the bridge renews"),
+                "the X app's OAuth 2.0 client ID: developer.x.com, your app, Keys and tokens; setup then gets a token"
+                + " that the bridge renews"),
         TWITTER_CLIENT_SECRET(SECRET, Need.NOBODY, ANY,
-                "the X app's OAuth 2.0 client secret, which also signs its webhooks"),
+                "the X app's OAuth 2.0 client secret, beside the ID; it also signs webhooks"),
         TWITTER_USER_TOKEN(SECRET, Need.NOBODY, ANY,
                 "an OAuth 2.0 user token with dm.read, if X wants one to subscribe to Direct Messages"),
         TWITTER_API("2", "2|1\\.1", "2 or 1.1: which Direct Message API sends"),

@@ -18,7 +18,6 @@ import java.net.http.HttpRequest;
 import java.nio.file.*;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
-import java.security.SecureRandom;
 import java.time.Duration;
 import java.util.*;
 import java.util.concurrent.*;
@@ -359,7 +358,7 @@ public final class Operator {
         private Optional<Edge> edge = Optional.empty();
         private final BlockingQueue<Form> returned = new ArrayBlockingQueue<>(1);
         /** What tells our own page's answer from anybody's. */
-        private final String state = random();
+        private final String state = UUID.randomUUID().toString();
         private Seen seen = new Seen("", "", List.of(), List.of());
         /** The id of the webhook that everything is to come to. */
         private String target = "";
@@ -399,9 +398,8 @@ public final class Operator {
             DotEnv.sweep(dotEnv);
             Map<String, String> values = new HashMap<>(given);
             ask(values, dotEnv, dryRun, out);
-            Settings read = read(values);
-            boolean set = values.containsKey(FLEX_TASK_CHANNEL.name());
-            Settings settings = set ? read : read.with(FLEX_TASK_CHANNEL, "");
+            values.putIfAbsent(FLEX_TASK_CHANNEL.name(), "");
+            Settings settings = read(values);
             List<Step> steps = new ArrayList<>();
             Consumer<Step> report = step -> {
                 steps.add(step);
@@ -1031,19 +1029,28 @@ public final class Operator {
          * @return the grant to be asked for; empty, and told, if there is none
          */
         private Optional<Form> consent() {
-            String verifier = random();
+            if (edge.isEmpty() && System.console() == null) {
+                report(TOKEN, MISSING, "the support account has to let the app in, and a bridge has the port: stop it,"
+                        + " or run setup on a terminal");
+                return Optional.empty();
+            }
+            String verifier = UUID.randomUUID() + "-" + UUID.randomUUID();
             boolean here = !Browser.command().isEmpty() || settings.publicUrl().isEmpty();
             String back = (here ? "http://127.0.0.1:" + settings.port() : settings.publicUrl()) + BACK;
             Form page = Form.of("response_type", "code", "client_id", settings.get(TWITTER_CLIENT_ID),
                     "redirect_uri", back, "scope", XAccess.SCOPES, "state", state,
                     "code_challenge", sha256(verifier), "code_challenge_method", "S256");
             String link = settings.twitterApiUrl().replace("//api.", "//") + "/i/oauth2/authorize?" + page.encode();
-            Stream.of("The support account has to let the app in.",
-                    "1. At developer.x.com, your app, User authentication settings, choose 'Read and write and Direct"
-                    + " message' and 'Web App, Automated App or Bot', and enter this Callback URI:",
-                    "   " + back,
-                    "2. Log in at x.com as the support account, open this link and choose 'Authorize app'"
-                    + " (where X says 'Something went wrong', step 1 is not right):", "   " + link).forEach(out);
+            String patience = edge.isEmpty() ? "" : "(setup waits " + this.patience.toMinutes() + " minutes)";
+            """
+            The support account has to let the app in.
+            1. At developer.x.com, your app, User authentication settings, choose 'Read and write and Direct message' \
+            and 'Web App, Automated App or Bot', and enter this Callback URI:
+               %s
+            2. Log in at x.com as the support account, open this link and choose 'Authorize app' (where X says \
+            'Something went wrong', step 1 or TWITTER_CLIENT_ID is not right): %s
+               %s
+            """.formatted(back, patience, link).lines().forEach(out);
             Browser.open(link);
             Form answer = cameBack();
             boolean given = !answer.get("code").isEmpty();
@@ -1052,7 +1059,7 @@ public final class Operator {
                         "redirect_uri", back, "code_verifier", verifier));
             }
             String why = answer.get("error").isEmpty()
-                    ? "nobody has come back from X's page: are the callback above and TWITTER_CLIENT_ID right there?"
+                    ? "nobody has come back from X's page: are the callback above and TWITTER_CLIENT_ID right?"
                     : "X's page says " + answer.get("error") + ":";
             report(TOKEN, MISSING, why + " run setup again, and choose 'Authorize app' as the support account");
             return Optional.empty();
@@ -1060,13 +1067,7 @@ public final class Operator {
 
         /** The browser comes back to us, or where a bridge has the port, whoever is asked pastes where it went. */
         private Form cameBack() {
-            Console console = System.console();
-            if (edge.isEmpty() && console == null) {
-                out.accept("   but a bridge has the port: stop it, and run setup again");
-                return Form.of();
-            }
-            if (edge.isEmpty()) return pasted(console);
-            out.accept("   (setup waits " + patience.toMinutes() + " minutes)");
+            if (edge.isEmpty()) return pasted(System.console());
             try {
                 return Objects.requireNonNullElse(returned.poll(patience.toMillis(), TimeUnit.MILLISECONDS), Form.of());
             } catch (InterruptedException stopping) {
@@ -1102,22 +1103,13 @@ public final class Operator {
                     + " it shows now.", "text/plain; charset=utf-8");
         }
 
-        private static String random() {
-            byte[] bytes = new byte[32];
-            new SecureRandom().nextBytes(bytes);
-            return base64(bytes);
-        }
-
         private static String sha256(String verifier) {
             try {
-                return base64(MessageDigest.getInstance("SHA-256").digest(verifier.getBytes(UTF_8)));
+                byte[] hash = MessageDigest.getInstance("SHA-256").digest(verifier.getBytes(UTF_8));
+                return Base64.getUrlEncoder().withoutPadding().encodeToString(hash);
             } catch (NoSuchAlgorithmException missing) {
                 throw new IllegalStateException(missing);
             }
-        }
-
-        private static String base64(byte[] bytes) {
-            return Base64.getUrlEncoder().withoutPadding().encodeToString(bytes);
         }
 
         // What stands at X.
@@ -1752,17 +1744,13 @@ public final class Operator {
                 Twilio          404     .*          .*  this account has no such thing; has it a Flex project, and \
                 is the SID of this account?
                 Twilio          .*      .*          .*  console.twilio.com, Monitor, Errors may tell more
-                X               .*      135         .*  this machine's clock is off, switch on time synchronisation \
-                (NTP)
-                X               401     .*          clock-is-off  this machine's clock is off, switch on time \
+                X               401     .*          clock-is-off|code 135  this machine's clock is off, switch on time \
                 synchronisation (NTP)
                 X               .*      99          .*  TWITTER_CONSUMER_KEY and TWITTER_CONSUMER_SECRET do not \
                 belong together, copy both from developer.x.com, your app, Keys and tokens
                 X               .*      64|326|416  .*  X has suspended or locked the account or the app, ask X
-                X               .*      93          .*  give the app 'Read and write and Direct message' at \
-                developer.x.com, then make a new access token
-                .*              .*      .*          oauth1-permissions  give the app 'Read and write and Direct \
-                message' at developer.x.com, then make a new access token
+                .*              .*      .*          oauth1-permissions|code 93\\b  give the app 'Read and write and \
+                Direct message' at developer.x.com, then make a new access token
                 X token         401     .*          .*  TWITTER_CLIENT_ID and TWITTER_CLIENT_SECRET are not the \
                 app's, copy both from developer.x.com, your app, Keys and tokens, OAuth 2.0
                 X token         400     .*          .*  X gives no token for this, run setup again; where \

@@ -223,11 +223,24 @@ class LettingInTest {
         day.patience = Duration.ofMillis(300);
         assertFalse(day.setup());
         assertTrue(said().matches("(?s).*✗ to do +X token +nobody has come back from X's page: are the callback above and"
-                + " TWITTER_CLIENT_ID right there\\? run setup again.*"), said());
+                + " TWITTER_CLIENT_ID right\\? run setup again.*"), said());
         assertFalse(Files.exists(token()));
         day.patience = Operator.Setup.PATIENCE;
         assertTrue(setupWith("allow"), this::said);
         assertTrue(said().contains("(setup waits 10 minutes)"), said());
+    }
+
+    /** As in a script: nobody can be asked, and the browser would come back to the bridge. */
+    @Test
+    void withoutATerminalABridgeThatHasThePortIsNamed() throws Exception {
+        withoutKeys();
+        try (java.net.ServerSocket taken = new java.net.ServerSocket(day.port, 1, java.net.InetAddress.getLoopbackAddress())) {
+            assertEquals(day.port, taken.getLocalPort());
+            assertFalse(day.setup());
+            assertTrue(said().contains("✗ to do    X token          the support account has to let the app in, and a bridge has the port"),
+                    said());
+            assertFalse(said().contains("nobody has come back") || LINK.matcher(said()).find(), said());
+        }
     }
 
     @Test

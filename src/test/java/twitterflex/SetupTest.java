@@ -408,6 +408,12 @@ class SetupTest {
                 fault("all the subscriptions it may have", day -> day.x.registrations().limits(1, 0, 0)),
                 fault("network, proxy and trust store", day -> day.given.put("TWITTER_API_URL", "http://127.0.0.1:9")),
                 fault("clock is off", day -> day.x.clock(Duration.ofMinutes(10))),
+                fault("has it a Flex project", day -> day.flex.faults().always("GET /v1/Configuration", Fault.status(404, Map.of(),
+                        "{\"code\":20404,\"message\":\"The requested resource /Configuration was not found\",\"status\":404}"))),
+                fault("Flex names none: finish its set-up", day -> day.flex.faults().always("GET /v1/Configuration", Fault.changed(
+                        flex -> ((com.fasterxml.jackson.databind.node.ObjectNode) flex).without("taskrouter_workspace_sid")))),
+                fault("'Read and write and Direct message'", day -> day.x.faults().always("GET /2/users/me", Refusals.code(403, 93, "This application is not allowed to access or delete your direct messages."))),
+                fault("clock is off", day -> day.x.faults().always("GET /2/users/me", Refusals.code(401, 135, "Timestamp out of bounds."))),
                 fault("default at console.twilio.com, Conversations", day -> day.flex.provisioning().defaultConversationsService("IS" + "9".repeat(32))),
                 fault("correct it, or remove it and run setup again", day -> day.given.put("FLEX_CHAT_SERVICE", "IS" + "9".repeat(32))),
                 fault("does not answer at http://127.0.0.1:9", day -> day.given.put("PUBLIC_URL", "http://127.0.0.1:9")));
