@@ -3334,7 +3334,7 @@ public final class Bridge {
             if (answer.ok()) {
                 why = "X does not take the token that it has just given";
                 nextTry = System.nanoTime() + timing.maxBackoff().toNanos();
-                return save(kept(answer.body(), token.path("user").asText(), refresh));
+                return save(kept(answer.body(), token));
             }
             boolean refused = (answer.status() == 400 || answer.status() == 401) && answer.body().has("error");
             Response failure = failed(access(token), over, refused, refused ? "X does not renew the support account's"
@@ -3365,13 +3365,19 @@ public final class Bridge {
             return client.call(X.SERVICE, Twilio.filled(request, all), GRANTED);
         }
 
-        /** What is kept of a grant. It is renewed when a tenth of its time is left, as a rule after 108 minutes. */
-        static ObjectNode kept(JsonNode granted, String user, String refresh) {
+        /**
+         * What is kept of a grant. It is renewed when a tenth of its time is left, as a rule after 108 minutes.
+         *
+         * @param before what holds where it says nothing else
+         */
+        static ObjectNode kept(JsonNode granted, JsonNode before) {
             long now = System.currentTimeMillis(), seconds = granted.path("expires_in").asLong(7200);
-            return object().put("access_token", access(granted))
-                    .put("refresh_token", granted.path("refresh_token").asText(refresh))
-                    .put("scope", granted.path("scope").asText()).put("user", user)
-                    .put("got_at", now).put("renew_at", now + seconds * 900);
+            ObjectNode kept = object().put("user", before.path("user").asText()).put("got_at", now)
+                    .put("renew_at", now + seconds * 900);
+            for (String name : List.of("access_token", "refresh_token", "scope")) {
+                kept.put(name, granted.path(name).asText(before.path(name).asText()));
+            }
+            return kept;
         }
 
         private Response save(JsonNode token) {

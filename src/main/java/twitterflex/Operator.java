@@ -1010,7 +1010,8 @@ public final class Operator {
             }
             if (!succeeded(TOKEN, granted)) return false;
             // It is kept at once, as it cannot be had again without asking.
-            ObjectNode token = XAccess.kept(granted.body(), settings.hasKeys() ? settings.ownId() : "", "");
+            ObjectNode token = XAccess.kept(granted.body(), object().put("scope", XAccess.SCOPES)
+                    .put("user", settings.hasKeys() ? settings.ownId() : ""));
             if (!keep(token)) return false;
             Response me = whoseToken();
             if (!succeeded(TOKEN, me)) return false;

@@ -58,7 +58,8 @@ class AccessTest {
         XTokens.Pair pair = rig.x.tokens().pair(XTokens.ALL_SCOPES);
         ObjectNode granted = Bridge.object().put("access_token", pair.access()).put("refresh_token", pair.refresh())
                 .put("scope", String.join(" ", pair.scopes())).put("expires_in", 7200);
-        Bridge.XAccess.write(file(), Bridge.XAccess.kept(granted, SimulatedX.sampleKeys().ownId(), ""));
+        Bridge.XAccess.write(file(), Bridge.XAccess.kept(granted,
+                Bridge.object().put("user", SimulatedX.sampleKeys().ownId())));
     }
 
     private Path file() {
@@ -434,14 +435,18 @@ class AccessTest {
     }
 
     @Test
-    void whereXGivesNoNewRefreshTokenTheOldOneIsKept() throws Exception {
+    void whatARenewalDoesNotTellIsAsBefore() throws Exception {
         start(false);
         rig.talk("1");
-        String refresh = kept().path("refresh_token").asText();
-        rig.x.faults().next(TOKEN, Fault.changed(answer -> ((ObjectNode) answer).without("refresh_token")));
+        JsonNode before = kept();
+        rig.x.faults().next(TOKEN, Fault.changed(answer -> ((ObjectNode) answer).without(List.of("refresh_token", "scope"))));
         grownOld();
         answers(rig.customer("1"), "hello");
-        assertEquals(refresh, kept().path("refresh_token").asText());
+        assertFalse(before.path("access_token").equals(kept().path("access_token")));
+        for (String name : List.of("refresh_token", "scope", "user")) {
+            assertEquals(before.path(name), kept().path(name));
+        }
+        assertTrue(checked("X token").startsWith("✓"), checked("X token"));
     }
 
     @ParameterizedTest
