@@ -515,14 +515,14 @@ public final class Operator {
             if (!missing.isEmpty() && (console == null || dryRun)) {
                 throw new CommandFailed(2, missing.stream().map(Setting::missing).toList());
             }
-            // Of what either way of getting in needs, the one that lasts is asked for first.
-            boolean client = missing.contains(TWITTER_ACCESS_KEY) && !values.containsKey(TWITTER_CLIENT_ID.name());
-            for (Setting setting : client ? List.of(TWITTER_CLIENT_ID, TWITTER_CLIENT_SECRET) : List.<Setting>of()) {
-                String value = asked(console, setting, "; Enter if the app has none", out);
-                if (value.isEmpty()) break;
-                keep(setting, value, values, dotEnv);
-            }
+            // In the order of X's console; and of what either way of getting in needs, the one that lasts comes first.
             for (Setting setting : missing) {
+                boolean either = setting == TWITTER_ACCESS_KEY && !values.containsKey(TWITTER_CLIENT_ID.name());
+                for (Setting lasts : either ? List.of(TWITTER_CLIENT_ID, TWITTER_CLIENT_SECRET) : List.<Setting>of()) {
+                    String value = asked(console, lasts, "; Enter if the app has none", out);
+                    if (value.isEmpty()) break;
+                    keep(lasts, value, values, dotEnv);
+                }
                 if (!read(values).missing().contains(setting)) continue;
                 keep(setting, asked(console, setting, "", out), values, dotEnv);
             }

@@ -305,16 +305,16 @@ class LettingInTest {
         }
         day.given.putAll(Map.of("DISPLAY", "", "WAYLAND_DISPLAY", ""));
         try (Command setup = terminal(script)) {
+            setup.awaits("TWITTER_CONSUMER_KEY (not shown): ");
+            setup.types(typed.get("TWITTER_CONSUMER_KEY"));
+            setup.awaits("TWITTER_CONSUMER_SECRET (not shown): ");
+            setup.types(typed.get("TWITTER_CONSUMER_SECRET"));
             setup.awaits("TWITTER_CLIENT_ID: ");
             setup.types("my app");
             setup.awaits("That is not right (6 characters). It is the X app's OAuth 2.0 client ID");
             setup.types(typed.get("TWITTER_CLIENT_ID"));
             setup.awaits("TWITTER_CLIENT_SECRET (not shown): ");
             setup.types("");
-            setup.awaits("TWITTER_CONSUMER_KEY (not shown): ");
-            setup.types(typed.get("TWITTER_CONSUMER_KEY"));
-            setup.awaits("TWITTER_CONSUMER_SECRET (not shown): ");
-            setup.types(typed.get("TWITTER_CONSUMER_SECRET"));
             setup.awaits("TWILIO_ACCOUNT_SID: ");
             setup.types(typed.get("TWILIO_ACCOUNT_SID"));
             setup.awaits("TWILIO_AUTH_TOKEN (not shown): ");
