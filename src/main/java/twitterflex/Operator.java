@@ -79,10 +79,10 @@ public final class Operator {
             switch (command) {
                 case "serve" -> {
                     DotEnv.sweep(DOT_ENV);
+                    Setup.strangers(DOT_ENV).forEach(step -> LOG.log(WARNING, step::detail));
                     Settings settings = Settings.from(environment());
                     LOG.level = settings.logLevel();
                     LOG.log(INFO, Operator::version);
-                    Setup.strangers(DOT_ENV).forEach(step -> LOG.log(WARNING, step::detail));
                     serve(Ngrok.address(settings, Duration.ofSeconds(30)), Watch::new);
                 }
                 case "setup" -> exit(Setup.run(environment(), DOT_ENV, words, Setup.PATIENCE, out::println));
@@ -396,10 +396,6 @@ public final class Operator {
                 Consumer<String> out) throws CommandFailed, IOException {
             boolean dryRun = words.contains("--dry-run");
             DotEnv.sweep(dotEnv);
-            Map<String, String> values = new HashMap<>(given);
-            ask(values, dotEnv, dryRun, out);
-            values.putIfAbsent(FLEX_TASK_CHANNEL.name(), "");
-            Settings settings = read(values);
             List<Step> steps = new ArrayList<>();
             Consumer<Step> report = step -> {
                 steps.add(step);
@@ -407,6 +403,11 @@ public final class Operator {
                 out.accept("%s %-8s %-16s %s".formatted(mark(step),
                         step.good() ? good : "to do", step.name(), step.detail()));
             };
+            strangers(dotEnv).forEach(report);
+            Map<String, String> values = new HashMap<>(given);
+            ask(values, dotEnv, dryRun, out);
+            values.putIfAbsent(FLEX_TASK_CHANNEL.name(), "");
+            Settings settings = read(values);
             Predicate<String> asks = dryRun ? url -> {
                 out.accept("           would ask whether what is at " + url + " may be moved (--move says yes)");
                 return true;
@@ -424,7 +425,6 @@ public final class Operator {
             setup.patience = patience;
             setup.twilio();
             setup.listening(out);
-            strangers(dotEnv).forEach(report);
             boolean done = steps.stream().allMatch(Step::good);
             String next = done ? "All is there: start the bridge with ./run.sh (or java -jar), then write to "
                     + setup.handle + " on X: a task comes in Flex, to an agent who is Available."
@@ -1766,9 +1766,9 @@ public final class Operator {
                 webhooks it may have, remove one of them or take an app of its own for the bridge
                 .*              .*      .*          SubscriptionLimitExceeded  the app has all the subscriptions it \
                 may have, remove one of them
-                X subscription  40[13]  .*          .*  X wants an OAuth 2.0 token of the support account for this: \
-                let it authorise the app with the scopes dm.read, tweet.read and users.read, and put the token into \
-                TWITTER_USER_TOKEN; one that is there may have expired
+                X subscription  40[13]  .*          .*  X wants an OAuth 2.0 token of the support account for this, \
+                with the scope dm.read: set TWITTER_CLIENT_ID and run setup, which gets one; one that is in \
+                TWITTER_USER_TOKEN may have expired
                 X               401     .*          .*  TWITTER_ACCESS_KEY and TWITTER_ACCESS_SECRET are of another \
                 app, or were revoked: make new ones at developer.x.com, your app, Keys and tokens
                 .*              .*      .*          Crc  X got no right answer from {PUBLIC_URL}/fromTwitter, is it \

@@ -237,6 +237,14 @@ class CheckTest {
             assertEquals(List.of("! settings         nothing is known of TWILIO_AUTHTOKEN in .env: see help"),
                     check.output().lines().filter(line -> line.startsWith("!")).toList());
         }
+        given.remove("TWILIO_AUTH_TOKEN");
+        for (String command : List.of("serve", "setup")) {
+            try (Command started = Command.jar(folder, given, command)) {
+                assertEquals(2, started.status());
+                String said = started.output() + started.errors();
+                assertTrue(said.contains("nothing is known of TWILIO_AUTHTOKEN in .env") && said.contains("TWILIO_AUTH_TOKEN is missing"), said);
+            }
+        }
     }
 
     @Test
