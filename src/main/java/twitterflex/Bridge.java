@@ -322,6 +322,9 @@ public final class Bridge {
     }
 
     record Reply(int status, String body, Map<String, String> headers) {
+        /** Without a body, for whom the status says it all. */
+        static final Reply DONE = new Reply(200, "", Map.of());
+
         Reply(int status, String body, String type) { this(status, body, Map.of("Content-Type", type)); }
         static Reply json(int status, ObjectNode body) {
             return new Reply(status, body.toString(), "application/json");
@@ -415,8 +418,8 @@ public final class Bridge {
                     .forEach(open -> journal.tell(unreadable(open)));
         }
         catchUp.heardFromX(events.sent());
-        if (events.messages().isEmpty()) return Reply.ok(object());
-        if (catchUp.await(CatchUp.X_EVENTS) && relay.accept(events.messages())) return Reply.ok(object());
+        if (events.messages().isEmpty()) return Reply.DONE;
+        if (catchUp.await(CatchUp.X_EVENTS) && relay.accept(events.messages())) return Reply.DONE;
         catchUp.missedAtX();
         return NO_ROOM;
     }
@@ -433,10 +436,10 @@ public final class Bridge {
         FromFlex event = FromFlex.read(form, customer);
         catchUp.heardFromFlex(event);
         metrics.add("ignored", event.messages().isEmpty() ? 1 : 0);
-        if (event.messages().isEmpty()) return Reply.ok(object());
+        if (event.messages().isEmpty()) return Reply.DONE;
         boolean kept = catchUp.await(event.conversation()) && relay.accept(event.messages());
         catchUp.taken(event, kept);
-        return kept ? Reply.ok(object()) : NO_ROOM;
+        return kept ? Reply.DONE : NO_ROOM;
     }
 
     /** 200 means on disk; this, that the sender has to come again, or that the message is caught up. */
@@ -609,12 +612,12 @@ public final class Bridge {
                 String sender = event.at("/message_create/sender_id").asText();
                 String recipient = event.at("/message_create/target/recipient_id").asText();
                 boolean sent = sender.equals(ownId) || subscribers.contains(sender) || kind.equals("dm.sent");
-                boolean numbered = event.path("id").asText().matches(Promise.NUMBER) && sender.matches(Promise.NUMBER);
+                boolean numbered = X.isId(event.path("id").asText()) && X.isId(sender);
                 Optional<String> other = Stream.concat(subscribers.stream(), Stream.of(recipient)).filter(anothers)
                         .findFirst();
                 if (!event.path("type").asText().equals("message_create") || sent) {
                     ignored++;
-                    boolean readable = sent && numbered && recipient.matches(Promise.NUMBER);
+                    boolean readable = sent && numbered && X.isId(recipient);
                     if (readable) ours.add(message(Direction.SENT_IN_APP, event, recipient, users.path(recipient)));
                 } else if (!numbered) {
                     ignored++;
@@ -1922,7 +1925,7 @@ public final class Bridge {
 
         private String service() { return "/v1/Services/" + settings.get(FLEX_CHAT_SERVICE); }
         private String path(String conversation) {
-            return api.path.formatted(settings.get(FLEX_CHAT_SERVICE)) + Form.escape(conversation);
+            return api.path.replace("%s", settings.get(FLEX_CHAT_SERVICE)) + Form.escape(conversation);
         }
     }
 
@@ -2163,11 +2166,19 @@ public final class Bridge {
             return schemeless.replaceAll("/(?![\\p{L}\\p{N}])", "");
         }
 
+        private static final Pattern INVISIBLE = Pattern.compile("[\\p{Cc}\\p{Cf}&&\\S]");
+        private static final Pattern WHITE = Pattern.compile("(?U)\\s+");
+
         /** One space for all that is white, and nothing for what is invisible. */
         static String seen(String text, Normalizer.Form form) {
-            String visible = Normalizer.normalize(text, form).replaceAll("[\\p{Cc}\\p{Cf}&&\\S]", "");
-            return visible.replaceAll("(?U)\\s+", " ").strip();
+            String visible = INVISIBLE.matcher(Normalizer.normalize(text, form)).replaceAll("");
+            return WHITE.matcher(visible).replaceAll(" ").strip();
         }
+
+        private static final Pattern ID = Pattern.compile(Promise.NUMBER);
+
+        /** Of an event, an account or a file. */
+        static boolean isId(String text) { return ID.matcher(text).matches(); }
 
         /** The message of API 1.1, with its quick replies and buttons. */
         private static ObjectNode event(String customer, String text, Rich rich, String file) {
@@ -2294,7 +2305,7 @@ public final class Bridge {
             // A conversation's id names both, the smaller one first; a group's names nobody, and is no customer's. With
             // one customer there is no group.
             String conversation = listed.path("dm_conversation_id").asText();
-            boolean toOther = !sender.equals(other) && !(ofAll && conversation.matches(Promise.NUMBER));
+            boolean toOther = !sender.equals(other) && !(ofAll && X.isId(conversation));
             String recipient = toOther ? other : Stream.of(conversation.split("-"))
                     .filter(one -> !one.equals(sender)).findFirst().orElse("");
             ObjectNode event = object().put("type", "message_create").put("id", listed.path("id").asText())
@@ -2944,8 +2955,9 @@ public final class Bridge {
             if (reply.refuses()) refusals.add(reply);
             byte[] body = reply.body().getBytes(UTF_8);
             reply.headers().forEach(exchange.getResponseHeaders()::set);
-            exchange.sendResponseHeaders(reply.status(), head ? -1 : body.length);
-            if (!head) exchange.getResponseBody().write(body);
+            boolean bare = head || body.length == 0;
+            exchange.sendResponseHeaders(reply.status(), bare ? -1 : body.length);
+            if (!bare) exchange.getResponseBody().write(body);
             exchange.close();
         }
 
@@ -3755,22 +3767,23 @@ public final class Bridge {
         private static final double[] BOUNDS =
                 {0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600, Double.POSITIVE_INFINITY};
         private final Map<String, Long> counters = new TreeMap<>(Map.of("ignored", 0L));
-        // Each sample by its name and labels, as it is written.
-        private final Map<String, Double> deliveries = new LinkedHashMap<>();
+        private final Map<String, Histogram> deliveries = new TreeMap<>();
         private final Map<String, Long> errors = new TreeMap<>();
 
         synchronized void add(String counter, long more) { counters.merge(counter, more, Long::sum); }
         synchronized Map<String, Long> counters() { return Map.copyOf(counters); }
 
+        /** How many took no longer than each of the bounds, and the seconds of all. */
+        private static final class Histogram {
+            final long[] within = new long[BOUNDS.length];
+            double sum;
+        }
+
         synchronized void delivered(String to, long nanos) {
             double seconds = nanos / 1e9;
-            for (double bound : BOUNDS) {
-                String least = Double.isInfinite(bound) ? "+Inf" : String.valueOf(bound);
-                String bucket = "bucket{to=\"%s\",le=\"%s\"}".formatted(to, least);
-                deliveries.merge(bucket, seconds <= bound ? 1.0 : 0.0, Double::sum);
-            }
-            deliveries.merge("sum{to=\"%s\"}".formatted(to), seconds, Double::sum);
-            deliveries.merge("count{to=\"%s\"}".formatted(to), 1.0, Double::sum);
+            Histogram all = deliveries.computeIfAbsent(to, first -> new Histogram());
+            all.sum += seconds;
+            for (int i = 0; i < BOUNDS.length; i++) if (seconds <= BOUNDS[i]) all.within[i]++;
         }
 
         /** @param status 0 if there was no answer */
@@ -3789,8 +3802,15 @@ public final class Bridge {
             });
             text.append("# HELP bridge_delivery_seconds From the acknowledged webhook, or this start,"
                     + " to the other side's answer.\n# TYPE bridge_delivery_seconds histogram\n");
-            deliveries.forEach((sample, value) ->
-                    text.append("bridge_delivery_seconds_%s %s\n".formatted(sample, value)));
+            deliveries.forEach((to, all) -> {
+                String name = "bridge_delivery_seconds_";
+                for (int i = 0; i < BOUNDS.length; i++) {
+                    String bound = Double.isInfinite(BOUNDS[i]) ? "+Inf" : String.valueOf(BOUNDS[i]);
+                    text.append(name + "bucket{to=\"%s\",le=\"%s\"} %d\n".formatted(to, bound, all.within[i]));
+                }
+                text.append(name + "sum{to=\"%s\"} %s\n".formatted(to, all.sum));
+                text.append(name + "count{to=\"%s\"} %d\n".formatted(to, all.within[BOUNDS.length - 1]));
+            });
             text.append("# TYPE bridge_service_errors_total counter\n");
             errors.forEach((labels, count) ->
                     text.append("bridge_service_errors_total%s %s\n".formatted(labels, count)));
@@ -4113,11 +4133,12 @@ public final class Bridge {
         /** Writes at the end of what is good: what a failed write has left there goes first. */
         private void append(List<ObjectNode> lines, boolean sync) throws IOException {
             if (file.size() > size) file.truncate(size);
-            ByteBuffer bytes = UTF_8.encode(lines.stream().map(line -> line + "\n").collect(Collectors.joining()));
-            int length = bytes.remaining();
-            while (bytes.hasRemaining()) file.write(bytes, size + length - bytes.remaining());
+            ByteArrayOutputStream out = new ByteArrayOutputStream();
+            for (ObjectNode line : lines) write(out, line);
+            ByteBuffer bytes = ByteBuffer.wrap(out.toByteArray());
+            while (bytes.hasRemaining()) file.write(bytes, size + bytes.position());
             if (sync) file.force(false);
-            size += length;
+            size += bytes.limit();
         }
 
         /** Leaves out what is settled, if that is possible; if not, the file is as good as before, only longer. */
@@ -4737,7 +4758,8 @@ public final class Bridge {
                 }
                 case "failed" -> {
                     delivery.processing = "";
-                    return refused("X could not make use of the file (" + info.at("/error/name").asText() + ")");
+                    return refused("X could not make use of the file (" + info.at("/error/name").asText() + "): it takes"
+                            + " MP4 videos of at most 140 s in H.264, and GIFs of at most 350 pictures");
                 }
                 default -> {
                     long seconds = Math.min(10, info.path("check_after_secs").asLong());
@@ -4988,12 +5010,14 @@ public final class Bridge {
     /** Half a surrogate pair is valid in JSON's escapes, but in no encoding: it becomes a question mark. */
     static String encodable(String text) { return new String(text.getBytes(UTF_8), UTF_8); }
 
+    private static final Pattern CONTROL = Pattern.compile("\\p{Cc}");
+
     /**
      * One line of at most so many characters, in UTF-16 units, the strictest way to count them. In JSON they have three
      * bytes at most, as control characters, which would take six, are replaced.
      */
     static String cut(String text, int most) {
-        String line = encodable(text).replaceAll("\\p{Cc}", " ");
+        String line = CONTROL.matcher(encodable(text)).replaceAll(" ");
         if (line.length() <= most) return line;
         int end = Character.isHighSurrogate(line.charAt(most - 2)) ? most - 2 : most - 1;
         return line.substring(0, end) + "…";
@@ -5119,10 +5143,21 @@ public final class Bridge {
         }
     }
 
-    /** What was given, or the default, for every setting. */
+    /**
+     * What was given, or the default, for every setting. Addresses are without a slash at their end, and their hosts in
+     * lower case, as the services write them.
+     */
     record Settings(Map<Setting, String> values) {
+        private static final Set<Setting> ADDRESSES =
+                EnumSet.of(PUBLIC_URL, TWITTER_API_URL, TWILIO_API_URL, NGROK_API_URL);
+        private static final Pattern SITE = Pattern.compile("^[^/]+//[^/]+");
+        private static final Pattern ACCESS_KEY = Pattern.compile("([0-9]+)-.*");
+
         Settings {
-            values = Collections.unmodifiableMap(new EnumMap<>(values));
+            Map<Setting, String> all = new EnumMap<>(values);
+            ADDRESSES.forEach(setting -> all.computeIfPresent(setting, (same, url) -> SITE.matcher(url.replaceAll("/+$",
+                    "")).replaceFirst(site -> Matcher.quoteReplacement(site.group().toLowerCase(Locale.ROOT)))));
+            values = Collections.unmodifiableMap(all);
         }
 
         /** The environment's values under their settings' first names; an empty value is none. */
@@ -5255,14 +5290,10 @@ public final class Bridge {
                     + " (docker run -p 127.0.0.1:3000:" + port() + ")");
         }
 
-        /** Without a slash at its end, and its host in lower case, as the services write it. */
-        String publicUrl() {
-            return Pattern.compile("^[^/]+//[^/]+").matcher(get(PUBLIC_URL).replaceAll("/+$", ""))
-                    .replaceFirst(host -> Matcher.quoteReplacement(host.group().toLowerCase(Locale.ROOT)));
-        }
+        String publicUrl() { return get(PUBLIC_URL); }
 
         /** The public URL's own path, which a proxy may strip or keep; as a rule empty. */
-        String publicPath() { return publicUrl().replaceFirst("^[^/]+//[^/]+", ""); }
+        String publicPath() { return SITE.matcher(publicUrl()).replaceFirst(""); }
 
         /**
          * Where Flex sends what happens in a customer's chat. Twilio signs the URL, so nobody else can name a customer.
@@ -5271,7 +5302,7 @@ public final class Bridge {
 
         /** Our account's id, with which X's OAuth 1.0a tokens begin; empty if it is not known. */
         String ownId() {
-            Matcher id = Pattern.compile("([0-9]+)-.*").matcher(get(TWITTER_ACCESS_KEY));
+            Matcher id = ACCESS_KEY.matcher(get(TWITTER_ACCESS_KEY));
             if (id.matches()) return id.group(1);
             return hasClient() ? token().path("user").asText() : "";
         }
@@ -5290,7 +5321,7 @@ public final class Bridge {
             }
         }
 
-        String twitterApiUrl() { return get(TWITTER_API_URL).replaceAll("/+$", ""); }
+        String twitterApiUrl() { return get(TWITTER_API_URL); }
 
         /** With which Twilio may sign: while its token is changed, the one after it too. */
         List<String> webhookTokens() {
@@ -5298,7 +5329,7 @@ public final class Bridge {
                     .toList();
         }
 
-        String twilioApiUrl() { return get(TWILIO_API_URL).replaceAll("/+$", ""); }
+        String twilioApiUrl() { return get(TWILIO_API_URL); }
         Path dataDir() { return Path.of(get(DATA_DIR)); }
         int maxPending() { return Integer.parseInt(get(MAX_PENDING)); }
         long maxJournalBytes() { return Long.parseLong(get(MAX_JOURNAL_MIB)) << 20; }

@@ -171,7 +171,7 @@ public final class Operator {
                 String unreachable = "PUBLIC_URL is not set, and no tunnel can lead to PORT=0: set one of them";
                 throw new CommandFailed(2, List.of(unreachable));
             }
-            String set = settings.get(NGROK_API_URL).replaceAll("/+$", "");
+            String set = settings.get(NGROK_API_URL);
             List<String> agents = set.isEmpty() ? AGENTS : List.of(set);
             String where = URI.create(agents.get(0)).getAuthority() + (set.isEmpty() ? " and the next ports" : "");
             out.accept("PUBLIC_URL is not set: asking the ngrok agent at " + where

@@ -329,7 +329,7 @@ class MediaTest {
         Chat chat = rig.talk("1");
         rig.x.uploads().failProcessing(1);
         rig.flex.agentAttaches(chat, "", MediaFile.generated("a.mp4", "video/mp4", 5_000));
-        until("the note", () -> rig.notes(chat).toString().contains("InvalidMedia"));
+        until("the note", () -> rig.notes(chat).toString().contains("InvalidMedia): it takes MP4 videos of at most 140 s"));
         rig.x.uploads().processing(1_000_000, 0);
         rig.flex.agentAttaches(chat, "", MediaFile.generated("b.mp4", "video/mp4", 5_000));
         rig.flex.agentWrites(chat, "Sorry");
