@@ -5181,7 +5181,7 @@ public final class Bridge {
             List<String> problems = new ArrayList<>();
             Settings settings = of(given, problems);
             settings.missing().forEach(setting -> problems.add(setting.missing()));
-            boolean none = problems.isEmpty() && !settings.hasKeys() && settings.token().isMissingNode();
+            boolean none = problems.isEmpty() && !settings.hasKeys() && settings.ownId().isEmpty();
             if (none) problems.add(XAccess.NO_TOKEN + settings.tokenFile());
             if (!problems.isEmpty()) throw new CommandFailed(2, problems);
             return settings;

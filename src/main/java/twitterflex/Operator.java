@@ -1011,7 +1011,7 @@ public final class Operator {
             if (!succeeded(TOKEN, granted)) return false;
             // It is kept at once, as it cannot be had again without asking.
             ObjectNode token = XAccess.kept(granted.body(), object().put("scope", XAccess.SCOPES)
-                    .put("user", settings.hasKeys() ? settings.ownId() : ""));
+                    .put("user", settings.ownId()));
             if (!keep(token)) return false;
             Response me = whoseToken();
             if (!succeeded(TOKEN, me)) return false;

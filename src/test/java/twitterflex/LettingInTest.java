@@ -2,6 +2,7 @@ package twitterflex;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 import static twitterflex.Rig.eventually;
@@ -26,6 +27,7 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import twitterflex.sandbox.Customer;
+import twitterflex.sandbox.Fault;
 import twitterflex.sandbox.XTokens;
 
 /** The command setup gets the app let in by itself: by exchange, or by X's page, on which the test clicks. */
@@ -199,6 +201,25 @@ class LettingInTest {
             bridge.start();
             crosses();
         }
+    }
+
+    /** The bridge has to know its own account, or it would take for a customer's what the account has written itself. */
+    @Test
+    void aTokenOfWhichXDoesNotSayWhoseItIsServesOnlyOnceItDoes() throws Exception {
+        withoutKeys();
+        day.x.faults().next("GET /2/users/me", Fault.status(503));
+        assertFalse(setupWith("allow"));
+        assertTrue(said().matches("(?s).*✗ to do +X token .*try again later.*"), said());
+        Bridge.CommandFailed none = assertThrows(Bridge.CommandFailed.class, () -> Bridge.Settings.from(SetupTest.merged(day)));
+        assertTrue(none.getMessage().contains("run setup"), none.getMessage());
+        assertTrue(day.setup(), this::said);
+        assertFalse(said().contains("authorize?"), said());
+        Bridge.Settings settings = Bridge.Settings.from(SetupTest.merged(day));
+        // Got anew on a live system, it is known to be the same account's.
+        day.x.tokens().revoke();
+        day.x.faults().next("GET /2/users/me", Fault.status(401), Fault.status(503));
+        assertFalse(setupWith("allow"));
+        assertEquals(twitterflex.sandbox.SimulatedX.sampleKeys().ownId(), settings.ownId());
     }
 
     private void crosses() {
