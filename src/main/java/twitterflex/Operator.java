@@ -1010,12 +1010,20 @@ public final class Operator {
             }
             if (!succeeded(TOKEN, granted)) return false;
             // It is kept at once, as it cannot be had again without asking.
+            JsonNode before = settings.token();
             ObjectNode token = XAccess.kept(granted.body(), object().put("scope", XAccess.SCOPES)
                     .put("user", settings.ownId()));
             if (!keep(token)) return false;
             Response me = whoseToken();
             if (!succeeded(TOKEN, me)) return false;
-            name(token, text(me.body(), "/data/id"));
+            String user = text(me.body(), "/data/id"), known = settings.ownId();
+            if (!known.isEmpty() && !known.equals(user)) {
+                keep(before);
+                return report(TOKEN, MISSING, "@" + text(me.body(), "/data/username") + " is another account than"
+                        + " before: log in at X as the support account, and run setup again; or remove "
+                        + settings.tokenFile() + " first");
+            }
+            name(token, user);
             String lacking = lacking(token);
             if (!lacking.isEmpty()) return report(TOKEN, MISSING, "X's token lacks " + lacking + ": give the app"
                     + " 'Read and write and Direct message' at developer.x.com, User authentication settings,"

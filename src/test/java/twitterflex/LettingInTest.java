@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 import static twitterflex.Rig.eventually;
 import static twitterflex.Rig.until;
 
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
 import java.net.URI;
 import java.net.http.HttpRequest;
@@ -220,6 +221,25 @@ class LettingInTest {
         day.x.faults().next("GET /2/users/me", Fault.status(401), Fault.status(503));
         assertFalse(setupWith("allow"));
         assertEquals(twitterflex.sandbox.SimulatedX.sampleKeys().ownId(), settings.ownId());
+    }
+
+    /** Its messages would be another account's for the bridge, and be left alone. */
+    @Test
+    void whoIsLoggedInAsAnotherAccountThanBeforeIsTold() throws Exception {
+        withoutKeys();
+        assertTrue(setupWith("allow"), this::said);
+        String before = Files.readString(token());
+        day.x.tokens().revoke();
+        day.x.faults().next("GET /2/users/me", Fault.status(401), Fault.changed(me -> {
+            ((ObjectNode) me.path("data")).put("id", "77").put("username", "me_myself");
+            return me;
+        }));
+        assertFalse(setupWith("allow"));
+        assertTrue(said().matches("(?s).*✗ to do +X token +@me_myself is another account than before: log in at X as the"
+                + " support account, and run setup again; or remove \\S+x-token.json first.*"), said());
+        assertEquals(before, Files.readString(token()));
+        Files.delete(token());
+        assertTrue(setupWith("allow"), this::said);
     }
 
     private void crosses() {
