@@ -215,8 +215,8 @@ class StayingLiveTest {
             assertEquals("2", value(answer.body(), "bridge_received_total"));
             assertEquals("2", value(answer.body(), "bridge_delivered_total"));
             assertEquals("0", value(answer.body(), "bridge_pending"));
-            assertEquals("1.0", value(answer.body(), "bridge_delivery_seconds_count{to=\"Flex\"}"));
-            assertEquals("1.0", value(answer.body(), "bridge_delivery_seconds_bucket{to=\"X\",le=\"+Inf\"}"));
+            assertEquals("1", value(answer.body(), "bridge_delivery_seconds_count{to=\"Flex\"}"));
+            assertEquals("1", value(answer.body(), "bridge_delivery_seconds_bucket{to=\"X\",le=\"+Inf\"}"));
             assertEquals("1", value(answer.body(), "bridge_service_errors_total{service=\"Twilio\",status=\"503\"}"));
             assertEquals("1", value(answer.body(), "bridge_service_errors_total{service=\"Twilio\",status=\"none\"}"));
             assertFalse(answer.body().contains("hello"));

@@ -35,7 +35,7 @@ import twitterflex.sandbox.Registrations;
 /** Neither setup nor a running bridge takes away a webhook that works: whatever fails, is refused or is killed on the way. */
 @Execution(ExecutionMode.CONCURRENT)
 class WhatWorksStaysTest {
-    private static final String DESK = "https://desk.example.com";
+    private static final String DESK = "https://desk.invalid";
     private static final String REGISTER = "POST /2/webhooks";
     private static final String REMOVE = "DELETE /2/webhooks/{webhook_id}";
     private static final String SUBSCRIBE = "POST /2/activity/subscriptions";
@@ -157,12 +157,12 @@ class WhatWorksStaysTest {
 
     /** The webhook at the new address is there already, and the subscriptions are to follow. */
     @ParameterizedTest
-    @CsvSource({"true, https://new.example.com", "false, https://desk.example.com"})
+    @CsvSource({"true, https://new.invalid", "false, https://desk.invalid"})
     void anAddressThatCannotBeSeenFromHereIsChallengedByXOnceMore(boolean reachable, String live) throws Exception {
         try (Desk desk = desk(2)) {
-            desk.day.x.resolve("https://new.example.com", reachable ? desk.bridge.address() : "http://127.0.0.1:9");
-            desk.day.x.registrations().webhook("https://new.example.com/fromTwitter");
-            desk.day.given.put("PUBLIC_URL", "https://new.example.com");
+            desk.day.x.resolve("https://new.invalid", reachable ? desk.bridge.address() : "http://127.0.0.1:9");
+            desk.day.x.registrations().webhook("https://new.invalid/fromTwitter");
+            desk.day.given.put("PUBLIC_URL", "https://new.invalid");
             assertEquals(reachable, desk.day.setup("--move"), "what X finds counts");
             assertTrue(desk.said().contains((reachable ? "! warned   " : "✗ to do    ") + "public address"), desk::said);
             assertEquals(Set.of(live), desk.live(), desk::said);
@@ -171,7 +171,7 @@ class WhatWorksStaysTest {
     }
 
     @ParameterizedTest
-    @CsvSource({"1, https://desk.example.com", "2, here"})
+    @CsvSource({"1, https://desk.invalid", "2, here"})
     void aWebhookThatServesAnotherAccountIsNotRemoved(int room, String live) throws Exception {
         try (Desk desk = desk(room)) {
             String webhook = desk.day.x.registrations().webhooks().get(0).id();
@@ -447,8 +447,8 @@ class WhatWorksStaysTest {
     @CsvSource({"CURRENT", "CLASSIC"})
     void aBridgeWhoseNewAddressXCannotReachPutsTheFormerOneBackAndTriesNoMore(Rig.Generation generation) throws Exception {
         try (Desk desk = new Desk(generation, 1)) {
-            desk.day.x.resolve("https://new.example.com", "http://127.0.0.1:9");
-            looksSomeTimes(desk, restarted(desk, DESK, "https://new.example.com"));
+            desk.day.x.resolve("https://new.invalid", "http://127.0.0.1:9");
+            looksSomeTimes(desk, restarted(desk, DESK, "https://new.invalid"));
             assertEquals(Set.of(DESK), desk.live());
             assertTrue(desk.subscribedToAll());
             assertEquals(1, desk.day.x.calls(REMOVE));
