@@ -407,6 +407,20 @@ class AccessTest {
         assertEquals(0, rig.x.tokens().spentAgain());
     }
 
+    @Test
+    void aTokenThatIsRevokedSoonAfterItsRenewalIsNotShownEachTime() throws Exception {
+        start(true, Rig.compressed(10));
+        rig.talk("1");
+        grownOld();
+        answers(rig.customer("1"), "renewed");
+        rig.x.tokens().revoke();
+        answers(rig.customer("1"), "by keys");
+        rig.x.resetCalls();
+        answers(rig.customer("1"), "at once");
+        assertEquals(1, rig.x.calls(SEND));
+        assertEquals(1, rig.x.tokens().refreshes());
+    }
+
     @ParameterizedTest
     @ValueSource(ints = {429, 503})
     void aServiceThatIsBusyHasNotRefusedTheRenewal(int status) throws Exception {
