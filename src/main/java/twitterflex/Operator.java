@@ -428,7 +428,7 @@ public final class Operator {
             boolean done = steps.stream().allMatch(Step::good);
             String next = done ? "All is there: start the bridge with ./run.sh (or java -jar), then write to "
                     + setup.handle + " on X: a task comes in Flex, to an agent who is Available."
-                    : "Do what is marked ✗, then run setup again.";
+                    : "Do what is marked ✗ (keys that were typed stand in .env), then run setup again.";
             out.accept(dryRun ? "Nothing was changed." : next);
             String owner = DotEnv.owner(dotEnv);
             if (owner.equals("root") && !dryRun) out.accept("Only root may read " + dotEnv + ": if the bridge runs as"
@@ -1050,14 +1050,14 @@ public final class Operator {
                     "redirect_uri", back, "scope", XAccess.SCOPES, "state", state,
                     "code_challenge", sha256(verifier), "code_challenge_method", "S256");
             String link = settings.twitterApiUrl().replace("//api.", "//") + "/i/oauth2/authorize?" + page.encode();
-            String patience = edge.isEmpty() ? "" : "(setup waits " + this.patience.toMinutes() + " minutes)";
+            String patience = edge.isEmpty() ? "" : " within " + this.patience.toMinutes() + " minutes";
             """
             The support account has to let the app in.
             1. At developer.x.com, your app, User authentication settings, choose 'Read and write and Direct message' \
             and 'Web App, Automated App or Bot', and enter this Callback URI:
                %s
-            2. Log in at x.com as the support account, open this link and choose 'Authorize app' (where X says \
-            'Something went wrong', step 1 or TWITTER_CLIENT_ID is not right): %s
+            2. Log in at x.com as the support account, open this link and choose 'Authorize app'%s (where X \
+            says 'Something went wrong', step 1 or TWITTER_CLIENT_ID is not right):
                %s
             """.formatted(back, patience, link).lines().forEach(out);
             Browser.open(link);

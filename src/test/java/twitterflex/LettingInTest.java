@@ -268,7 +268,7 @@ class LettingInTest {
         assertFalse(Files.exists(token()));
         day.patience = Operator.Setup.PATIENCE;
         assertTrue(setupWith("allow"), this::said);
-        assertTrue(said().contains("(setup waits 10 minutes)"), said());
+        assertTrue(said().contains("choose 'Authorize app' within 10 minutes (where"), said());
     }
 
     /** As in a script: nobody can be asked, and the browser would come back to the bridge. */
