@@ -589,13 +589,13 @@ public final class Bridge {
             String kind = activity.path("event_type").asText();
             JsonNode payload = kind.isEmpty() ? envelope : activity.path("payload");
             List<String> subscribers = List.of(payload.path("for_user_id").asText(),
-                    activity.at("/filter/user_id").asText());
+                    activity.path("filter").path("user_id").asText());
             Predicate<String> anothers = account -> !account.isEmpty() && !ownId.isEmpty() && !account.equals(ownId);
             List<Message> messages = new ArrayList<>(), ours = new ArrayList<>();
             List<String> warnings = new ArrayList<>();
             Set<String> notices = new LinkedHashSet<>();
             JsonNode revoked = kind.equals("oauth.revoke") ? payload.path("user_id")
-                    : payload.at("/user_event/revoke/source/user_id");
+                    : payload.path("user_event").path("revoke").path("source").path("user_id");
             if (!revoked.isMissingNode()) {
                 warnings.add("account " + revoked.asText()
                         + " has revoked the app's access: X sends no more events for it");
@@ -609,8 +609,9 @@ public final class Bridge {
             JsonNode events = payload.path("direct_message_events"), users = payload.path("users");
             int ignored = events.isArray() && !events.isEmpty() ? 0 : 1;
             for (JsonNode event : events) {
-                String sender = event.at("/message_create/sender_id").asText();
-                String recipient = event.at("/message_create/target/recipient_id").asText();
+                JsonNode created = event.path("message_create");
+                String sender = created.path("sender_id").asText();
+                String recipient = created.path("target").path("recipient_id").asText();
                 boolean sent = sender.equals(ownId) || subscribers.contains(sender) || kind.equals("dm.sent");
                 boolean numbered = X.isId(event.path("id").asText()) && X.isId(sender);
                 Optional<String> other = Stream.concat(subscribers.stream(), Stream.of(recipient)).filter(anothers)
@@ -640,11 +641,11 @@ public final class Bridge {
         private static Message message(Direction direction, JsonNode event, String customer, JsonNode listed) {
             JsonNode user = listed.has("data") ? listed.path("data") : listed;
             String handle = user.path("screen_name").asText(user.path("username").asText(customer));
-            JsonNode data = event.at("/message_create/message_data");
+            JsonNode data = event.path("message_create").path("message_data");
             List<Attachment> attached = attachments(data);
             return new Message(direction, event.path("id").asText(), customer, handle,
                     user.path("name").asText(handle),
-                    text(data, attached), attached, data.at("/quick_reply_response/metadata").asText(""), "",
+                    text(data, attached), attached, data.path("quick_reply_response").path("metadata").asText(""), "",
                     Instant.ofEpochMilli(event.path("created_timestamp").asLong(System.currentTimeMillis())));
         }
 
@@ -660,9 +661,9 @@ public final class Bridge {
          */
         static String text(JsonNode data, List<Attachment> attached) {
             Map<String, String> links = new HashMap<>();
-            data.at("/entities/urls").forEach(url -> links.put(url.path("url").asText(), url.path("expanded_url")
-                    .asText(url.path("url").asText())));
-            links.put(data.at("/attachment/media/url").asText(), "");
+            data.path("entities").path("urls").forEach(url -> links.put(url.path("url").asText(),
+                    url.path("expanded_url").asText(url.path("url").asText())));
+            links.put(data.path("attachment").path("media").path("url").asText(), "");
             links.replaceAll((link, target) -> MEDIA_PAGE.matcher(target).matches() ? "" : target);
             // All in one pass: a target may look like a short link.
             Matcher link = LINK.matcher(data.path("text").asText(""));
@@ -683,7 +684,8 @@ public final class Bridge {
         static List<Attachment> attachments(JsonNode data) {
             JsonNode attachment = data.path("attachment");
             JsonNode media = attachment.path("media");
-            Stream<JsonNode> links = Stream.concat(Stream.of(media), data.at("/entities/urls").valueStream());
+            Stream<JsonNode> links =
+                    Stream.concat(Stream.of(media), data.path("entities").path("urls").valueStream());
             List<String> page = links.map(link -> link.path("expanded_url").asText())
                     .filter(url -> MEDIA_PAGE.matcher(url).matches()).limit(1).toList();
             boolean none = attachment.isMissingNode() || attachment.isNull();
@@ -740,8 +742,10 @@ public final class Bridge {
                 "onChannelUpdated", List.of("ChannelSid", "Attributes"),
                 "onMessageAdded", List.of("ConversationSid", "MessageSid", "Author"),
                 "onConversationStateUpdated", List.of("ConversationSid", "StateTo"));
-        private static final Map<String, String> SIDS = Map.of("ConversationSid", "CH" + HEX,
-                "ChannelSid", "CH" + HEX, "MessageSid", "IM" + HEX, "MediaSid", "ME" + HEX);
+        private static final Pattern NAME = Pattern.compile("[A-Z][A-Za-z0-9_.]*");
+        private static final Pattern CHANNEL = Pattern.compile("CH" + HEX), ANYTHING = Pattern.compile("(?s).*");
+        private static final Map<String, Pattern> SIDS = Map.of("ConversationSid", CHANNEL, "ChannelSid", CHANNEL,
+                "MessageSid", Pattern.compile("IM" + HEX), "MediaSid", Pattern.compile("ME" + HEX));
 
         /**
          * Twilio signs names and values with nothing between them, so a captured webhook can be split anew into others
@@ -752,8 +756,8 @@ public final class Bridge {
             Set<String> names = new HashSet<>();
             return form.get("AccountSid").equalsIgnoreCase(account)
                     && form.fields().stream().allMatch(field -> names.add(field.getKey())
-                            && field.getKey().matches("[A-Z][A-Za-z0-9_.]*")
-                            && field.getValue().matches(SIDS.getOrDefault(field.getKey(), "(?s).*")))
+                            && NAME.matcher(field.getKey()).matches()
+                            && SIDS.getOrDefault(field.getKey(), ANYTHING).matcher(field.getValue()).matches())
                     && names.containsAll(NEEDED.getOrDefault(form.get("EventType"), List.of()));
         }
 
@@ -2843,7 +2847,7 @@ public final class Bridge {
         //    4 for 2,000 connections on which nothing comes, or that wait for a thread.
         private static final int THREADS = 192;
         private static final int ROOM = 3 << 20;
-        private static final int PIECE = 8 << 10;
+        private static final int PIECE = 2 << 10;
         private static final Duration TICK = Duration.ofMillis(250);
 
         final Refusals refusals = new Refusals();
@@ -4758,8 +4762,8 @@ public final class Bridge {
                 }
                 case "failed" -> {
                     delivery.processing = "";
-                    return refused("X could not make use of the file (" + info.at("/error/name").asText() + "): it takes"
-                            + " MP4 videos of at most 140 s in H.264, and GIFs of at most 350 pictures");
+                    return refused("X could not make use of the file (" + info.at("/error/name").asText()
+                            + "): it takes MP4 videos of at most 140 s in H.264, and GIFs of at most 350 pictures");
                 }
                 default -> {
                     long seconds = Math.min(10, info.path("check_after_secs").asLong());
