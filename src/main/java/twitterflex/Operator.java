@@ -1154,10 +1154,17 @@ public final class Operator {
                         .toList();
             }
 
+            /** Where it leads; empty if that webhook is gone. */
+            String url(Subscription subscription) {
+                return webhooks.stream()
+                        .filter(one -> one.id().equals(subscription.webhook()))
+                        .map(Webhook::url)
+                        .findFirst().orElse("");
+            }
+
             /** Whether another program has them. */
             boolean foreign(List<Subscription> some) {
-                return webhooks.stream().filter(one -> !one.url().endsWith(PATH)).map(Webhook::id)
-                        .anyMatch(id -> some.stream().anyMatch(one -> one.webhook().equals(id)));
+                return some.stream().map(this::url).anyMatch(url -> !url.isEmpty() && !url.endsWith(PATH));
             }
 
             boolean serves(Webhook webhook) {
@@ -1356,10 +1363,7 @@ public final class Operator {
 
         /** Has a subscription lead to another webhook. */
         private Action bringing(Seen seen, Subscription subscription, String webhook) {
-            String from = seen.webhooks().stream()
-                    .filter(one -> one.id().equals(subscription.webhook()))
-                    .map(Webhook::url)
-                    .findFirst().orElse("");
+            String from = seen.url(subscription);
             String before = from.isEmpty() ? "" : ", no longer to " + from;
             String detail = subscription.event() + " comes to this address" + before;
             String body = object().put("webhook_id", webhook).toString();
