@@ -27,7 +27,13 @@ fi
 needs_maven() { command -v mvn >/dev/null 2>&1 || fail "no Maven found: install Maven 3.6.3 or newer ('mvn' must be on the PATH)."; }
 maven() {
   needs_maven
-  mvn --batch-mode --no-transfer-progress "$@"
+  set -- --batch-mode --no-transfer-progress "$@"
+  if [ -t 1 ]; then mvn "$@"; else (set -o pipefail && mvn "$@" 2>&1 | plain); fi
+}
+# Debian's Maven resets the colours also where there are none.
+plain() {
+  reset=$'\e[0m'
+  while IFS= read -r line || [ -n "${line//"$reset"/}" ]; do printf '%s\n' "${line//"$reset"/}"; done
 }
 build() {
   [ -f "$jar" ] && [ -z "$(find pom.xml src -newer "$jar" -print -quit)" ] && return
@@ -74,7 +80,7 @@ run() {
 command=${1:-serve}
 [ $# -eq 0 ] || shift
 case $command in
-  demo) build; run -cp "$jar:target/test-classes" twitterflex.demo.Demo "$@" ;;
+  demo) build; run -Djdk.console=java.base -cp "$jar:target/test-classes" twitterflex.demo.Demo "$@" ;;
   test) maven verify "$@" && archive_classes ;;
   serve | setup | check | failed | retry | version | --version) build; run -jar "$jar" "$command" "$@" ;;
   help | -h | --help)

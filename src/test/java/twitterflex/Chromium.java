@@ -224,6 +224,13 @@ final class Chromium implements AutoCloseable {
         }
     }
 
+    /** As in the dialog that a field for files opens. */
+    void chooses(String element, Path file) {
+        JsonNode found = call("Runtime.evaluate", Map.of("expression", element));
+        call("DOM.setFileInputFiles", Map.of("files", List.of(file.toAbsolutePath().toString()), "objectId",
+                found.at("/result/objectId").asText()));
+    }
+
     void types(String text) {
         call("Input.insertText", Map.of("text", text));
     }

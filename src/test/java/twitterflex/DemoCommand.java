@@ -39,7 +39,7 @@ final class DemoCommand implements AutoCloseable {
 
     @Override
     public void close() throws IOException {
-        command.endsInput();
+        command.types("quit");
         try {
             command.process().onExit().get(20, java.util.concurrent.TimeUnit.SECONDS);
         } catch (Exception stuck) {

@@ -10,6 +10,10 @@ import java.awt.image.BufferedImage;
 import java.io.ByteArrayInputStream;
 import java.io.File;
 import java.io.IOException;
+import java.net.URI;
+import java.net.http.HttpRequest;
+import java.net.http.HttpResponse;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
@@ -26,6 +30,8 @@ import org.junit.jupiter.api.TestInstance;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
+import twitterflex.sandbox.MediaFile;
 import twitterflex.sandbox.SimulatedFlex;
 import twitterflex.sandbox.SimulatedX;
 
@@ -36,7 +42,7 @@ class DemoPageTest {
 
     private static final System.Logger LOG = System.getLogger(DemoPageTest.class.getName());
     private static final String ARRIVED = "document.querySelectorAll('#steps [data-state=arrived]').length";
-    private static final int STEPS = 11;
+    private static final int STEPS = 12;
     private static final String FAILED = "document.querySelectorAll('#steps [data-state=failed]').length";
 
     private DemoCommand current;
@@ -89,11 +95,13 @@ class DemoPageTest {
             assertEquals(0, browser.evaluate(ARRIVED).asInt());
             assertTrue(browser.holds("$('words').offsetHeight > 0 && $('words').textContent.includes('Webhook')"), "what words mean");
             watchTheHeading();
-            clickOn("#play");
+            playTo(4);
+            browser.until(PICTURES.formatted("messages") + " === 2 && " + PICTURES.formatted("posted") + " === 2");
+            photograph();
+            clickOn("#play"); // which says Play on
             browser.until(ARRIVED + " >= 7");
             clickOn("#play"); // which says Pause by now
             browser.until("!state.tour.leading && !state.tour.busy && state.bridge.counts.pending === 0");
-            photograph();
             assertTrue(browser.evaluate(ARRIVED).asInt() < STEPS, "paused after the last step");
             String before = everything();
             assertNeverBackwards();
@@ -106,7 +114,7 @@ class DemoPageTest {
             browser.until(ARRIVED + " === " + STEPS + " && !state.tour.busy && state.bridge.counts.pending === 0");
             assertEquals(0, browser.evaluate(FAILED).asInt());
             assertEquals("Play it again", browser.evaluate("$('play').textContent").asText());
-            assertEquals(List.of(20, 20, 0, 0, 3, 4, 2), Stream.of("accepted", "delivered", "waiting", "refused", "duplicates",
+            assertEquals(List.of(23, 23, 0, 0, 3, 4, 2), Stream.of("accepted", "delivered", "waiting", "refused", "duplicates",
                     "caught up", "forged").map(this::count).toList());
             assertNeverBackwards();
             for (String event : List.of("Flex goes down", "Flex is back", "X limits the rate", "kill -9", "started again",
@@ -310,9 +318,110 @@ class DemoPageTest {
         browser.click("[...document.querySelectorAll('#calls button')].filter(one => one.textContent.includes('sends a Direct "
                 + "Message')).pop()");
         browser.until("$('details').open && $('details-body').textContent.includes('onerror')");
-        assertTrue(browser.holds("window.broken === undefined && document.querySelectorAll('main img, main script, dialog img, dialog "
-                + "script').length === 0"));
+        assertTrue(browser.holds("window.broken === undefined && [...document.querySelectorAll('main img, main script, "
+                + "dialog img, dialog script')].every(one => one.closest('.tray'))"));
         assertEquals("https://example.com/?a=", browser.evaluate("[...document.querySelectorAll('#messages a')].pop().href").asText());
+    }
+
+    // Files.
+
+    private static final String SEEN = "[...document.querySelectorAll('#%s .message')].filter(one => !one.matches('.note'))"
+            + ".map(one => one.querySelector('.bubble')?.textContent || '').join('|')";
+    private static final String PICTURES = "[...document.querySelectorAll('#%s .message img')].filter(one => one.complete "
+            + "&& one.naturalWidth > 0).length";
+
+    private static final String LAST_CALL = "[...document.querySelectorAll('#calls button')].filter(one => "
+            + "one.textContent.includes('%s')).pop()";
+
+    @ParameterizedTest
+    @ValueSource(booleans = {false, true})
+    void aPictureIsSeenAtEitherEndWhoeverSendsIt(boolean old) {
+        open(old ? classic : current);
+        newCustomer();
+        attach("write", "crushed");
+        browser.types("It came like this");
+        browser.presses("Enter");
+        browser.until(PICTURES.formatted("messages") + " === 1 && " + PICTURES.formatted("posted") + " === 1");
+        assertEquals("It came like this|", browser.evaluate(SEEN.formatted("posted")).asText(), "two, the caption first");
+        assertTrue(browser.holds("$('posted').lastChild.querySelector('img') && attached.write === null"));
+        accept();
+        attach("reply", "new");
+        browser.types("A new one is packed");
+        browser.presses("Enter");
+        browser.until(PICTURES.formatted("messages") + " === 2 && " + PICTURES.formatted("posted") + " === 2");
+        assertEquals("It came like this|A new one is packed|", browser.evaluate(SEEN.formatted("messages")).asText());
+        assertTrue(browser.holds("$('messages').lastChild.querySelector('img').src === "
+                + "[...$('posted').querySelectorAll('img')].at(-1).src"), "the very same bytes");
+        String wire = browser.evaluate("$('calls').innerText").asText();
+        List<String> told = List.of("webhook: a message with a file", "downloads the file", "uploads the file",
+                "posts the file", "asks where the file is", "uploads the file, at once", "sends the file as a Direct Message");
+        assertEquals(List.of(), told.stream().filter(what -> !wire.contains(what)).toList());
+        browser.click(LAST_CALL.formatted("at once"));
+        browser.until("$('details').open");
+        assertTrue(browser.holds("$('details-body').textContent.includes('image/png, 34,058 bytes') && "
+                + "$('proof').textContent.includes('Media.upload') && $('proof').textContent.includes('it holds')"));
+        browser.presses("Escape");
+        browser.click(LAST_CALL.formatted("downloads"));
+        browser.until("$('details').open && $('proof').textContent.includes('Media.download') && "
+                + "$('proof').textContent.includes('Twilio has signed the link')");
+    }
+
+    @Test
+    void aFileOfOnesOwnCanBeAPictureAVideoOrWhatXDoesNotTake(@TempDir Path files) throws Exception {
+        Path picture = Files.copy(Path.of("src/test/resources/demo/new-box.png"), files.resolve("mine.png"));
+        Path video = files.resolve("clip.mp4");
+        Files.write(video, MediaFile.generated("", "video/mp4", 50_000).content().open().readAllBytes());
+        Path page = Files.writeString(files.resolve("page.html"), "<script>window.broken = true</script>");
+        newCustomer();
+        choose("write", picture);
+        browser.presses("Enter");
+        browser.until(PICTURES.formatted("posted") + " === 1");
+        choose("write", page);
+        browser.presses("Enter");
+        browser.until("$('notice').textContent.includes('page.html is none of them') && attached.write");
+        assertTrue(browser.errors().toString().contains("409"), "which a browser tells, too");
+        browser.click("document.querySelector('#write .attached button')");
+        assertTrue(browser.holds("attached.write === null && document.querySelector('#write .attached').hidden"));
+        choose("write", video);
+        browser.presses("Enter");
+        browser.until("$('posted').querySelectorAll('video').length === 1");
+        accept();
+        for (Path file : List.of(page, Path.of("src/test/resources/demo/invoice.pdf"))) {
+            choose("reply", file);
+            browser.presses("Enter");
+            browser.until("$('posted').lastChild.matches('.note') && $('posted').lastChild.textContent.includes('X takes pictures') "
+                    + "&& [...$('posted').querySelectorAll('.file')].at(-1).textContent.startsWith('" + file.getFileName() + "')");
+        }
+        URI address = URI.create(current.url() + "media/" + MediaFile.of("", "", Files.readAllBytes(page)).sha256());
+        assertEquals(404, Rig.HTTP.send(HttpRequest.newBuilder(address).build(), HttpResponse.BodyHandlers.discarding())
+                .statusCode(), "what is no picture has no address");
+        choose("reply", Files.write(files.resolve("large.mp4"), new byte[(8 << 20) + 1]));
+        browser.until("$('notice').textContent === 'This demo takes files up to 8 MB, and large.mp4 has 8.4 MB.'");
+        assertTrue(browser.holds("attached.reply === null && window.broken === undefined"));
+    }
+
+    @Test
+    void whatIsPastedOrDroppedIsAttached() {
+        newCustomer();
+        browser.evaluate("window.data = new DataTransfer(); data.items.add(new File(['x'], 'dropped.png')); true");
+        browser.evaluate("$('text').dispatchEvent(new ClipboardEvent('paste', {clipboardData: data, cancelable: true}))");
+        assertTrue(browser.holds("attached.write.name === 'dropped.png'"));
+        browser.evaluate("attach('write', null)");
+        assertFalse(browser.holds("$('messages').dispatchEvent(new DragEvent('drop', {dataTransfer: data, bubbles: true, "
+                + "cancelable: true}))"), "the picture must not take the page's place");
+        assertTrue(browser.holds("attached.write.name === 'dropped.png'"));
+    }
+
+    private void attach(String form, String sample) {
+        clickOn("#" + form + " [data-tray]");
+        clickOn("#" + form + " [data-sample^=" + sample + "]");
+        browser.until("attached." + form + " && document.activeElement === field('" + form + "')");
+    }
+
+    private void choose(String form, Path file) {
+        browser.chooses("document.querySelector('#" + form + " [type=file]')", file);
+        browser.until("attached." + form + " && document.activeElement === field('" + form
+                + "') || !$('notice').hidden");
     }
 
     @Test
@@ -490,6 +599,8 @@ class DemoPageTest {
                     + "one.clientWidth)"), tab);
         }
         assertTrue(width < 961 || browser.holds("document.documentElement.scrollHeight <= innerHeight"), "the page itself does not scroll");
+        browser.evaluate("tab('phone')");
+        assertTrue(browser.holds("$('text').getBoundingClientRect().bottom <= innerHeight"), "one can write without scrolling");
         String ground = browser.evaluate("getComputedStyle(document.body).backgroundColor").asText();
         assertEquals(dark ? "rgb(13, 18, 24)" : "rgb(238, 241, 245)", ground);
     }

@@ -64,13 +64,24 @@ class DemoTest {
     void everyHopArrives(String options) throws Exception {
         try (Command demo = demo(options.split(" "))) {
             assertEquals(0, demo.status(), () -> text(demo));
-            assertTrue(demo.output().matches("(?s).*\\R21 of 21 hops arrived in \\d+ ms\\R"), () -> text(demo));
-            assertEquals(21, demo.output().lines().filter(line -> line.startsWith("✓")).count());
+            assertTrue(demo.output().matches("(?s).*\\R23 of 23 hops arrived in \\d+ ms\\R"), () -> text(demo));
+            assertEquals(23, demo.output().lines().filter(line -> line.startsWith("✓")).count());
             assertFalse(demo.output().contains("✗"));
             assertEquals("", demo.errors());
             assertEquals(options.contains("--verbose"), demo.output().contains("INFO listening on"));
+            if (options.contains("--verbose")) {
+                assertLogStandsBelowItsHop(demo.output());
+            }
             assertNothingIsLeft();
         }
+    }
+
+    /** The first message, which opens the chat, and the one after it. */
+    private static void assertLogStandsBelowItsHop(String output) {
+        List<String> steps = List.of(output.split("(?m)^(?=\\d+\\. )"));
+        assertEquals(2, steps.get(2).lines().filter(line -> line.contains("INFO delivered id=")).count(), steps.get(2));
+        assertEquals(1, steps.get(3).lines().filter(line -> line.contains("INFO delivered id=")).count(), steps.get(3));
+        assertEquals(3, steps.get(4).lines().filter(line -> line.contains("INFO delivered id=")).count(), steps.get(4));
     }
 
     @ParameterizedTest
@@ -79,18 +90,24 @@ class DemoTest {
         try (Command demo = demo(options.isEmpty() ? new String[0] : options.split(" "))) {
             demo.awaits("Your turn:");
             demo.types("c Grüße 🍓");
-            demo.awaits("▶ agent      Grüße 🍓");
+            demo.awaits("the agent reads:    Grüße 🍓");
             demo.types("a Which one? Options Red, Green");
             demo.awaits(options.isEmpty() ? "2. Green" : "[Green]");
             demo.types("2");
-            demo.awaits("▶ agent      Green");
+            demo.awaits("the agent reads:    Green");
             demo.types("a Which one? Options " + "Red".repeat(20) + ", Green");
-            demo.awaits("▶ agent      (the bridge) ");
+            demo.awaits("the bridge tells the agent: ");
+            demo.types("cp It came like this");
+            demo.awaits("the agent reads:    It came like this");
+            demo.awaits("image/jpeg, 16,769 bytes]");
+            demo.types("ap A new one is packed");
+            demo.awaits("the customer reads: A new one is packed");
+            demo.awaits("the customer reads: [image/png, 34,058 bytes]");
             demo.types("end");
             demo.types("a Still there?");
             demo.awaits("no chat is open");
             demo.types("c Me again");
-            demo.awaits("▶ agent      Me again");
+            demo.awaits("the agent reads:    Me again");
             demo.types("quit");
             assertEquals(0, demo.status(), () -> text(demo));
             assertNothingIsLeft();
@@ -127,8 +144,16 @@ class DemoTest {
     }
 
     @Test
-    void withoutATerminalItEndsWithItsInput() throws Exception {
+    void aScriptEndsItWithItsInputAndWithoutAnyInputItGoesOn() throws Exception {
+        try (Command without = demo()) {
+            without.endsInput();
+            without.awaits("There is no input here: the page goes on until this process is stopped.");
+            without.process().destroy();
+            without.status();
+            assertNothingIsLeft();
+        }
         try (Command demo = demo()) {
+            demo.types("help");
             demo.endsInput();
             assertEquals(0, demo.status(), () -> text(demo));
             assertTrue(demo.output().contains("The input has ended"));
@@ -153,7 +178,7 @@ class DemoTest {
             demo.awaits("is process");
             demo.process().children().forEach(ProcessHandle::destroyForcibly);
             assertEquals(1, demo.status(), () -> text(demo));
-            assertFalse(demo.output().contains("21 of 21"), () -> text(demo));
+            assertFalse(demo.output().contains("23 of 23"), () -> text(demo));
         }
     }
 
@@ -161,9 +186,9 @@ class DemoTest {
     void hopsThatDoNotArriveFailTheDemo() throws Exception {
         try (Command demo = demo(standIn() + File.pathSeparator, 100, "--once")) {
             assertEquals(1, demo.status(), () -> text(demo));
-            assertTrue(demo.output().contains("\n0 of 21 hops arrived in "), () -> text(demo));
-            assertEquals(21, demo.output().lines().filter(line -> line.startsWith("✗") && line.contains(" ms ")).count());
-            assertEquals(21, demo.output().lines().filter(line -> line.contains("expected: ")).count());
+            assertTrue(demo.output().contains("\n0 of 23 hops arrived in "), () -> text(demo));
+            assertEquals(23, demo.output().lines().filter(line -> line.startsWith("✗") && line.contains(" ms ")).count());
+            assertEquals(23, demo.output().lines().filter(line -> line.contains("expected: ")).count());
             assertTrue(demo.output().contains("I take everything and do nothing"), "the log of the bridge");
             assertNothingIsLeft();
         }

@@ -271,7 +271,10 @@ class RunScriptTest {
     @Test
     void testsAreMavensAndItsWordsArePassedOn() throws Exception {
         Path calls = folder.resolve("calls");
-        assertEquals(7, run(Map.of("PATH", before(fake("mvn", "echo \"$@\" >> '" + calls + "'; exit 7"))), "test", "-Dtest=DemoTest").status());
+        String maven = "echo \"$@\" >> '" + calls + "'; printf 'it failed\\033[0m\\n\\033[0m\\033[0m'; exit 7";
+        Ended tests = run(Map.of("PATH", before(fake("mvn", maven))), "test", "-Dtest=DemoTest");
+        assertEquals(7, tests.status());
+        assertEquals("it failed\n", tests.output(), "without the colours that Debian's Maven resets");
         assertTrue(Files.readString(calls).endsWith("verify -Dtest=DemoTest\n"), Files.readString(calls));
     }
 

@@ -126,10 +126,11 @@ function reveal(parent) {
 
 // Doing something.
 
-async function act(action, body) {
+const act = (action, body) => post('/do/' + action, 'application/json', JSON.stringify(body || {}));
+
+async function post(address, type, body) {
   try {
-    const answer = await fetch('/do/' + action,
-      {method: 'POST', headers: {'Content-Type': 'application/json'}, body: JSON.stringify(body || {})});
+    const answer = await fetch(address, {method: 'POST', headers: {'Content-Type': type}, body});
     if (!answer.ok) notice((await answer.json()).error);
     return answer.ok;
   } catch {
@@ -266,13 +267,34 @@ function showPhone() {
   }
   list($('messages'), one.messages, message => message.id, message => {
     const mine = message.from === 'customer';
-    return make('div', {class: 'message' + (mine ? ' mine' : '')}, make('div', {class: 'bubble', dir: 'auto'}, ...linked(message.text)),
-      choices(message), make('div', {class: 'meta'}, clock(message.at) + (mine ? ' · ' + STATES[message.state] : '')));
+    return make('div', {class: 'message' + (mine ? ' mine' : '')}, ...files(message), said(message), choices(message),
+      make('div', {class: 'meta'}, clock(message.at) + (mine ? ' · ' + STATES[message.state] : '')));
   });
 }
 
 const addPerson = () => make('button', {type: 'button', class: 'add', title: 'Another customer', 'aria-label': 'Another customer',
   onclick: () => act('customer')}, '+');
+
+const said = message => message.text ? make('div', {class: 'bubble', dir: 'auto'}, ...linked(message.text)) : null;
+
+/** Pictures and videos as such, from the demo's own server; of anything else the name and the size. */
+function files(message) {
+  return message.files.map(file => {
+    const name = file.name || 'picture';
+    if (!file.url) return make('div', {class: 'bubble file'}, name + ' ', make('small', {}, size(file.size)));
+    if (file.type.startsWith('video/')) {
+      return make('video', {src: file.url, controls: true, preload: 'metadata', 'aria-label': name});
+    }
+    const title = name + ', ' + size(file.size);
+    return make('a', {href: file.url, target: '_blank', rel: 'noopener', class: 'picture', title},
+      make('img', {src: file.url, alt: name}));
+  });
+}
+
+const called = file => file.type.startsWith('image/') ? '[picture]'
+  : file.type.startsWith('video/') ? '[video]' : '[' + file.name + ']';
+
+const size = bytes => bytes < 1e6 ? Math.ceil(bytes / 1e3) + ' KB' : (bytes / 1e6).toFixed(1) + ' MB';
 
 function choices(message) {
   const options = (message.options || []).map((option, i) => make('button',
@@ -286,7 +308,7 @@ function showDesk() {
   const tasks = state.chats.map(one => {
     const last = one.messages[one.messages.length - 1];
     return {sid: one.sid, person: one.person, ordinal: one.ordinal, state: !one.open ? 'ended' : one.accepted ? 'accepted' : 'pending',
-      on: one.sid === chat, last: last ? last.text : ''};
+      on: one.sid === chat, last: last ? last.text || last.files.map(called).join(' ') : ''};
   }).reverse();
   $('tasks-none').hidden = tasks.length > 0;
   list($('tasks'), tasks, one => one.sid, one => make('li', {class: one.state}, make('button',
@@ -309,7 +331,7 @@ function showDesk() {
     const mine = message.from === 'agent';
     const told = {sent: 'sent', taken: '✓ taken by the bridge', lost: '✗ its webhook did not arrive'}[message.state];
     return make('div', {class: 'message ' + (mine ? 'mine' : message.from === 'bridge' ? 'note' : '')},
-      make('div', {class: 'bubble', dir: 'auto'}, ...linked(message.text)),
+      ...files(message), said(message),
       make('div', {class: 'meta' + (message.state === 'lost' ? ' lost' : '')}, clock(message.at) + (told ? ' · ' + told : '')));
   });
   set($('chat-state'), open.open ? '' : 'This chat has ended. When the customer writes again, a new one opens.');
@@ -463,6 +485,9 @@ document.addEventListener('click', event => {
   else if (button.dataset.do) act(button.dataset.do);
   else if (button.dataset.tab) tab(button.dataset.tab);
   else if (button.dataset.insert) insert(button.dataset.insert);
+  else if (button.dataset.tray) openTray(button.dataset.tray, of(button.dataset.tray, '.tray').hidden);
+  else if (button.dataset.pick) of(button.dataset.pick, 'input').click();
+  else if (button.dataset.sample) sample(button.dataset.to, button.dataset.sample);
 });
 $('next').addEventListener('click', () => act('step'));
 $('accept').addEventListener('click', async () => {
@@ -472,16 +497,85 @@ $('accept').addEventListener('click', async () => {
 $('end').addEventListener('click', () => act('end', {chat}));
 $('details').addEventListener('click', event => { if (event.target === $('details')) $('details').close(); });
 
-$('write').addEventListener('submit', async event => {
+
+// Files: one at a time goes with the next message of either side.
+
+const LARGEST = 8 << 20; // as the demo's server has it
+const attached = {write: null, reply: null};
+const of = (form, what) => document.querySelector(what + '[data-for=' + form + ']');
+const field = form => $(form === 'write' ? 'text' : 'answer');
+
+function openTray(form, open) {
+  of(form, '.tray').hidden = !open;
+  document.querySelector('[data-tray=' + form + ']').setAttribute('aria-expanded', open);
+}
+
+function attach(form, file) {
+  if (file && file.size > LARGEST) {
+    return notice('This demo takes files up to 8 MB, and ' + file.name + ' has ' + size(file.size) + '.');
+  }
+  attached[form] = file;
+  openTray(form, false);
+  const chip = of(form, '.attached');
+  chip.hidden = !file;
+  if (!file) return chip.replaceChildren();
+  const picture = make('canvas', {width: 96, height: 72, 'aria-hidden': 'true'});
+  chip.replaceChildren(picture, make('span', {}, file.name), make('small', {}, size(file.size)),
+    make('button', {type: 'button', class: 'quiet', 'aria-label': 'Do not attach ' + file.name,
+      onclick: () => attach(form, null)}, '✕'));
+  if (file.type.startsWith('image/')) draw(file, picture).catch(() => picture.remove()); else picture.remove();
+  field(form).focus();
+}
+
+/** Drawn, because the page's policy lets no picture be loaded but from the demo's server. */
+async function draw(file, canvas) {
+  const image = await createImageBitmap(file);
+  const scale = Math.max(canvas.width / image.width, canvas.height / image.height);
+  const [width, height] = [image.width * scale, image.height * scale];
+  canvas.getContext('2d').drawImage(image, (canvas.width - width) / 2, (canvas.height - height) / 2, width, height);
+}
+
+async function sample(form, name) {
+  const answer = await fetch('/' + name);
+  attach(form, new File([await answer.blob()], name, {type: answer.headers.get('Content-Type')}));
+}
+
+for (const form of ['write', 'reply']) {
+  of(form, 'input').addEventListener('change', event => {
+    if (event.target.files.length) attach(form, event.target.files[0]);
+    event.target.value = '';
+  });
+  field(form).addEventListener('paste', event => {
+    if (!event.clipboardData.files.length) return;
+    event.preventDefault();
+    attach(form, event.clipboardData.files[0]);
+  });
+  let sending = false;
+  $(form).addEventListener('submit', async event => {
+    event.preventDefault();
+    const text = field(form).value;
+    const file = attached[form];
+    if (sending || !text.trim() && !file) return;
+    sending = true;
+    const to = form === 'write' ? {customer: person} : {chat};
+    const sent = file ? await post('/do/attach?' + new URLSearchParams({...to, text, name: file.name, type: file.type}),
+      'application/octet-stream', file) : await act(form, {...to, text});
+    sending = false;
+    if (!sent) return;
+    field(form).value = '';
+    if (file) attach(form, null);
+  });
+}
+
+/** What is dropped on the phone or the desk goes with the next message there; nowhere may it take the page's place. */
+document.addEventListener('dragover', event => event.preventDefault());
+document.addEventListener('drop', event => {
   event.preventDefault();
-  const text = $('text').value;
-  if (text.trim() && await act('write', {customer: person, text})) $('text').value = '';
+  const onDesk = event.target.closest('#desk') && !$('reply').hidden;
+  const form = event.target.closest('#phone') ? 'write' : onDesk ? 'reply' : '';
+  if (form && event.dataTransfer.files.length) attach(form, event.dataTransfer.files[0]);
 });
-$('reply').addEventListener('submit', async event => {
-  event.preventDefault();
-  const text = $('answer').value;
-  if (text.trim() && await act('reply', {chat, text})) $('answer').value = '';
-});
+
 $('answer').addEventListener('keydown', event => {
   if (event.key === 'Enter' && !event.shiftKey && !event.isComposing) {
     event.preventDefault();

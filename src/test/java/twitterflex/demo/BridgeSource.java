@@ -98,6 +98,9 @@ final class BridgeSource {
                             "Relay.accept")
                     : List.of("signedByTwilio", "Signatures.isTwilios", "Signatures.twilioWebhook", "FromFlex.isWhole",
                             "fromFlex", "FromFlex.read", "Relay.accept"));
+            if (call.body().contains("\"attachment\"")) {
+                names.add(names.indexOf("FromX.read") + 1, "FromX.attachments");
+            }
             if (call.status() == 403) {
                 names.removeIf(name -> name.startsWith("from") || name.startsWith("From") || name.equals("Relay.accept"));
                 names.add("Edge.Refusals");
@@ -112,9 +115,15 @@ final class BridgeSource {
     }
 
     private static List<String> toX(Wire.Call call) {
-        if (call.target().contains("/media")) {
-            return call.method().equals("GET") ? List.of("Media.toFlex", "Media.download")
-                    : List.of("Media.toX", "Media.upload", "Media.step");
+        if (call.target().contains("/media/upload")) {
+            return call.method().equals("GET") ? List.of("Media.toX", "Media.step", "Media.processed")
+                    : List.of("Media.toX", "Media.upload", "Media.step", "Media.Load");
+        }
+        if (call.target().matches("/dm_(video|gif)/.*")) {
+            return List.of("Media.toFlex", "Media.download");
+        }
+        if (call.target().matches("/(2/dm_conversations/media|(1\\.1|i)/ton)/.*")) {
+            return List.of("Media.toFlex", "Media.fetch", "Media.download", "XAccess.signed", "Signatures.oauthBase");
         }
         if (call.target().startsWith("/2/dm_events")) {
             return List.of("CatchUp.readX", "X.readBack", "XApi", "XAccess.signed", "Signatures.oauthBase");
@@ -124,7 +133,8 @@ final class BridgeSource {
         }
         boolean classic = call.target().startsWith("/1.1/");
         return call.method().equals("GET") ? List.of("X.look", "XApi", "XAccess.signed", "Signatures.oauthBase")
-                : List.of("X.deliver", classic ? "X.event" : "XApi", "XAccess.signed", "Signatures.oauth", "Signatures.oauthBase");
+                : List.of("X.deliver", classic ? "X.event" : "X.body", "XAccess.signed", "Signatures.oauth",
+                        "Signatures.oauthBase");
     }
 
     private static List<String> toFlex(Wire.Call call) {
@@ -134,8 +144,11 @@ final class BridgeSource {
             what = call.method().equals("GET") ? Stream.of("deliver", "look", "read") : Stream.of("deliver", "post");
         } else if (call.target().contains("/Webhooks")) {
             what = Stream.of("hook");
+        } else if (call.target().contains("/media.us1/")) {
+            return List.of("Media.toX", "Media.download");
         } else if (call.target().contains("/Media")) {
-            return call.method().equals("GET") ? List.of("Media.ask", "Media.toX") : List.of("Media.toFlex", "Media.carry");
+            return call.method().equals("GET") ? List.of("Media.toX", "Signatures.basic")
+                    : List.of("Media.toFlex", "Media.carry", "Media.Load", "Signatures.basic");
         } else if (chat) {
             what = Stream.of("channel");
         } else if (call.target().contains("/Interactions")) {

@@ -25,6 +25,8 @@ class BridgeSourceTest {
         "bridge, X, GET, /2/dm_conversations/with/1/dm_events", "bridge, X, POST, /2/dm_conversations/with/1/messages",
         "bridge, X, GET, /2/dm_events?max_results=5", "bridge, X, POST, /oauth2/token",
         "bridge, X, GET, /2/dm_conversations/media/1/2/3", "bridge, X, POST, /2/media/upload",
+        "bridge, X, GET, /1.1/ton/data/dm/1/2/a.jpg", "bridge, X, GET, /dm_video/1/vid/avc1/1280x720/a.mp4",
+        "bridge, X, GET, /2/media/upload?command=STATUS&media_id=1", "bridge, Flex, GET, /media.us1/ME1?Expires=1",
         "bridge, Flex, GET, /mcs.us1/v1/Services/IS/Media/ME", "bridge, Flex, POST, /mcs.us1/v1/Services/IS/Media",
         "bridge, X, GET, /2/webhooks",
         "bridge, X, GET, /1.1/direct_messages/events/list.json", "bridge, X, POST, /1.1/direct_messages/events/new.json",
@@ -39,6 +41,8 @@ class BridgeSourceTest {
             Wire.Call call = new Wire.Call(1, 1, Instant.EPOCH, from, to, method, target, Map.of(), "", status, Map.of(), "", 0);
             List<String> names = BridgeSource.partsOf(call);
             assertTrue(names.size() >= 2, names.toString());
+            boolean ofOperator = target.matches("/(oauth2|2/webhooks).*");
+            assertEquals(ofOperator, names.get(0).startsWith("Operator."), names.toString());
             assertEquals(List.of(), names.stream().filter(name -> SOURCE.find(name).isEmpty()).toList());
         }
     }

@@ -13,6 +13,7 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import twitterflex.sandbox.Chat;
 
 /**
  * {@code ./run.sh demo}: a conversation crosses the bridge before your eyes, without an account, a key or a network.
@@ -36,7 +37,8 @@ public final class Demo {
     private static final String HELP = """
             Your turn:  tour    plays the guided tour      c TEXT  writes as the customer
                         1       chooses the first option   a TEXT  writes as the agent (try: a Which one? Options Red, Green)
-                        end     ends the chat              quit    or Ctrl-C stops""";
+                        end     ends the chat              cp, ap  sends a picture as the customer, the agent
+                        quit    or Ctrl-C stops""";
 
     public static void main(String[] arguments) {
         List<String> words = new ArrayList<>(List.of(arguments));
@@ -75,6 +77,8 @@ public final class Demo {
     private static final Duration START = Duration.ofSeconds(30);
     private static final Duration PATIENCE = Duration.ofSeconds(30);
     private static final String INDENT = " ".repeat(44);
+    /** Only where somebody types: not for a script, and not for a container without a terminal. */
+    private static final String PROMPT = System.console() == null ? "" : "> ";
 
     private final boolean verbose;
     private final PrintStream out = new PrintStream(new FileOutputStream(FileDescriptor.out), true, UTF_8);
@@ -82,6 +86,7 @@ public final class Demo {
     private final Map<String, int[]> shown = new HashMap<>();
     private Stage.Person person;
     private int shownOfLog;
+    private volatile boolean asking;
 
     private Demo(boolean classic, boolean verbose) throws IOException {
         this.verbose = verbose;
@@ -131,7 +136,18 @@ public final class Demo {
         } else if (!hop.shown().get().isEmpty()) {
             out.println(INDENT + indented(hop.shown().get(), INDENT));
         }
+        if (verbose) {
+            Stage.await(this::isLogged, Duration.ofSeconds(10));
+        }
         showLog();
+    }
+
+    /** Whether the bridge has written what it has to say of all that has arrived: it has to stand below the right hop. */
+    private boolean isLogged() {
+        Stage.Health health = stage.health();
+        boolean waits = health.count("pending") > 0 && stage.troubles().isEmpty();
+        long logged = stage.bridge.log().stream().filter(line -> line.contains(" INFO delivered id=")).count();
+        return !waits && logged >= health.count("delivered");
     }
 
     private static String indented(String text, String indent) {
@@ -152,8 +168,12 @@ public final class Demo {
         watch.setDaemon(true);
         watch.start();
         BufferedReader lines = new BufferedReader(new InputStreamReader(System.in, UTF_8));
-        String line = lines.readLine();
-        for (; line != null && !line.strip().equals("quit"); line = lines.readLine()) {
+        String line = asked(lines);
+        if (line == null && PROMPT.isEmpty()) {
+            out.println("There is no input here: the page goes on until this process is stopped.");
+            Stage.await(() -> false, Duration.ofDays(10_000));
+        }
+        for (; line != null && !line.strip().equals("quit"); line = asked(lines)) {
             try {
                 obey(line.strip(), page.guide());
             } catch (IllegalStateException notNow) {
@@ -171,7 +191,13 @@ public final class Demo {
     }
 
     private void obey(String line, Guide guide) {
-        if (line.startsWith("c ")) {
+        if (line.matches("cp( .*)?")) {
+            stage.sends(person, DemoServer.sample("crushed-box.jpg"), line.substring(2).strip());
+        } else if (line.matches("ap( .*)?")) {
+            Chat chat = stage.openChat(person);
+            stage.accepts(chat);
+            stage.attaches(chat, DemoServer.sample("new-box.png"), line.substring(2).strip());
+        } else if (line.startsWith("c ")) {
             stage.writes(person, line.substring(2));
         } else if (line.startsWith("a ")) {
             stage.flex.agentWrites(stage.openChat(person), line.substring(2));
@@ -187,20 +213,28 @@ public final class Demo {
     }
 
     private synchronized void showArrivals() {
+        List<String> arrivals = new ArrayList<>();
         for (Stage.Person one : stage.people()) {
             String who = stage.people().size() == 1 ? "" : "@" + one.customer().handle() + ": ";
             int[] before = shown.computeIfAbsent(one.identity(), unseen -> new int[2]);
             stage.posted(one).skip(before[0]).forEach(message -> {
                 before[0]++;
-                String author = message.author().equals("twitter-bridge") ? "(the bridge) " : "";
-                out.println("  ▶ agent      " + indented(who + author + message.body(), " ".repeat(15)));
+                boolean note = message.author().equals("twitter-bridge");
+                String reader = note ? "the bridge tells the agent: " : "the agent reads: ";
+                arrivals.add(arrival(reader, who, message.body() + "\n" + Tour.shown(message.files())));
             });
             one.customer().inbox().stream().skip(before[1]).forEach(dm -> {
                 before[1]++;
-                out.println("  ▶ customer   " + indented(who + Tour.shown(dm), " ".repeat(15)));
+                arrivals.add(arrival("the customer reads: ", who, Tour.shown(dm)));
             });
         }
+        aside(arrivals);
         showLog();
+    }
+
+    private static String arrival(String reader, String who, String text) {
+        String line = "  " + (reader + " ".repeat(20)).substring(0, Math.max(20, reader.length())) + who;
+        return line + indented(text.strip(), " ".repeat(22));
     }
 
     private static void pause() {
@@ -213,8 +247,26 @@ public final class Demo {
 
     private synchronized void showLog() {
         List<String> lines = verbose ? stage.bridge.log() : List.of();
-        for (; shownOfLog < lines.size(); shownOfLog++) {
-            out.println("    " + lines.get(shownOfLog));
+        aside(lines.stream().skip(shownOfLog).map(line -> "    " + line).toList());
+        shownOfLog = Math.max(shownOfLog, lines.size());
+    }
+
+    /** In the place of the prompt, which then stands below. */
+    private void aside(List<String> lines) {
+        if (!lines.isEmpty()) {
+            out.print(asking ? "\r" : "");
+            lines.forEach(out::println);
+            out.print(asking ? PROMPT : "");
         }
+    }
+
+    private String asked(BufferedReader lines) throws IOException {
+        synchronized (this) {
+            out.print(PROMPT);
+            asking = !PROMPT.isEmpty();
+        }
+        String line = lines.readLine();
+        asking = false;
+        return line;
     }
 }

@@ -1,5 +1,6 @@
 package twitterflex.demo;
 
+import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.time.Instant;
 import java.util.ArrayList;
@@ -16,6 +17,7 @@ import twitterflex.sandbox.Chat;
 import twitterflex.sandbox.Customer;
 import twitterflex.sandbox.Form;
 import twitterflex.sandbox.Json;
+import twitterflex.sandbox.MediaFile;
 import twitterflex.sandbox.SimulatedFlex;
 import twitterflex.sandbox.SimulatedX;
 
@@ -63,9 +65,10 @@ final class DemoState {
         Customer customer = person.customer();
         Stream<Shown> written = person.written().stream().map(message -> new Shown(message.at(), Json.object("id", message.id(),
                 "from", "customer", "text", message.text(), "at", message.at().toEpochMilli(),
+                "files", files(message.media().stream()),
                 "state", read.contains(message.id()) ? "arrived" : stage.x.delivered(message.id()) ? "taken" : "sent")));
         Stream<Shown> received = customer.inbox().stream().map(dm -> new Shown(dm.at(), Json.object("id", dm.id(), "from", "support",
-                "text", dm.text(), "at", dm.at().toEpochMilli(),
+                "text", dm.text(), "at", dm.at().toEpochMilli(), "files", files(dm.media().stream()),
                 "options", person.mayStillChoose(dm) ? dm.options() : List.of(), "buttons", dm.buttons())));
         List<ObjectNode> messages = Stream.concat(written, received).sorted(Comparator.comparing(Shown::at)).map(Shown::message).toList();
         return Json.object("id", customer.id(), "handle", customer.handle(), "name", customer.name(), "messages",
@@ -85,12 +88,19 @@ final class DemoState {
     private static ObjectNode posted(Chat.Posted message, Map<String, Integer> taken) {
         String from = message.author().equals(SimulatedFlex.AGENT) ? "agent" : message.author().equals("twitter-bridge") ? "bridge"
                 : "customer";
-        ObjectNode shown = Json.object("id", message.sid(), "from", from, "text", message.body(), "at", message.at().toEpochMilli());
+        ObjectNode shown = Json.object("id", message.sid(), "from", from, "text", message.body(),
+                "at", message.at().toEpochMilli(), "files", files(message.files().stream()));
         if (from.equals("agent")) {
             Integer status = taken.get(message.sid());
             shown.put("state", status == null ? "sent" : status == 200 ? "taken" : "lost");
         }
         return shown;
+    }
+
+    /** What is attached: only what can be shown has an address. */
+    private static JsonNode files(Stream<MediaFile> files) {
+        return Json.array(files.map(file -> Json.object("name", file.name(), "size", file.length(),
+                "type", file.sniffed(), "url", Stage.canBeShown(file) ? "/media/" + file.sha256() : "")).toList());
     }
 
     private static <T> List<T> last(List<T> all) {
@@ -140,11 +150,10 @@ final class DemoState {
         boolean get = call.method().equals("GET");
         if (call.to().equals(Wire.BRIDGE)) {
             return call.from().equals(Wire.FLEX) ? "webhook " + Form.parse(call.body()).first("EventType")
-                    : get ? "challenge-response check" : call.body().contains("\"dm.sent\"") || call.body().contains("\"source_app_id\"") ? "webhook: our own message"
-                    : "webhook: a Direct Message";
+                    : get ? "challenge-response check" : fromX(call.body());
         }
         if (call.to().equals(Wire.X)) {
-            return toX(call.method(), path);
+            return toX(call, path);
         }
         String last = path.replaceAll("/([A-Z]{2}[0-9a-f]{32}|twitter-[0-9-]+)(?=/|$)", "").replaceAll(".*/", "");
         return switch (last) {
@@ -155,19 +164,31 @@ final class DemoState {
                     : "registers its webhook";
             case "Interactions" -> "asks for a task";
             case "Tasks" -> "looks for its task";
-            case "Messages" -> get ? "reads the newest messages" : "posts the message";
-            case "Media" -> get ? "asks for a file" : "uploads a file";
+            case "Messages" -> get ? "reads the newest messages"
+                    : call.body().contains("MediaSid=") ? "posts the file" : "posts the message";
+            case "Media" -> get ? "asks where the file is" : "uploads the file";
+            case "media.us1" -> "downloads the file";
             case "Channels" -> get ? "reads the chat" : "opens the chat, or finds it";
             default -> last;
         };
     }
 
-    /** Messages, and what the watch over the webhook asks. */
-    private static String toX(String method, String path) {
-        boolean get = method.equals("GET");
-        if (path.contains("/media")) return get ? "fetches a file" : "uploads a file";
+    private static String fromX(String body) {
+        boolean ours = body.contains("\"dm.sent\"") || body.contains("\"source_app_id\"");
+        return ours ? "webhook: our own message" : body.contains("\"attachment\"") ? "webhook: a message with a file"
+                : "webhook: a Direct Message";
+    }
+
+    /** Messages, files, and what the watch over the webhook asks. */
+    private static String toX(Wire.Call call, String path) {
+        boolean get = call.method().equals("GET");
+        if (path.contains("/media/upload")) return upload(call, path);
+        if (path.matches(".*/(dm_conversations/media|ton/data|dm_video|dm_gif)/.*")) return "downloads the file";
         if (path.endsWith("/public_keys")) return "looks whether the account has opened encrypted Chat";
-        if (path.endsWith("/messages") || path.endsWith("/new.json")) return "sends a Direct Message";
+        if (path.endsWith("/messages") || path.endsWith("/new.json")) {
+            return call.body().contains("\"attachment") ? "sends the file as a Direct Message"
+                    : "sends a Direct Message";
+        }
         if (path.equals("/2/dm_events")) return "reads what no webhook brought";
         if (path.endsWith("/dm_events") || path.endsWith("/list.json")) return "looks whether it has arrived already";
         if (path.equals("/oauth2/token")) return "asks for a token of the app";
@@ -175,6 +196,18 @@ final class DemoState {
         if (path.contains("/subscriptions")) return get ? "looks whether it is subscribed" : "subscribes";
         if (path.startsWith("/2/webhooks")) return get ? "looks at its webhook" : "has its webhook validated";
         return path;
+    }
+
+    /** X's steps by the names its documentation has for them: in API 1.1 a parameter, in API 2 the end of the path. */
+    private static String upload(Wire.Call call, String path) {
+        Form query = Form.parse(call.target().replaceFirst("[^?]*\\??", ""));
+        return switch (query.first("command", path.replaceFirst(".*/", ""))) {
+            case "INIT", "initialize" -> "upload, INIT: announces the file";
+            case "APPEND", "append" -> "upload, APPEND: sends a part of it";
+            case "FINALIZE", "finalize" -> "upload, FINALIZE: that was all of it";
+            case "STATUS" -> "upload, STATUS: is it ready?";
+            default -> "uploads the file, at once";
+        };
     }
 
     /** All there is to know about an exchange, with secrets masked, and the lines of the program that did it. */

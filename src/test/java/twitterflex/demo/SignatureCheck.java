@@ -31,10 +31,23 @@ record SignatureCheck(String name, String checkedBy, String how, String key, Str
         }
         if (call.to().equals(Wire.X)) {
             String authorization = header(call, "Authorization").toLowerCase(Locale.ROOT);
+            if (authorization.isEmpty()) {
+                return Optional.of(link("No credentials", "X", "Nothing is signed: videos and GIFs are public at "
+                        + "twimg.com, to whoever knows their address, and the bridge shows no key there.", call));
+            }
             return authorization.startsWith("oauth ") ? oauth(call, keys, xUrl)
                     : Optional.of(authorization.startsWith("basic ") ? ofApp(call) : bearer(call));
         }
-        return Optional.of(basic(call, account));
+        boolean link = call.target().startsWith("/media.us1/");
+        return Optional.of(!link ? basic(call, account) : link("Signed link", "Flex",
+                "Nothing of ours is signed: Twilio has signed the link itself, until Expires. Its host is not the API's, "
+                        + "so the bridge shows it no credentials.", call));
+    }
+
+    /** The address is the key. */
+    private static SignatureCheck link(String name, String by, String how, Wire.Call call) {
+        String given = query(call).first("Signature");
+        return new SignatureCheck(name, by, how, "none of ours", call.target(), given, call.status() == 200);
     }
 
     /** Judged by the answer: the sandbox, as strict as X, has looked at it already. */
@@ -92,8 +105,8 @@ record SignatureCheck(String name, String checkedBy, String how, String key, Str
         parameters.addAll(query(call).fields());
         String url = xUrl + path(call);
         return Optional.of(new SignatureCheck("OAuth 1.0a", "X",
-                "Base64 of HMAC-SHA1 over method, URL and all parameters, percent-encoded and sorted (RFC 5849, 3.4); a JSON body is "
-                        + "not signed.",
+                "Base64 of HMAC-SHA1 over method, URL and all parameters, percent-encoded and sorted (RFC 5849, 3.4); a "
+                        + "body of JSON, or with a file in it, is not signed.",
                 "consumer secret " + MASK + " & token secret " + MASK, Signatures.oauthBase(call.method(), url, parameters), given,
                 given.equals(Signatures.oauth(call.method(), url, parameters, keys.consumerSecret(), keys.accessSecret()))));
     }

@@ -31,6 +31,7 @@ import twitterflex.sandbox.Customer;
 import twitterflex.sandbox.Fault;
 import twitterflex.sandbox.Form;
 import twitterflex.sandbox.Json;
+import twitterflex.sandbox.MediaFile;
 import twitterflex.sandbox.Samples;
 import twitterflex.sandbox.SimulatedFlex;
 import twitterflex.sandbox.SimulatedService;
@@ -43,7 +44,7 @@ import twitterflex.sandbox.SimulatedX;
 final class Stage {
 
     /** What a customer has written; what he received stands in his inbox. */
-    record Written(String id, String text, Instant at) { }
+    record Written(String id, String text, Instant at, Optional<MediaFile> media) { }
 
     /** A customer with both halves of his conversation. */
     record Person(Customer customer, List<Written> written) {
@@ -89,6 +90,11 @@ final class Stage {
     private static final Duration LIMIT_WINDOW = Duration.ofSeconds(1);
     private static final Duration HEALTH_KEPT = Duration.ofMillis(200);
     private static final int MOST_PEOPLE = 99;
+    /** Bytes of all files together: they stay in memory, with either service. */
+    private static final long MOST_KEPT = 64 << 20;
+    private static final Set<String> TAKEN_BY_X = Set.of("image/jpeg", "image/png", "image/webp", "image/gif",
+            "video/mp4");
+    private static final long LARGEST_PICTURE = 5 << 20;
     private static final List<String> NAMES = List.of("Berry Lover", "Melon Fan", "Plum Pie", "Kiwi Kid", "Fig Tree", "Lemon Drop",
             "Cherry Ann", "Peach Pit");
 
@@ -108,6 +114,7 @@ final class Stage {
     private final Map<String, Long> highest = new HashMap<>();
     private final Map<String, Long> ofThoseKilled = new HashMap<>();
     private Instant healthSince = Instant.EPOCH;
+    private long kept;
 
     Stage(boolean classic) throws IOException {
         this.classic = classic;
@@ -171,7 +178,39 @@ final class Stage {
     }
 
     void writes(Person person, String text) {
-        person.written().add(new Written(person.customer().writes(text), text, Instant.now()));
+        wrote(person, person.customer().writes(text), text, Optional.empty());
+    }
+
+    private static void wrote(Person person, String id, String text, Optional<MediaFile> media) {
+        person.written().add(new Written(id, text, Instant.now(), media));
+    }
+
+    /** A picture or video with a caption, which may be empty. (X makes MP4s of animated GIFs; here they stay GIFs.) */
+    void sends(Person person, MediaFile file, String caption) {
+        Customer customer = person.customer();
+        String type = file.sniffed();
+        if (!TAKEN_BY_X.contains(type)) {
+            throw new IllegalStateException("X takes JPEG, PNG, WebP, GIF and MP4 in Direct Messages, and "
+                    + file.name() + " is none of them.");
+        }
+        if (!type.equals("video/mp4") && !type.equals("image/gif") && file.length() > LARGEST_PICTURE) {
+            throw new IllegalStateException("X takes pictures up to 5 MB.");
+        }
+        MediaFile sent = kept(new MediaFile(file.name(), type, file.content()));
+        String id = type.equals("video/mp4") ? customer.sendsVideo(caption, sent) : customer.sendsPhoto(sent, caption);
+        wrote(person, id, caption, Optional.of(sent));
+    }
+
+    private synchronized MediaFile kept(MediaFile file) {
+        if (file.length() == 0) {
+            throw new IllegalStateException(file.name() + " is empty.");
+        }
+        if (kept + file.length() > MOST_KEPT) {
+            throw new IllegalStateException("The demo keeps all files in memory, and has no room for more: start it "
+                    + "again.");
+        }
+        kept += file.length();
+        return file;
     }
 
     /** Taps an option where X shows them, else types its number. */
@@ -186,7 +225,7 @@ final class Stage {
     }
 
     private void taps(Person person, Customer.QuickReplyOption option) {
-        person.written().add(new Written(person.customer().answers(option), option.label(), Instant.now()));
+        wrote(person, person.customer().answers(option), option.label(), Optional.empty());
     }
 
     void taps(Person person, String messageId, int index) {
@@ -220,10 +259,38 @@ final class Stage {
     }
 
     void replies(Chat chat, String text) {
+        mustBeAccepted(chat);
+        flex.agentWrites(chat, text);
+    }
+
+    /** Any file with a text, which may be empty: whether X takes it is for the bridge to say. */
+    void attaches(Chat chat, MediaFile file, String text) {
+        mustBeAccepted(chat);
+        // A picture that is none would be tried for an hour.
+        String told = TAKEN_BY_X.contains(file.type()) ? "application/octet-stream" : file.type();
+        String type = file.sniffed().isEmpty() ? told : file.sniffed();
+        flex.agentAttaches(chat, text, kept(new MediaFile(file.name(), type, file.content())));
+    }
+
+    private void mustBeAccepted(Chat chat) {
         if (!hasAccepted(chat)) {
             throw new IllegalStateException("The agent accepts the task first.");
         }
-        flex.agentWrites(chat, text);
+    }
+
+    /** A picture or video somebody has sent or received, by the SHA-256 of its bytes; nothing else is shown. */
+    Optional<MediaFile> shown(String sha256) {
+        Stream<MediaFile> sent = people.stream().flatMap(person -> person.written().stream())
+                .flatMap(written -> written.media().stream());
+        Stream<MediaFile> received = people.stream().flatMap(person -> person.customer().files().stream());
+        Stream<MediaFile> posted = flex.chats().stream().flatMap(chat -> chat.messages().stream())
+                .flatMap(message -> message.files().stream());
+        return Stream.of(sent, received, posted).flatMap(files -> files).filter(Stage::canBeShown)
+                .filter(file -> file.sha256().equals(sha256)).findFirst();
+    }
+
+    static boolean canBeShown(MediaFile file) {
+        return file.content().kept() && TAKEN_BY_X.contains(file.sniffed());
     }
 
     /** All that stands in the customer's chats but the agent's own words, oldest first. */

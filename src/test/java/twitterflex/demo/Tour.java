@@ -7,10 +7,12 @@ import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
 import java.util.function.Predicate;
 import java.util.function.Supplier;
+import java.util.stream.Collectors;
 import twitterflex.demo.Stage.Person;
 import twitterflex.demo.Stage.Trouble;
 import twitterflex.sandbox.Chat;
 import twitterflex.sandbox.Customer;
+import twitterflex.sandbox.MediaFile;
 import twitterflex.sandbox.SimulatedFlex;
 
 /**
@@ -52,8 +54,8 @@ final class Tour {
         this.stage = stage;
         person = stage.stranger();
         lostBefore = stage.lost().size();
-        steps = List.of(proof(), firstMessage(), answer(), quickReplies(), twice(), flexDown(), answerLost(), rateLimit(), killed(),
-                missed(), ended());
+        steps = List.of(proof(), firstMessage(), answer(), pictures(), quickReplies(), twice(), flexDown(),
+                answerLost(), rateLimit(), killed(), missed(), ended());
         steps.forEach(step -> results.add(step.hops().stream().map(hop -> new Result(hop, State.WAITING, 0, "")).toList()));
     }
 
@@ -81,6 +83,37 @@ final class Tour {
                 The agent accepts the task and types. Flex posts a webhook, signed over its URL and form; the bridge sends a Direct \
                 Message, signed with OAuth 1.0a.""", List.of(
                 agentWrites("It left this morning 🚚", "the same text", dm -> dm.text().equals("It left this morning 🚚"))));
+    }
+
+    private Step pictures() {
+        MediaFile crushed = DemoServer.sample("crushed-box.jpg");
+        MediaFile whole = DemoServer.sample("new-box.png");
+        String caption = "It came like this";
+        String answer = "A new one is packed";
+        Hop photo = toAgent("a photo and \"" + caption + "\": two messages, the caption first", List.of(caption, ""),
+                () -> stage.sends(person, crushed, caption), () -> carried(crushed, lastRead().files()));
+        return new Step("Pictures", """
+                A picture arrives after its caption, as a message of its own. The journal keeps only where it is: the \
+                bridge fetches it from X with its signature and hands it to Flex; the agent's it fetches by a link that \
+                Twilio has signed for a while.""",
+                List.of(shows(photo, () -> lastRead().files()), new Hop("agent ▶ Flex ▶ bridge ▶ X",
+                        "\"" + answer + "\" and a picture: two messages as well", "the text, then the picture", () -> {
+                            inboxBefore = inbox().size();
+                            Chat chat = chat();
+                            sentToCustomer += 2;
+                            stage.accepts(chat);
+                            stage.attaches(chat, whole, answer);
+                        }, () -> inbox().size() == inboxBefore + 2
+                                && carried(whole, lastDm().media().stream().toList()),
+                        () -> shown(lastDm()))));
+    }
+
+    private static Hop shows(Hop hop, Supplier<List<MediaFile>> files) {
+        return new Hop(hop.route(), hop.what(), hop.expected(), hop.act(), hop.arrived(), () -> shown(files.get()));
+    }
+
+    private static boolean carried(MediaFile sent, List<MediaFile> arrived) {
+        return arrived.stream().map(MediaFile::sha256).toList().equals(List.of(sent.sha256()));
     }
 
     private Step quickReplies() {
@@ -217,7 +250,7 @@ final class Tour {
     }
 
     private Hop toAgent(String what, List<String> read, Runnable act, BooleanSupplier also) {
-        return hop("customer ▶ X ▶ bridge ▶ Flex", what, "the agent reads \"" + String.join("\", \"", read) + "\"", () -> {
+        return hop("customer ▶ X ▶ bridge ▶ Flex", what, "the agent reads " + quoted(read), () -> {
             sentToAgent.addAll(read);
             act.run();
         }, () -> {
@@ -225,6 +258,12 @@ final class Tour {
             return posted.size() >= read.size() && posted.subList(posted.size() - read.size(), posted.size()).equals(read)
                     && also.getAsBoolean();
         });
+    }
+
+    /** A file has no text. */
+    private static String quoted(List<String> read) {
+        return read.stream().map(text -> text.isEmpty() ? "the file" : "\"" + text + "\"")
+                .collect(Collectors.joining(", "));
     }
 
     private Hop agentWrites(String typed, String expected, Predicate<Customer.Received> right) {
@@ -324,7 +363,13 @@ final class Tour {
         StringBuilder shown = new StringBuilder(dm.text());
         dm.options().forEach(option -> shown.append("\n[").append(option.label()).append("] ").append(option.description()));
         dm.buttons().forEach(button -> shown.append("\n[").append(button.label()).append("] ▶ ").append(button.url()));
-        return shown.toString();
+        dm.media().map(file -> new MediaFile("", file.type(), file.content()))
+                .ifPresent(file -> shown.append("\n[").append(file).append("]"));
+        return shown.toString().strip();
+    }
+
+    static String shown(List<MediaFile> files) {
+        return files.stream().map(file -> "[" + file + "]").collect(Collectors.joining("\n"));
     }
 
     // Playing it.

@@ -1,8 +1,10 @@
 package twitterflex.demo;
 
+import java.net.ConnectException;
 import java.net.http.HttpHeaders;
 import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
+import java.net.http.HttpTimeoutException;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.time.Instant;
@@ -12,6 +14,7 @@ import java.util.Optional;
 import java.util.TreeMap;
 import java.util.concurrent.Flow;
 import java.util.stream.Collectors;
+import twitterflex.sandbox.Courier;
 import twitterflex.sandbox.SimulatedService;
 
 /** Every HTTP exchange between the bridge and the two services, in the order they began; the oldest make room for new ones. */
@@ -69,12 +72,20 @@ final class Wire {
                 failure == null ? response.body() : "No answer: " + cause(failure), millis));
     }
 
+    /** In plain words: what Java calls it says little. */
     private static String cause(Throwable failure) {
-        Throwable cause = failure;
-        while (cause.getCause() != null) {
-            cause = cause.getCause();
+        for (Throwable cause = failure; cause != null; cause = cause.getCause()) {
+            if (Courier.WITHHELD.equals(cause.getMessage())) {
+                return Courier.WITHHELD + ".";
+            }
+            if (cause instanceof ConnectException) {
+                return "nobody listens at the bridge's address.";
+            }
+            if (cause instanceof HttpTimeoutException) {
+                return "it took too long.";
+            }
         }
-        return cause.getClass().getSimpleName() + (cause.getMessage() == null ? "" : ", " + cause.getMessage());
+        return "the connection was closed.";
     }
 
     private void put(Call call) {

@@ -2,6 +2,7 @@ package twitterflex.sandbox;
 
 import java.nio.charset.StandardCharsets;
 import java.util.List;
+import java.util.Locale;
 import java.util.regex.Pattern;
 
 /**
@@ -19,7 +20,7 @@ public record MediaFile(String name, String type, Content content) {
             kind("image/gif", "gif", "GIF89a", "GIF8[79]a.*"),
             kind("image/webp", "webp", "RIFF\0\0\0\0WEBP", "RIFF.{4}WEBP.*"),
             kind("video/quicktime", "mov", "\0\0\0\u0014ftypqt  ", ".{4}ftypqt  .*"),
-            kind("video/mp4", "mp4", "\0\0\0\u0018ftypmp42", ".{4}ftyp.*"),
+            kind("video/mp4", "mp4", "\0\0\0\u0018ftypmp42", ".{4}ftyp(?!avi|he[iv]|mi[af]|msf).*"),
             kind("application/pdf", "pdf", "%PDF-1.7", "%PDF-.*"));
 
     private static Kind kind(String type, String extension, String beginning, String all) {
@@ -45,10 +46,25 @@ public record MediaFile(String name, String type, Content content) {
         return content.sha256();
     }
 
-    /** The type that the first bytes tell, or an empty text. */
+    /** Its type as the first bytes tell it, or an empty text, as for AVIF and HEIC, in a box like an MP4's. */
+    public String sniffed() {
+        return sniffed(content.head(16));
+    }
+
     static String sniffed(byte[] head) {
         String text = new String(head, StandardCharsets.ISO_8859_1);
         return KINDS.stream().filter(kind -> kind.all().matcher(text).matches()).map(Kind::type).findFirst().orElse("");
+    }
+
+    /** As people say it; what it is goes before what it is said to be. */
+    @Override
+    public String toString() {
+        String told = sniffed().isEmpty() ? type : sniffed();
+        return (name.isEmpty() ? "" : name + ", ") + told(told, length());
+    }
+
+    static String told(String type, long length) {
+        return String.format(Locale.ROOT, "%s, %,d bytes", type, length);
     }
 
     static String extension(String type) {

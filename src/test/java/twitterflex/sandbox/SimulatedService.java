@@ -282,8 +282,8 @@ public abstract class SimulatedService implements AutoCloseable {
     private Reply carriedOut(Instant at, Request request, Fault fault) throws InterruptedException {
         Reply reply = suffer(fault, request);
         record(new Exchange(at, request.method(), request.target(), request.operation(), request.headers(), request.text(),
-                reply.status(), reply.headers(), reply.content().map(content -> "(" + content.length() + " bytes)")
-                        .orElse(reply.body()),
+                reply.status(), reply.headers(), reply.content().map(content -> MediaFile.told(
+                        reply.headers().getOrDefault("Content-Type", ""), content.length())).orElse(reply.body()),
                 Duration.between(at, Instant.now()).toMillis()));
         return reply;
     }

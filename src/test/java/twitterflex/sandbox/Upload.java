@@ -12,6 +12,8 @@ import java.util.List;
 import java.util.Map;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 
 /**
  * A body with a file in it, read as a stream: the fields, the files, of which only small ones are kept, and what is
@@ -102,9 +104,12 @@ record Upload(Form fields, List<MediaFile> files, String complaint) {
         return new Upload(new Form(List.of()), List.of(), complaint);
     }
 
+    /** The fields and files, a line each, as they stand in for the body. */
     @Override
     public String toString() {
-        return "(" + fields.fields() + " " + files + complaint + ")";
+        Stream<String> told = fields.fields().stream().map(field -> field.getKey() + "=" + field.getValue());
+        Stream<String> all = Stream.concat(told, files.stream().map(MediaFile::toString));
+        return all.collect(Collectors.joining("\n")) + complaint;
     }
 
     /** Walks from boundary to boundary. */
