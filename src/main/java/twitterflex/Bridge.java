@@ -3275,10 +3275,11 @@ public final class Bridge {
         // Guarded by this: no two threads renew at once, as a refresh token is good for one time.
         /** Renewed, but not on disk yet: it is not used before. */
         private Optional<JsonNode> unsaved = Optional.empty();
-        /** The access token that could not be renewed, why, when that is tried again, and whether X takes it. */
+        /** The access token that could not be renewed, why, and whether X takes it. */
         private String failed = "", why = "";
-        private long nextTry;
         private boolean dead;
+        /** Whatever X says of its tokens, they are not renewed again before this. */
+        private long nextTry = System.nanoTime();
 
         /** @param renews whether nobody else does */
         XAccess(Client client, Settings settings, Timing timing, boolean renews) {
@@ -3338,16 +3339,24 @@ public final class Bridge {
             boolean over = access(token).equals(spent) || known && dead;
             boolean due = over || System.currentTimeMillis() > token.path("renew_at").asLong();
             if (!due) return good(token);
-            if (!renews) return over ? none("the token has run out, and a running bridge renews it") : good(token);
-            if (known && nextTry - System.nanoTime() > 0) return over ? none(why) : good(token);
+            if (!renews) return over ? none("the token has run out: start the bridge, which renews it, or run setup")
+                    : good(token);
+            if (nextTry - System.nanoTime() > 0) {
+                if (over && !known) return failed(spent, true, false, why);
+                return over ? none(why) : good(token);
+            }
             String refresh = token.path("refresh_token").asText();
             Response answer = grant(Form.of("grant_type", "refresh_token", "refresh_token", refresh));
-            if (answer.ok()) return save(kept(answer.body(), token.path("user").asText(), refresh));
-            boolean refused = answer.body().has("error");
+            if (answer.ok()) {
+                why = "X does not take the token that it has just given";
+                nextTry = System.nanoTime() + timing.maxBackoff().toNanos();
+                return save(kept(answer.body(), token));
+            }
+            boolean refused = (answer.status() == 400 || answer.status() == 401) && answer.body().has("error");
             Response failure = failed(access(token), over, refused, refused ? "X does not renew the support account's"
                     + " token (" + answer.body().path("error").asText() + "), as it was revoked, or not used for six"
-                    + " months, or TWITTER_CLIENT_ID or TWITTER_CLIENT_SECRET is not the app's: run setup"
-                    : answer.sentence());
+                    + " months, or its last renewal was cut off, or TWITTER_CLIENT_ID or TWITTER_CLIENT_SECRET is not"
+                    + " the app's: run setup" : answer.sentence());
             return over ? failure : good(token);
         }
 
@@ -3372,13 +3381,19 @@ public final class Bridge {
             return client.call(X.SERVICE, Twilio.filled(request, all), GRANTED);
         }
 
-        /** What is kept of a grant. It is renewed when a tenth of its time is left, as a rule after 108 minutes. */
-        static ObjectNode kept(JsonNode granted, String user, String refresh) {
+        /**
+         * What is kept of a grant. It is renewed when a tenth of its time is left, as a rule after 108 minutes.
+         *
+         * @param before what holds where it says nothing else
+         */
+        static ObjectNode kept(JsonNode granted, JsonNode before) {
             long now = System.currentTimeMillis(), seconds = granted.path("expires_in").asLong(7200);
-            return object().put("access_token", access(granted))
-                    .put("refresh_token", granted.path("refresh_token").asText(refresh))
-                    .put("scope", granted.path("scope").asText()).put("user", user)
-                    .put("got_at", now).put("renew_at", now + seconds * 900);
+            ObjectNode kept = object().put("user", before.path("user").asText()).put("got_at", now)
+                    .put("renew_at", now + seconds * 900);
+            for (String name : List.of("access_token", "refresh_token", "scope")) {
+                kept.put(name, granted.path(name).asText(before.path(name).asText()));
+            }
+            return kept;
         }
 
         private Response save(JsonNode token) {
@@ -5050,9 +5065,10 @@ public final class Bridge {
         TWITTER_ACCESS_SECRET(SECRET, Need.OAUTH1, ANY,
                 "the support account's access token secret, beside it", "TWITTER_ACCESS_TOKEN_SECRET"),
         TWITTER_CLIENT_ID(OPEN, Need.NOBODY, ANY,
-                "the X app's OAuth 2.0 client ID, on the same page; setup then gets a token that the bridge renews"),
+                "the X app's OAuth 2.0 client ID: developer.x.com, your app, Keys and tokens; setup then gets a token"
+                + " that the bridge renews"),
         TWITTER_CLIENT_SECRET(SECRET, Need.NOBODY, ANY,
-                "the X app's OAuth 2.0 client secret, which also signs its webhooks"),
+                "the X app's OAuth 2.0 client secret, beside the ID; it also signs webhooks"),
         TWITTER_USER_TOKEN(SECRET, Need.NOBODY, ANY,
                 "an OAuth 2.0 user token with dm.read, if X wants one to subscribe to Direct Messages"),
         TWITTER_API("2", "2|1\\.1", "2 or 1.1: which Direct Message API sends"),
@@ -5118,6 +5134,14 @@ public final class Bridge {
 
         boolean fits(String value) { return value.matches(pattern); }
 
+        /** What is wrong, and where it stands; but not the value, which may be a secret in the wrong place. */
+        String wrong(String value) {
+            boolean outside = names.stream()
+                    .anyMatch(name -> System.getenv().getOrDefault(name, "").strip().equals(value));
+            return this + " is not right (length " + value.length() + ", in "
+                    + (outside ? "the environment" : ".env") + "): ";
+        }
+
         String missing() {
             return name() + " is missing: " + help + "; " + (neededBy.foundBySetup
                     ? "the command setup finds it out" : "put it into .env, or run setup on a terminal, which asks");
@@ -5167,7 +5191,7 @@ public final class Bridge {
             List<String> problems = new ArrayList<>();
             Settings settings = of(given, problems);
             settings.missing().forEach(setting -> problems.add(setting.missing()));
-            boolean none = problems.isEmpty() && !settings.hasKeys() && settings.token().isMissingNode();
+            boolean none = problems.isEmpty() && !settings.hasKeys() && settings.ownId().isEmpty();
             if (none) problems.add(XAccess.NO_TOKEN + settings.tokenFile());
             if (!problems.isEmpty()) throw new CommandFailed(2, problems);
             return settings;
@@ -5184,7 +5208,7 @@ public final class Bridge {
                 String value = given.getOrDefault(setting.name(), setting.fallback);
                 boolean fits = value.isEmpty() || setting.fits(value);
                 if (isQuoted(value)) problems.add(quoted(setting));
-                else if (!fits) problems.add(setting + " is not right: " + setting.help);
+                else if (!fits) problems.add(setting.wrong(value) + setting.help);
                 values.put(setting, value);
             }
             Settings settings = new Settings(values);
@@ -5193,14 +5217,14 @@ public final class Bridge {
             }
             for (Setting setting : List.of(PUBLIC_URL, TWITTER_API_URL, NGROK_API_URL)) {
                 String url = settings.get(setting);
-                if (setting.fits(url) && !isAddress(url)) problems.add(setting + " is not right: it is no address");
+                if (setting.fits(url) && !isAddress(url)) problems.add(setting.wrong(url) + "it is no address");
             }
             String template = settings.twilioApiUrl();
             if (TWILIO_API_URL.fits(template) && !isAddress(template.replace("{product}", "chat"))) {
-                problems.add("TWILIO_API_URL is not right: it is no address once {product} is filled in");
+                problems.add(TWILIO_API_URL.wrong(template) + "it is no address once {product} is filled in");
             }
             if (PORT.fits(settings.get(PORT)) && settings.port() > 65535) {
-                problems.add("PORT is not right: the largest port is 65535");
+                problems.add(PORT.wrong(settings.get(PORT)) + "the largest port is 65535");
             }
             return settings;
         }

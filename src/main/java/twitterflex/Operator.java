@@ -18,7 +18,6 @@ import java.net.http.HttpRequest;
 import java.nio.file.*;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
-import java.security.SecureRandom;
 import java.time.Duration;
 import java.util.*;
 import java.util.concurrent.*;
@@ -80,10 +79,13 @@ public final class Operator {
             switch (command) {
                 case "serve" -> {
                     DotEnv.sweep(DOT_ENV);
+                    Setup.strangers(DOT_ENV).forEach(step -> LOG.log(WARNING, step::detail));
                     Settings settings = Settings.from(environment());
+                    LOG.level = settings.logLevel();
+                    LOG.log(INFO, Operator::version);
                     serve(Ngrok.address(settings, Duration.ofSeconds(30)), Watch::new);
                 }
-                case "setup" -> exit(Setup.run(environment(), DOT_ENV, words, out::println));
+                case "setup" -> exit(Setup.run(environment(), DOT_ENV, words, Setup.PATIENCE, out::println));
                 case "check" -> exit(check(words.contains("--json"), out::println));
                 case "failed" -> {
                     Path folder = Settings.dataFolder(environment()).toAbsolutePath();
@@ -98,14 +100,16 @@ public final class Operator {
                     out.println(messages(asked) + " put back" + by(folder) + ": delivered after what was sent since,"
                             + " within seconds if the bridge runs, else when it starts");
                 }
-                case "version" -> {
-                    String built = Operator.class.getPackage().getImplementationVersion();
-                    out.println("twitter-flex-bridge " + Objects.requireNonNullElse(built, "from source") + ", Java "
-                            + Runtime.version());
-                }
+                case "version" -> out.println(version());
                 default -> out.print(HELP + Settings.describe());
             }
         });
+    }
+
+    private static String version() {
+        String built = Operator.class.getPackage().getImplementationVersion();
+        return "twitter-flex-bridge " + Objects.requireNonNullElse(built, "from source") + ", Java "
+                + Runtime.version();
     }
 
     private static void exit(boolean good) { System.exit(good ? 0 : 1); }
@@ -266,11 +270,12 @@ public final class Operator {
             for (Setup.Step step : steps) {
                 boolean minded = !off || Set.of(Setup.ACCOUNT, Setup.TOKEN).contains(step.name());
                 boolean trouble = minded && step.state() == MISSING;
-                if (trouble) found.add(step.name() + " is not right: the log and the command check tell more");
+                if (trouble) found.add(step.name() + " is not right: " + step.detail());
                 answered &= step.state() != UNKNOWN;
                 if (step.state() == FOUND) continue;
                 System.Logger.Level bad = trouble ? ERROR : WARNING;
-                String line = step.name() + ": " + step.detail();
+                String done = step.state() == CREATED ? " created: " : ": ";
+                String line = step.name() + done + step.detail();
                 LOG.log(step.good() && step.state() != WARNED ? INFO : bad, () -> line);
             }
             // While X does not answer, what was known of it holds.
@@ -333,6 +338,8 @@ public final class Operator {
         private static final String WEBHOOK = "X webhook", OLD = "old X webhook", SUBSCRIPTION = "X subscription";
         private static final String FLOW = "X Direct Messages";
 
+        static final Duration PATIENCE = Duration.ofMinutes(10);
+
         private Settings settings;
         private final Client client;
         private final Twilio twilio;
@@ -346,9 +353,12 @@ public final class Operator {
         private final String question = PATH + "?crc_token=" + UUID.randomUUID();
         private String bearer = "", handle = "the support account";
         private Consumer<String> out = line -> { };
+        private Duration patience = PATIENCE;
         /** What listens while setup runs, unless a bridge does; and what browsers have brought back from X's page. */
         private Optional<Edge> edge = Optional.empty();
-        private final BlockingQueue<Form> returned = new ArrayBlockingQueue<>(16);
+        private final BlockingQueue<Form> returned = new ArrayBlockingQueue<>(1);
+        /** What tells our own page's answer from anybody's. */
+        private final String state = UUID.randomUUID().toString();
         private Seen seen = new Seen("", "", List.of(), List.of());
         /** The id of the webhook that everything is to come to. */
         private String target = "";
@@ -380,17 +390,12 @@ public final class Operator {
 
         /**
          * @param words --dry-run only tells what it would do, --move says yes to moves, --attachments to what Flex lets
-         *     agents attach; @return whether all is well
+         *     agents attach; @param patience with whoever is on X's page; @return whether all is well
          */
-        static boolean run(Map<String, String> given, Path dotEnv, Set<String> words, Consumer<String> out)
-                throws CommandFailed, IOException {
+        static boolean run(Map<String, String> given, Path dotEnv, Set<String> words, Duration patience,
+                Consumer<String> out) throws CommandFailed, IOException {
             boolean dryRun = words.contains("--dry-run");
             DotEnv.sweep(dotEnv);
-            Map<String, String> values = new HashMap<>(given);
-            ask(values, dotEnv, dryRun, out);
-            Settings read = read(values);
-            boolean set = values.containsKey(FLEX_TASK_CHANNEL.name());
-            Settings settings = set ? read : read.with(FLEX_TASK_CHANNEL, "");
             List<Step> steps = new ArrayList<>();
             Consumer<Step> report = step -> {
                 steps.add(step);
@@ -398,6 +403,11 @@ public final class Operator {
                 out.accept("%s %-8s %-16s %s".formatted(mark(step),
                         step.good() ? good : "to do", step.name(), step.detail()));
             };
+            strangers(dotEnv).forEach(report);
+            Map<String, String> values = new HashMap<>(given);
+            ask(values, dotEnv, dryRun, out);
+            values.putIfAbsent(FLEX_TASK_CHANNEL.name(), "");
+            Settings settings = read(values);
             Predicate<String> asks = dryRun ? url -> {
                 out.accept("           would ask whether what is at " + url + " may be moved (--move says yes)");
                 return true;
@@ -412,13 +422,13 @@ public final class Operator {
             boolean renews = !dryRun && Journal.isFree(settings.dataDir());
             XAccess access = new XAccess(client, settings, Timing.NORMAL, renews);
             Setup setup = new Setup(settings, client, access, lastAddress(settings), may, report);
+            setup.patience = patience;
             setup.twilio();
             setup.listening(out);
-            strangers(dotEnv).forEach(report);
             boolean done = steps.stream().allMatch(Step::good);
             String next = done ? "All is there: start the bridge with ./run.sh (or java -jar), then write to "
                     + setup.handle + " on X: a task comes in Flex, to an agent who is Available."
-                    : "Do what is marked ✗, then run setup again.";
+                    : "Do what is marked ✗ (keys that were typed stand in .env), then run setup again.";
             out.accept(dryRun ? "Nothing was changed." : next);
             String owner = DotEnv.owner(dotEnv);
             if (owner.equals("root") && !dryRun) out.accept("Only root may read " + dotEnv + ": if the bridge runs as"
@@ -505,24 +515,29 @@ public final class Operator {
             if (!missing.isEmpty() && (console == null || dryRun)) {
                 throw new CommandFailed(2, missing.stream().map(Setting::missing).toList());
             }
-            // Of what either way of getting in needs, the one that lasts is asked for first.
-            List<Setting> client = missing.contains(TWITTER_ACCESS_KEY) && !values.containsKey(TWITTER_CLIENT_ID.name())
-                    ? List.of(TWITTER_CLIENT_ID, TWITTER_CLIENT_SECRET) : List.of();
-            for (Setting setting : client) {
-                out.accept(setting + ": " + setting.help + "; Enter if the app has none");
-                String value = typed(console, setting);
-                if (value.isEmpty()) break;
-                keep(setting, value, values, dotEnv);
-            }
+            // In the order of X's console; and of what either way of getting in needs, the one that lasts comes first.
             for (Setting setting : missing) {
-                if (!read(values).missing().contains(setting)) continue;
-                out.accept(setting + ": " + setting.help);
-                String value = typed(console, setting);
-                while (value.isEmpty() || !setting.fits(value)) {
-                    out.accept("That is not right (" + value.length() + " characters). It is " + setting.help);
-                    value = typed(console, setting);
+                boolean either = setting == TWITTER_ACCESS_KEY && !values.containsKey(TWITTER_CLIENT_ID.name());
+                for (Setting lasts : either ? List.of(TWITTER_CLIENT_ID, TWITTER_CLIENT_SECRET) : List.<Setting>of()) {
+                    String value = asked(console, lasts, "; Enter if the app has none", out);
+                    if (value.isEmpty()) break;
+                    keep(lasts, value, values, dotEnv);
                 }
-                keep(setting, value, values, dotEnv);
+                if (!read(values).missing().contains(setting)) continue;
+                keep(setting, asked(console, setting, "", out), values, dotEnv);
+            }
+        }
+
+        /** @param orNone says that there need not be any; empty if there has to be */
+        private static String asked(Console console, Setting setting, String orNone, Consumer<String> out)
+                throws CommandFailed {
+            out.accept(setting + ": " + setting.help + orNone);
+            while (true) {
+                String value = typed(console, setting);
+                boolean none = value.isEmpty() && !orNone.isEmpty();
+                if (setting.secret && !none) out.accept("(" + value.length() + " characters)");
+                if (none || !value.isEmpty() && setting.fits(value)) return value;
+                out.accept("That is not right (" + value.length() + " characters). It is " + setting.help);
             }
         }
 
@@ -793,7 +808,7 @@ public final class Operator {
         private Optional<String> taskChannel() {
             boolean set = !settings.get(FLEX_TASK_CHANNEL).isEmpty();
             String name = set ? settings.get(FLEX_TASK_CHANNEL) : "twitter";
-            String detail = set ? name : name + written() + FLEX_TASK_CHANNEL;
+            String detail = set ? name : name + written(FLEX_TASK_CHANNEL);
             Optional<String> sid = findOrCreate("task channel",
                     "taskrouter", ofWorkspace("/TaskChannels"), "channels",
                     has("/unique_name", name), detail,
@@ -934,9 +949,9 @@ public final class Operator {
             String lacking = lacking(token);
             if (me.ok() && lacking.isEmpty()) {
                 name(token, text(me.body(), "/data/id"));
-                Duration age = Duration.ofMillis(System.currentTimeMillis() - token.path("got_at").asLong());
+                long age = System.currentTimeMillis() - token.path("got_at").asLong();
                 return report(TOKEN, FOUND, "OAuth 2.0 for " + text(token, "/scope") + ", renewed "
-                        + age.toMinutes() + " min ago");
+                        + Math.max(0, age / 60_000) + " min ago");
             }
             if (!me.ok() && me.status() != 401) return succeeded(TOKEN, me) || settings.hasKeys();
             if (may.dotEnv().isPresent()) return authorised() || settings.hasKeys();
@@ -948,7 +963,10 @@ public final class Operator {
         }
 
         private Response whoseToken() {
-            return access.byToken(one -> client.call(X.SERVICE, one), access.request(ME, Form.of()));
+            Response me = access.byToken(one -> client.call(X.SERVICE, one), access.request(ME, Form.of()));
+            // It may have been renewed.
+            if (may.dotEnv().isPresent()) DotEnv.keepOwner(settings.dataDir(), settings.tokenFile());
+            return me;
         }
 
         private static String lacking(JsonNode token) {
@@ -992,11 +1010,20 @@ public final class Operator {
             }
             if (!succeeded(TOKEN, granted)) return false;
             // It is kept at once, as it cannot be had again without asking.
-            ObjectNode token = XAccess.kept(granted.body(), settings.hasKeys() ? settings.ownId() : "", "");
+            JsonNode before = settings.token();
+            ObjectNode token = XAccess.kept(granted.body(), object().put("scope", XAccess.SCOPES)
+                    .put("user", settings.ownId()));
             if (!keep(token)) return false;
             Response me = whoseToken();
             if (!succeeded(TOKEN, me)) return false;
-            name(token, text(me.body(), "/data/id"));
+            String user = text(me.body(), "/data/id"), known = settings.ownId();
+            if (!known.isEmpty() && !known.equals(user)) {
+                keep(before);
+                return report(TOKEN, MISSING, "@" + text(me.body(), "/data/username") + " is another account than"
+                        + " before: log in at X as the support account, and run setup again; or remove "
+                        + settings.tokenFile() + " first");
+            }
+            name(token, user);
             String lacking = lacking(token);
             if (!lacking.isEmpty()) return report(TOKEN, MISSING, "X's token lacks " + lacking + ": give the app"
                     + " 'Read and write and Direct message' at developer.x.com, User authentication settings,"
@@ -1005,86 +1032,93 @@ public final class Operator {
                     + settings.tokenFile());
         }
 
-        private static final Duration PATIENCE = Duration.ofMinutes(10);
-
         /**
          * X's page asks whoever is logged in, and sends the browser back with a code (RFC 6749, 4.1; RFC 7636).
          *
          * @return the grant to be asked for; empty, and told, if there is none
          */
         private Optional<Form> consent() {
-            String state = random(), verifier = random();
+            if (edge.isEmpty() && System.console() == null) {
+                report(TOKEN, MISSING, "the support account has to let the app in, and a bridge has the port: stop it,"
+                        + " or run setup on a terminal");
+                return Optional.empty();
+            }
+            String verifier = UUID.randomUUID() + "-" + UUID.randomUUID();
             boolean here = !Browser.command().isEmpty() || settings.publicUrl().isEmpty();
             String back = (here ? "http://127.0.0.1:" + settings.port() : settings.publicUrl()) + BACK;
             Form page = Form.of("response_type", "code", "client_id", settings.get(TWITTER_CLIENT_ID),
                     "redirect_uri", back, "scope", XAccess.SCOPES, "state", state,
                     "code_challenge", sha256(verifier), "code_challenge_method", "S256");
             String link = settings.twitterApiUrl().replace("//api.", "//") + "/i/oauth2/authorize?" + page.encode();
-            Stream.of("The support account has to let the app in.",
-                    "1. At developer.x.com, your app, User authentication settings, choose 'Read and write and Direct"
-                    + " message' and 'Web App, Automated App or Bot', and enter this Callback URI:",
-                    "   " + back,
-                    "2. Log in at x.com as the support account, open this link and choose 'Authorize app'"
-                    + " (where X says 'Something went wrong', step 1 is not right):", "   " + link).forEach(out);
+            String patience = edge.isEmpty() ? "" : " within " + this.patience.toMinutes() + " minutes";
+            """
+            The support account has to let the app in.
+            1. At developer.x.com, your app, User authentication settings, choose 'Read and write and Direct message' \
+            and 'Web App, Automated App or Bot', and enter this Callback URI:
+               %s
+            2. Log in at x.com as the support account, open this link and choose 'Authorize app'%s (where X \
+            says 'Something went wrong', step 1 or TWITTER_CLIENT_ID is not right):
+               %s
+            """.formatted(back, patience, link).lines().forEach(out);
             Browser.open(link);
-            Form answer = cameBack(state);
+            Form answer = cameBack();
             boolean given = !answer.get("code").isEmpty();
             if (given) {
                 return Optional.of(Form.of("grant_type", "authorization_code", "code", answer.get("code"),
                         "redirect_uri", back, "code_verifier", verifier));
             }
             String why = answer.get("error").isEmpty()
-                    ? "nobody has come back from X's page: is the callback entered there exactly so?"
+                    ? "nobody has come back from X's page: are the callback above and TWITTER_CLIENT_ID right?"
                     : "X's page says " + answer.get("error") + ":";
             report(TOKEN, MISSING, why + " run setup again, and choose 'Authorize app' as the support account");
             return Optional.empty();
         }
 
         /** The browser comes back to us, or where a bridge has the port, whoever is asked pastes where it went. */
-        private Form cameBack(String state) {
-            Console console = System.console();
-            boolean listens = edge.isPresent();
-            if (!listens && console == null) {
-                out.accept("   but a bridge has the port: stop it, and run setup again");
-                return Form.of();
-            }
+        private Form cameBack() {
+            if (edge.isEmpty()) return pasted(System.console());
             try {
-                while (true) {
-                    String pasted = listens ? "" : console.readLine("3. Paste the address of the page you end at: ");
-                    Form answer = listens ? returned.poll(PATIENCE.toMinutes(), TimeUnit.MINUTES)
-                            : Form.decode(Objects.toString(pasted, "").strip().replaceFirst("[^?]*\\?", ""));
-                    if (answer == null || pasted == null) return Form.of();
-                    if (answer.get("state").equals(state)) return answer;
-                }
+                return Objects.requireNonNullElse(returned.poll(patience.toMillis(), TimeUnit.MILLISECONDS), Form.of());
             } catch (InterruptedException stopping) {
                 return Form.of();
             }
         }
 
-        private Reply takeBack(Request request) {
-            Form answer = Form.decode(request.target().replaceFirst("[^?]*\\?", ""));
-            returned.offer(answer);
-            String said = answer.get("code").isEmpty() ? "The app was not let in. Go back to setup."
-                    : "Done. Go back to setup.";
-            return new Reply(200, said, "text/plain; charset=utf-8");
+        private Form pasted(Console console) {
+            String ask = "3. Paste the address of the page you end at: ";
+            for (String line = console.readLine(ask); line != null; line = console.readLine(ask)) {
+                try {
+                    Form answer = answer(line.strip());
+                    if (answer.get("state").equals(state)) return answer;
+                } catch (IllegalArgumentException broken) {
+                    LOG.log(DEBUG, broken::getMessage);
+                }
+                out.accept("That is not the address to which the link above has led: it has " + BACK + " in it.");
+            }
+            return Form.of();
         }
 
-        private static String random() {
-            byte[] bytes = new byte[32];
-            new SecureRandom().nextBytes(bytes);
-            return base64(bytes);
+        private static Form answer(String address) {
+            return Form.decode(address.replaceFirst("[^?]*\\?", ""));
+        }
+
+        private Reply takeBack(Request request) {
+            Form answer = answer(request.target());
+            boolean ours = answer.get("state").equals(state);
+            if (ours) returned.offer(answer);
+            String said = answer.get("code").isEmpty() ? "The app was not let in. Go back to setup."
+                    : "Done. Go back to setup.";
+            return new Reply(ours ? 200 : 400, ours ? said : "This belongs to another run of setup: open the link that"
+                    + " it shows now.", "text/plain; charset=utf-8");
         }
 
         private static String sha256(String verifier) {
             try {
-                return base64(MessageDigest.getInstance("SHA-256").digest(verifier.getBytes(UTF_8)));
+                byte[] hash = MessageDigest.getInstance("SHA-256").digest(verifier.getBytes(UTF_8));
+                return Base64.getUrlEncoder().withoutPadding().encodeToString(hash);
             } catch (NoSuchAlgorithmException missing) {
                 throw new IllegalStateException(missing);
             }
-        }
-
-        private static String base64(byte[] bytes) {
-            return Base64.getUrlEncoder().withoutPadding().encodeToString(bytes);
         }
 
         // What stands at X.
@@ -1118,6 +1152,19 @@ public final class Operator {
                         .filter(one -> one.user().equals(user))
                         .filter(one -> one.event().equals(event))
                         .toList();
+            }
+
+            /** Where it leads; empty if that webhook is gone. */
+            String url(Subscription subscription) {
+                return webhooks.stream()
+                        .filter(one -> one.id().equals(subscription.webhook()))
+                        .map(Webhook::url)
+                        .findFirst().orElse("");
+            }
+
+            /** Whether another program has them. */
+            boolean foreign(List<Subscription> some) {
+                return some.stream().map(this::url).anyMatch(url -> !url.isEmpty() && !url.endsWith(PATH));
             }
 
             boolean serves(Webhook webhook) {
@@ -1302,6 +1349,8 @@ public final class Operator {
                         .anyMatch(one -> one.webhook().equals(webhook));
                 if (comesHere) {
                     plan.add(new Action(SUBSCRIPTION, FOUND, event, NONE, ""));
+                } else if (OPTIONAL.contains(event) && seen.foreign(ours)) {
+                    plan.add(new Action(SUBSCRIPTION, FOUND, event + " is another program's, and stays so", NONE, ""));
                 } else if (everything() || ours.isEmpty()) {
                     Call[] calls = subscribing(seen, event, webhook);
                     plan.add(new Action(SUBSCRIPTION, CREATED, event, CREATE, "", calls));
@@ -1314,10 +1363,7 @@ public final class Operator {
 
         /** Has a subscription lead to another webhook. */
         private Action bringing(Seen seen, Subscription subscription, String webhook) {
-            String from = seen.webhooks().stream()
-                    .filter(one -> one.id().equals(subscription.webhook()))
-                    .map(Webhook::url)
-                    .findFirst().orElse("");
+            String from = seen.url(subscription);
             String before = from.isEmpty() ? "" : ", no longer to " + from;
             String detail = subscription.event() + " comes to this address" + before;
             String body = object().put("webhook_id", webhook).toString();
@@ -1601,19 +1647,19 @@ public final class Operator {
                 return report(name, set.equals(found), found, setting + " is " + set + ", but Flex uses " + found
                         + ": correct it, or remove it and run setup again");
             }
-            report(name, may.changes().contains(CREATE), found + written() + setting,
+            report(name, may.changes().contains(CREATE), found + written(setting),
                     found + " is not set: run setup, or set " + setting);
             save(setting, found);
             return true;
         }
 
-        private String written() {
-            return may.dotEnv().isPresent() ? ", written to .env as " : ", to be written to .env as ";
+        private String written(Setting setting) {
+            return may.dotEnv().isPresent() ? ", written to .env as " + setting : "";
         }
 
         private void save(Setting setting, String value) {
             settings = settings.with(setting, value);
-            tell("would write " + setting + "=" + value + " to .env");
+            tell("would write " + setting + (value.isEmpty() ? ", once it is there," : "=" + value) + " to .env");
             if (may.dotEnv().isEmpty()) return;
             try {
                 DotEnv.write(may.dotEnv().get(), setting, value);
@@ -1664,9 +1710,14 @@ public final class Operator {
         }
 
         private void tell(Call call) {
-            String with = call.body().isEmpty() ? "" : " with " + call.body();
             URI url = call.request().get().build().uri();
-            tell("would call " + call.method() + " " + url + with);
+            boolean json = call.body().startsWith("{");
+            tell("would call " + call.method() + " " + url + (json ? " with " + call.body() : ""));
+            Form.decode(json ? "" : call.body()).fields().forEach(field -> {
+                boolean nested = field.getValue().startsWith("{");
+                String value = nested ? jsonOrMissing(field.getValue()).toPrettyString() : field.getValue();
+                tell("  with " + field.getKey() + "=" + value.replace("\n", "\n           "));
+            });
         }
 
         /** Whether X has the subscription, be it that another process was quicker. */
@@ -1706,17 +1757,13 @@ public final class Operator {
                 Twilio          404     .*          .*  this account has no such thing; has it a Flex project, and \
                 is the SID of this account?
                 Twilio          .*      .*          .*  console.twilio.com, Monitor, Errors may tell more
-                X               .*      135         .*  this machine's clock is off, switch on time synchronisation \
-                (NTP)
-                X               401     .*          clock-is-off  this machine's clock is off, switch on time \
+                X               401     .*          clock-is-off|code 135  this machine's clock is off, switch on time \
                 synchronisation (NTP)
                 X               .*      99          .*  TWITTER_CONSUMER_KEY and TWITTER_CONSUMER_SECRET do not \
                 belong together, copy both from developer.x.com, your app, Keys and tokens
                 X               .*      64|326|416  .*  X has suspended or locked the account or the app, ask X
-                X               .*      93          .*  give the app 'Read and write and Direct message' at \
-                developer.x.com, then make a new access token
-                .*              .*      .*          oauth1-permissions  give the app 'Read and write and Direct \
-                message' at developer.x.com, then make a new access token
+                .*              .*      .*          oauth1-permissions|code 93\\b  give the app 'Read and write and \
+                Direct message' at developer.x.com, then make a new access token
                 X token         401     .*          .*  TWITTER_CLIENT_ID and TWITTER_CLIENT_SECRET are not the \
                 app's, copy both from developer.x.com, your app, Keys and tokens, OAuth 2.0
                 X token         400     .*          .*  X gives no token for this, run setup again; where \
@@ -1731,9 +1778,9 @@ public final class Operator {
                 webhooks it may have, remove one of them or take an app of its own for the bridge
                 .*              .*      .*          SubscriptionLimitExceeded  the app has all the subscriptions it \
                 may have, remove one of them
-                X subscription  40[13]  .*          .*  X wants an OAuth 2.0 token of the support account for this: \
-                let it authorise the app with the scopes dm.read, tweet.read and users.read, and put the token into \
-                TWITTER_USER_TOKEN; one that is there may have expired
+                X subscription  40[13]  .*          .*  X wants an OAuth 2.0 token of the support account for this, \
+                with the scope dm.read: set TWITTER_CLIENT_ID and run setup, which gets one; one that is in \
+                TWITTER_USER_TOKEN may have expired
                 X               401     .*          .*  TWITTER_ACCESS_KEY and TWITTER_ACCESS_SECRET are of another \
                 app, or were revoked: make new ones at developer.x.com, your app, Keys and tokens
                 .*              .*      .*          Crc  X got no right answer from {PUBLIC_URL}/fromTwitter, is it \

@@ -11,6 +11,7 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
@@ -19,6 +20,8 @@ import java.util.Set;
 import java.util.concurrent.CopyOnWriteArrayList;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 import twitterflex.sandbox.Chat;
 import twitterflex.sandbox.Customer;
 import twitterflex.sandbox.Fault;
@@ -37,7 +40,11 @@ class AccessTest {
 
     /** @param keys whether OAuth 1.0a is set up too */
     private void start(boolean keys) throws Exception {
-        rig = new Rig(Rig.Generation.CURRENT, Map.of("TWITTER_CLIENT_ID", XTokens.CLIENT_ID));
+        start(keys, Rig.QUICK);
+    }
+
+    private void start(boolean keys, Bridge.Timing timing) throws Exception {
+        rig = new Rig(Rig.Generation.CURRENT, Map.of("TWITTER_CLIENT_ID", XTokens.CLIENT_ID), timing);
         rig.bridge.stop();
         if (!keys) {
             rig.environment.keySet().removeIf(name -> name.startsWith("TWITTER_ACCESS"));
@@ -51,7 +58,8 @@ class AccessTest {
         XTokens.Pair pair = rig.x.tokens().pair(XTokens.ALL_SCOPES);
         ObjectNode granted = Bridge.object().put("access_token", pair.access()).put("refresh_token", pair.refresh())
                 .put("scope", String.join(" ", pair.scopes())).put("expires_in", 7200);
-        Bridge.XAccess.write(file(), Bridge.XAccess.kept(granted, SimulatedX.sampleKeys().ownId(), ""));
+        Bridge.XAccess.write(file(), Bridge.XAccess.kept(granted,
+                Bridge.object().put("user", SimulatedX.sampleKeys().ownId())));
     }
 
     private Path file() {
@@ -294,6 +302,8 @@ class AccessTest {
             grownOld();
             rig.customer("1").writes("hi");
             answers(rig.customer("1"), "renewed");
+            bridge.terminate();
+            bridge.start();
             rig.x.tokens().revoke();
             answers(rig.customer("1"), "by keys");
             until("a word", () -> bridge.log().contains("OAuth 2.0 fails: " + REVOKED));
@@ -311,5 +321,204 @@ class AccessTest {
         answers(rig.customer("1"), "hello");
         assertTrue(rig.x.exchanges().stream().anyMatch(call -> call.operation().equals(LIST)
                 && call.requestHeaders().get("Authorization").startsWith("Bearer ")));
+    }
+
+    // A renewal whose answer never came to the disk: the refresh token is used up, and nothing brings it back.
+
+    @Test
+    void anAnswerThatIsLostOnTheWayPausesXAndSaysWhyAndWhatToDo() throws Exception {
+        start(false);
+        Chat chat = rig.talk("1");
+        rig.x.faults().next(TOKEN, Fault.dropAfter());
+        rig.x.tokens().expire();
+        rig.flex.agentWrites(chat, "hello");
+        until("degraded", () -> rig.trouble().contains(REVOKED) && rig.trouble().contains("renewal was cut off"));
+        rig.restart();
+        until("degraded again", () -> rig.trouble().contains(REVOKED) && rig.trouble().contains("run setup"));
+        assertEquals(1, rig.x.tokens().refreshes());
+        letIn();
+        until("the answer", () -> Rig.received(rig.customer("1")).equals(List.of("hello")));
+        until("ok", () -> rig.trouble().isEmpty());
+    }
+
+    @Test
+    void whereTheKeysAreThereALostAnswerStopsNothing() throws Exception {
+        start(true);
+        rig.talk("1");
+        rig.x.faults().next(TOKEN, Fault.dropAfter());
+        rig.x.tokens().expire();
+        answers(rig.customer("1"), "by keys");
+        rig.restart();
+        answers(rig.customer("1"), "after a restart");
+        sendsBy(Set.of("Bearer", "OAuth"));
+        assertEquals("", rig.trouble());
+        assertEquals(1, rig.x.tokens().refreshes());
+    }
+
+    @Test
+    void aBridgeKilledWhileItRenewsSaysSoAfterTheRestartToWhoeverChecks() throws Exception {
+        start(false);
+        Chat chat = rig.talk("1");
+        rig.bridge.stop();
+        try (BridgeProcess bridge = new BridgeProcess(rig.environment, rig.folder)) {
+            bridge.start();
+            String before = Files.readString(file());
+            rig.x.faults().next(TOKEN, Fault.stallBody(Duration.ofSeconds(60)));
+            rig.x.tokens().expire();
+            rig.flex.agentWrites(chat, "hello");
+            until("half an answer", () -> rig.x.tokens().refreshes() == 1);
+            bridge.kill();
+            assertEquals(before, Files.readString(file()));
+            bridge.start();
+            until("told by check", () -> checked("bridge").matches("✗ bridge .*" + REVOKED.replaceAll("[()]", ".")
+                    + ".*renewal was cut off.*run setup"));
+            assertTrue(checked("X token").matches("✗ X token .*run setup.*"), checked("X token"));
+            letIn();
+            assertTrue(checked("X token").startsWith("✓"), checked("X token"));
+        }
+    }
+
+    private String checked(String name) {
+        List<String> rows = new ArrayList<>();
+        Operator.Setup.check(Bridge.Settings.canonical(rig.environment), false, rows::add);
+        return rows.stream().filter(row -> row.substring(2).startsWith(name + " ")).findFirst().orElse("");
+    }
+
+    // What X should not say, and says.
+
+    /** Each refresh makes the one before void: to try again and again helps nobody. */
+    @Test
+    void aTokenThatXRefusesAsSoonAsItHasGivenItIsNotRenewedAgainAndAgain() throws Exception {
+        start(true, Rig.compressed(10));
+        for (int i = 1; i <= 12; i++) {
+            rig.talk(String.valueOf(i));
+        }
+        rig.x.tokens().life(Duration.ZERO);
+        rig.x.tokens().expire();
+        for (int i = 1; i <= 12; i++) {
+            rig.flex.agentWrites(rig.chat(rig.customer(String.valueOf(i))), "hello " + i);
+        }
+        for (int i = 1; i <= 12; i++) {
+            String text = "hello " + i;
+            Customer customer = rig.customer(String.valueOf(i));
+            until(text, () -> Rig.received(customer).equals(List.of(text)));
+        }
+        assertEquals(1, rig.x.tokens().refreshes());
+        assertEquals(0, rig.x.tokens().spentAgain());
+    }
+
+    @Test
+    void aTokenThatIsRevokedSoonAfterItsRenewalIsNotShownEachTime() throws Exception {
+        start(true, Rig.compressed(10));
+        rig.talk("1");
+        grownOld();
+        answers(rig.customer("1"), "renewed");
+        rig.x.tokens().revoke();
+        answers(rig.customer("1"), "by keys");
+        rig.x.resetCalls();
+        answers(rig.customer("1"), "at once");
+        assertEquals(1, rig.x.calls(SEND));
+        assertEquals(1, rig.x.tokens().refreshes());
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {429, 503})
+    void aServiceThatIsBusyHasNotRefusedTheRenewal(int status) throws Exception {
+        start(false);
+        rig.talk("1");
+        rig.x.faults().next(TOKEN, Fault.status(status, Map.of("Content-Type", "application/json"),
+                "{\"error\":\"temporarily_unavailable\"}"));
+        rig.x.tokens().expire();
+        rig.flex.agentWrites(rig.chat(rig.customer("1")), "hello");
+        until("the answer", () -> Rig.received(rig.customer("1")).equals(List.of("hello")));
+        assertFalse(rig.trouble().contains("run setup"), rig.trouble());
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"0", "-7200", "9223372036854775807", "\"soon\"", "null", "{}"})
+    void howLongATokenLastsIsBelievedWithinReason(String seconds) throws Exception {
+        start(false, Rig.compressed(10));
+        rig.talk("1");
+        rig.x.faults().always(TOKEN, Fault.changed(answer -> ((ObjectNode) answer).set("expires_in",
+                Bridge.jsonOrMissing(seconds))));
+        grownOld();
+        for (int i = 1; i <= 5; i++) {
+            answers(rig.customer("1"), "answer " + i);
+        }
+        assertEquals(1, rig.x.tokens().refreshes());
+    }
+
+    @Test
+    void whatARenewalDoesNotTellIsAsBefore() throws Exception {
+        start(false);
+        rig.talk("1");
+        JsonNode before = kept();
+        rig.x.faults().next(TOKEN, Fault.changed(answer -> ((ObjectNode) answer).without(List.of("refresh_token", "scope"))));
+        grownOld();
+        answers(rig.customer("1"), "hello");
+        assertFalse(before.path("access_token").equals(kept().path("access_token")));
+        for (String name : List.of("refresh_token", "scope", "user")) {
+            assertEquals(before.path(name), kept().path(name));
+        }
+        assertTrue(checked("X token").startsWith("✓"), checked("X token"));
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"<html>", "{}", "{\"access_token\":7}", "{\"access_token\":\"two words\"}", ""})
+    void anAnswerWithoutATokenIsNoRenewal(String nonsense) throws Exception {
+        start(false);
+        rig.talk("1");
+        rig.x.faults().next(TOKEN, Fault.status(200, Map.of(), nonsense));
+        String before = Files.readString(file());
+        rig.x.tokens().expire();
+        rig.flex.agentWrites(rig.chat(rig.customer("1")), "hello");
+        until("the answer", () -> Rig.received(rig.customer("1")).equals(List.of("hello")));
+        assertFalse(before.equals(Files.readString(file())));
+        until("ok", () -> rig.trouble().isEmpty());
+    }
+
+    // The file, as it may be found.
+
+    @ParameterizedTest
+    @ValueSource(strings = {"", "{\"access_token\":\"acc", "[]", "7", "directory"})
+    void aFileWithoutATokenInItIsToldByItsNameAndMendedByItsReplacement(String found) throws Exception {
+        start(false);
+        Chat chat = rig.talk("1");
+        Files.delete(file());
+        if (found.equals("directory")) {
+            Files.createDirectory(file());
+        } else {
+            Files.writeString(file(), found);
+        }
+        rig.flex.agentWrites(chat, "hello");
+        until("degraded", () -> rig.trouble().contains("run setup") && rig.trouble().contains("x-token.json"));
+        assertTrue(checked("X token").matches("✗ X token .*run setup.*x-token.json"), checked("X token"));
+        assertThrows(Bridge.CommandFailed.class, () -> rig.another(Map.of()));
+        Files.delete(file());
+        letIn();
+        until("the answer", () -> Rig.received(rig.customer("1")).equals(List.of("hello")));
+    }
+
+    @Test
+    void aClockThatWasHoursAheadDelaysNoRenewal() throws Exception {
+        start(false);
+        rig.talk("1");
+        long ahead = System.currentTimeMillis() + Duration.ofHours(9).toMillis();
+        Bridge.XAccess.write(file(), ((ObjectNode) kept()).put("renew_at", ahead).put("got_at", ahead));
+        assertTrue(checked("X token").contains("renewed 0 min ago"), checked("X token"));
+        rig.x.tokens().expire();
+        answers(rig.customer("1"), "hello");
+        assertEquals(1, rig.x.tokens().refreshes());
+    }
+
+    @Test
+    void aTokenThatSomebodyElseHasRenewedIsTakenFromTheFile() throws Exception {
+        start(false);
+        rig.talk("1");
+        rig.x.tokens().revoke();
+        letIn();
+        answers(rig.customer("1"), "hello");
+        assertEquals(0, rig.x.tokens().refreshes());
+        assertEquals("", rig.trouble());
     }
 }

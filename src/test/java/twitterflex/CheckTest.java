@@ -96,7 +96,7 @@ class CheckTest {
                 fault("task channel", "run setup", test -> test.given.put("FLEX_TASK_CHANNEL", "pigeons")),
                 fault("Twilio account", "TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN", test -> test.given.putAll(Map.of("TWILIO_AUTH_TOKEN", "wrong",
                         "TWILIO_API_KEY", SimulatedFlex.Account.sample().apiKey(), "TWILIO_API_SECRET", SimulatedFlex.Account.sample().apiSecret()))),
-                fault("settings", "PUBLIC_URL is not right: it is no address", test -> test.given.put("PUBLIC_URL", "https://{name}.ngrok.app")),
+                fault("settings", "PUBLIC_URL is not right (length 24, in .env): it is no address", test -> test.given.put("PUBLIC_URL", "https://{name}.ngrok.app")),
                 fault("settings", "TWITTER_USER_TOKEN is not right", test -> test.given.put("TWITTER_USER_TOKEN", "abc…")),
                 fault("clock", "NTP", test -> test.rig.x.clock(Duration.ofMinutes(3))),
                 fault("X app", "TWITTER_CONSUMER_KEY and TWITTER_CONSUMER_SECRET", test -> test.given.put("TWITTER_CONSUMER_SECRET", "wrong")),
@@ -165,7 +165,7 @@ class CheckTest {
         well(Rig.Generation.CURRENT);
         rig.customer("1").writes("hello");
         rig.quiet();
-        assertTrue(line("bridge").matches("✓ bridge +runs at \\S+: .*received 1, delivered 1, .*pending 0.*"), () -> line("bridge"));
+        assertTrue(line("bridge").matches("✓ bridge +runs at \\S+: .*received 1, delivered 1, .*pending 0, .*rejected 0.*"), () -> line("bridge"));
     }
 
     @Test
@@ -220,7 +220,7 @@ class CheckTest {
         }
         assertTrue(broken().get(0).contains("come twice"), () -> broken().toString());
         List<String> said = new ArrayList<>();
-        assertTrue(Operator.Setup.run(new HashMap<>(given), rig.data.resolve(".env"), java.util.Set.of(), said::add), said::toString);
+        assertTrue(Operator.Setup.run(new HashMap<>(given), rig.data.resolve(".env"), java.util.Set.of(), Operator.Setup.PATIENCE, said::add), said::toString);
         assertEquals(List.of(), broken());
         assertEquals(generation == Rig.Generation.CURRENT ? 0 : 1, rig.x.registrations().accountSubscriptions().size());
         assertEquals(generation == Rig.Generation.CURRENT ? 3 : 0, rig.x.registrations().subscriptions().size());
@@ -236,6 +236,14 @@ class CheckTest {
             assertEquals(0, check.status(), check.output());
             assertEquals(List.of("! settings         nothing is known of TWILIO_AUTHTOKEN in .env: see help"),
                     check.output().lines().filter(line -> line.startsWith("!")).toList());
+        }
+        given.remove("TWILIO_AUTH_TOKEN");
+        for (String command : List.of("serve", "setup")) {
+            try (Command started = Command.jar(folder, given, command)) {
+                assertEquals(2, started.status());
+                String said = started.output() + started.errors();
+                assertTrue(said.contains("nothing is known of TWILIO_AUTHTOKEN in .env") && said.contains("TWILIO_AUTH_TOKEN is missing"), said);
+            }
         }
     }
 

@@ -2,17 +2,21 @@ package twitterflex;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 import static twitterflex.Rig.eventually;
 import static twitterflex.Rig.until;
 
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.io.IOException;
 import java.net.URI;
 import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
@@ -24,6 +28,7 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import twitterflex.sandbox.Customer;
+import twitterflex.sandbox.Fault;
 import twitterflex.sandbox.XTokens;
 
 /** The command setup gets the app let in by itself: by exchange, or by X's page, on which the test clicks. */
@@ -85,6 +90,7 @@ class LettingInTest {
     }
 
     private boolean setupWith(String answer) throws Exception {
+        day.said.clear();
         CompletableFuture<Boolean> done = new CompletableFuture<>();
         Thread setup = new Thread(() -> {
             try {
@@ -97,12 +103,25 @@ class LettingInTest {
         until("the link", () -> LINK.matcher(said()).find() || done.isDone());
         enters(said());
         URI back = URI.create(clicks(said(), answer));
-        // Somebody who guesses comes first, and is not believed.
-        Rig.HTTP.send(HttpRequest.newBuilder(URI.create(back.toString().replaceFirst("\\?.*", "?state=guessed&code=bad"))).build(),
-                HttpResponse.BodyHandlers.ofString());
-        HttpResponse<String> page = Rig.HTTP.send(HttpRequest.newBuilder(back).build(), HttpResponse.BodyHandlers.ofString());
+        String callback = back.toString().replaceFirst("\\?.*", "");
+        assertEquals(404, get(callback.replace("/callback", "/favicon.ico")).statusCode());
+        // Somebody who guesses comes first, or the page of a former run, and is not believed.
+        for (String other : List.of("?state=guessed&code=bad", "?state=guessed&error=access_denied", "", "?state=")) {
+            assertEquals(400, get(callback + other).statusCode(), other);
+        }
+        HttpResponse<String> page = get(back.toString());
+        assertEquals(200, page.statusCode());
         assertTrue(page.body().contains("Go back to setup"), page.body());
+        try {
+            assertEquals(200, get(back.toString()).statusCode(), "the page loaded again");
+        } catch (IOException over) {
+            assertTrue(done.get() != null, "setup has ended");
+        }
         return done.get();
+    }
+
+    private static HttpResponse<String> get(String url) throws Exception {
+        return Rig.HTTP.send(HttpRequest.newBuilder(URI.create(url)).build(), HttpResponse.BodyHandlers.ofString());
     }
 
     @Test
@@ -155,7 +174,7 @@ class LettingInTest {
         day.x.tokens().expire();
         List<String> rows = new ArrayList<>();
         Operator.Setup.check(new HashMap<>(SetupTest.merged(day)), false, rows::add);
-        assertTrue(rows.stream().anyMatch(row -> row.startsWith("✗ X token ") && row.contains("a running bridge renews it")),
+        assertTrue(rows.stream().anyMatch(row -> row.startsWith("✗ X token ") && row.contains("start the bridge, which renews it, or run setup")),
                 () -> String.join("\n", rows));
         assertEquals(0, day.x.tokens().refreshes());
         assertTrue(day.setup(), this::said);
@@ -185,6 +204,44 @@ class LettingInTest {
         }
     }
 
+    /** The bridge has to know its own account, or it would take for a customer's what the account has written itself. */
+    @Test
+    void aTokenOfWhichXDoesNotSayWhoseItIsServesOnlyOnceItDoes() throws Exception {
+        withoutKeys();
+        day.x.faults().next("GET /2/users/me", Fault.status(503));
+        assertFalse(setupWith("allow"));
+        assertTrue(said().matches("(?s).*✗ to do +X token .*try again later.*"), said());
+        Bridge.CommandFailed none = assertThrows(Bridge.CommandFailed.class, () -> Bridge.Settings.from(SetupTest.merged(day)));
+        assertTrue(none.getMessage().contains("run setup"), none.getMessage());
+        assertTrue(day.setup(), this::said);
+        assertFalse(said().contains("authorize?"), said());
+        Bridge.Settings settings = Bridge.Settings.from(SetupTest.merged(day));
+        // Got anew on a live system, it is known to be the same account's.
+        day.x.tokens().revoke();
+        day.x.faults().next("GET /2/users/me", Fault.status(401), Fault.status(503));
+        assertFalse(setupWith("allow"));
+        assertEquals(twitterflex.sandbox.SimulatedX.sampleKeys().ownId(), settings.ownId());
+    }
+
+    /** Its messages would be another account's for the bridge, and be left alone. */
+    @Test
+    void whoIsLoggedInAsAnotherAccountThanBeforeIsTold() throws Exception {
+        withoutKeys();
+        assertTrue(setupWith("allow"), this::said);
+        String before = Files.readString(token());
+        day.x.tokens().revoke();
+        day.x.faults().next("GET /2/users/me", Fault.status(401), Fault.changed(me -> {
+            ((ObjectNode) me.path("data")).put("id", "77").put("username", "me_myself");
+            return me;
+        }));
+        assertFalse(setupWith("allow"));
+        assertTrue(said().matches("(?s).*✗ to do +X token +@me_myself is another account than before: log in at X as the"
+                + " support account, and run setup again; or remove \\S+x-token.json first.*"), said());
+        assertEquals(before, Files.readString(token()));
+        Files.delete(token());
+        assertTrue(setupWith("allow"), this::said);
+    }
+
     private void crosses() {
         Customer ann = day.x.customer("5", "ann", "Ann");
         ann.writes("hello");
@@ -202,6 +259,32 @@ class LettingInTest {
     }
 
     @Test
+    void whereNobodyComesBackFromXsPageSetupEndsAndSaysWhatToLookAt() throws Exception {
+        withoutKeys();
+        day.patience = Duration.ofMillis(300);
+        assertFalse(day.setup());
+        assertTrue(said().matches("(?s).*✗ to do +X token +nobody has come back from X's page: are the callback above and"
+                + " TWITTER_CLIENT_ID right\\? run setup again.*"), said());
+        assertFalse(Files.exists(token()));
+        day.patience = Operator.Setup.PATIENCE;
+        assertTrue(setupWith("allow"), this::said);
+        assertTrue(said().contains("choose 'Authorize app' within 10 minutes (where"), said());
+    }
+
+    /** As in a script: nobody can be asked, and the browser would come back to the bridge. */
+    @Test
+    void withoutATerminalABridgeThatHasThePortIsNamed() throws Exception {
+        withoutKeys();
+        try (java.net.ServerSocket taken = new java.net.ServerSocket(day.port, 1, java.net.InetAddress.getLoopbackAddress())) {
+            assertEquals(day.port, taken.getLocalPort());
+            assertFalse(day.setup());
+            assertTrue(said().contains("✗ to do    X token          the support account has to let the app in, and a bridge has the port"),
+                    said());
+            assertFalse(said().contains("nobody has come back") || LINK.matcher(said()).find(), said());
+        }
+    }
+
+    @Test
     void aClientThatIsNotTheAppsIsNamed() throws Exception {
         day.x.tokens().clientSecret("forgotten");
         assertFalse(day.setup());
@@ -216,7 +299,7 @@ class LettingInTest {
         java.nio.file.attribute.UserPrincipal nobody = day.folder.getFileSystem().getUserPrincipalLookupService()
                 .lookupPrincipalByName("nobody");
         Path data = Files.createDirectory(Path.of(day.given.get("DATA_DIR")));
-        day.setup();
+        assertTrue(day.setup(), this::said);
         assertTrue(said().contains("Only root may read"), said());
         Files.delete(day.dotEnv);
         Files.delete(token());
@@ -225,6 +308,11 @@ class LettingInTest {
         assertTrue(day.setup(), this::said);
         assertEquals(List.of(nobody, nobody), List.of(Files.getOwner(day.dotEnv), Files.getOwner(token())));
         assertFalse(said().contains("Only root may read"), said());
+        // The bridge's user has to read what is renewed, too.
+        day.x.tokens().expire();
+        assertTrue(day.setup(), this::said);
+        assertEquals(1, day.x.tokens().refreshes());
+        assertEquals(nobody, Files.getOwner(token()));
     }
 
     @Test
@@ -258,14 +346,16 @@ class LettingInTest {
         }
         day.given.putAll(Map.of("DISPLAY", "", "WAYLAND_DISPLAY", ""));
         try (Command setup = terminal(script)) {
-            setup.awaits("TWITTER_CLIENT_ID: ");
-            setup.types(typed.get("TWITTER_CLIENT_ID"));
-            setup.awaits("TWITTER_CLIENT_SECRET (not shown): ");
-            setup.types("");
             setup.awaits("TWITTER_CONSUMER_KEY (not shown): ");
             setup.types(typed.get("TWITTER_CONSUMER_KEY"));
             setup.awaits("TWITTER_CONSUMER_SECRET (not shown): ");
             setup.types(typed.get("TWITTER_CONSUMER_SECRET"));
+            setup.awaits("TWITTER_CLIENT_ID: ");
+            setup.types("my app");
+            setup.awaits("That is not right (6 characters). It is the X app's OAuth 2.0 client ID");
+            setup.types(typed.get("TWITTER_CLIENT_ID"));
+            setup.awaits("TWITTER_CLIENT_SECRET (not shown): ");
+            setup.types("");
             setup.awaits("TWILIO_ACCOUNT_SID: ");
             setup.types(typed.get("TWILIO_ACCOUNT_SID"));
             setup.awaits("TWILIO_AUTH_TOKEN (not shown): ");
@@ -284,6 +374,8 @@ class LettingInTest {
             try (Command setup = terminal(script)) {
                 setup.awaits("Paste the address");
                 enters(setup.output());
+                setup.types("http://127.0.0.1/callback?state=%zz");
+                setup.awaits("That is not the address");
                 setup.types(clicks(setup.output(), "allow"));
                 assertEquals(0, setup.status(), setup.output());
             }

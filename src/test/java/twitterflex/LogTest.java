@@ -58,6 +58,12 @@ class LogTest {
     }
 
     @Test
+    void aStartBeginsWithTheVersion() {
+        String version = world.bridge.log().lines().findFirst().orElse("");
+        assertTrue(version.matches(LINE.pattern().replace(" .+", " twitter-flex-bridge [0-9].*, Java [0-9]+.*")), version);
+    }
+
+    @Test
     void thatEventsForAnotherAccountArriveIsSaidOnceForEachAccount() throws Exception {
         long ignored = count("ignored");
         long received = count("received");

@@ -489,7 +489,7 @@ class MediaTest {
         ObjectNode granted = Bridge.object().put("access_token", pair.access()).put("refresh_token", pair.refresh())
                 .put("scope", String.join(" ", pair.scopes())).put("expires_in", 7200);
         Bridge.XAccess.write(rig.data.resolve("x-token.json"),
-                Bridge.XAccess.kept(granted, SimulatedX.sampleKeys().ownId(), ""));
+                Bridge.XAccess.kept(granted, Bridge.object().put("user", SimulatedX.sampleKeys().ownId())));
         rig.start();
         ann = rig.customer("1");
         rig.x.faults().next(XMedia.BINARY, Fault.status(401, Map.of(), "{\"title\":\"Unauthorized\",\"status\":401}"));

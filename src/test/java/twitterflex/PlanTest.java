@@ -88,6 +88,15 @@ class PlanTest {
                 "X subscription: POST /2/activity/subscriptions"), plan(HERE, "2", seen));
     }
 
+    /** Which another bridge would need no more, and another program does. */
+    @Test
+    void whatIsNotNeededStaysWithAnotherProgram() {
+        assertEquals(List.of(), plan(HERE, "2", seen(List.of(OURS, CRM), to("dm.received", OURS), to("oauth.revoke", CRM),
+                to("chat.received", CRM))));
+        assertEquals(List.of("X subscription: PUT /2/activity/subscriptions/chat.received-at-2 " + DESK.url()),
+                plan(HERE, "2", seen(List.of(OURS, DESK), to("dm.received", OURS), to("oauth.revoke", OURS), to("chat.received", DESK))));
+    }
+
     @Test
     void anotherAccountsSubscriptionsAreNobodysBusiness() {
         Seen seen = seen(List.of(OURS, DESK), new Subscription("8", "dm.received", "2", "77"), to("oauth.revoke", OURS), CHAT);
@@ -98,7 +107,6 @@ class PlanTest {
     void withoutAWebhookItsSubscriptionsAreGoneTooAndHaveToBeMadeAgain() {
         Seen seen = seen(List.of(DESK, CRM), to("dm.received", DESK), to("oauth.revoke", CRM), to("chat.received", DESK));
         assertEquals(List.of("X webhook: POST /2/webhooks", "X subscription: POST /2/activity/subscriptions",
-                "X subscription: PUT /2/activity/subscriptions/oauth.revoke-at-3 " + CRM.url(),
                 "X subscription: POST /2/activity/subscriptions"), plan(HERE, "2", seen.without(DESK)));
     }
 

@@ -426,6 +426,23 @@ class SettingsTest {
         assertEquals(List.of(), wrongWhenStarted(folder, Map.of("PORT", "0"), "PUBLIC_URL", "PORT", "TWITTER_API"));
     }
 
+    @Test
+    void aWrongValueIsToldWithWhereItStandsAndHowLongItIs(@TempDir Path folder) throws Exception {
+        String token = "0123456789abcdef0123456789abcdef";
+        Files.writeString(folder.resolve(".env"), "PORT=many\nTWILIO_ACCOUNT_SID=" + token + "\nTWITTER_CONSUMER_SECRET=se cret\n"
+                + "PUBLIC_URL=https://me:pass@desk\n");
+        try (Command serve = Command.jar(folder, Map.of("NGROK_URL", "", "TWITTER_API", "3", "HOST", "my host"), "serve")) {
+            assertEquals(2, serve.status());
+            List<String> wrong = serve.errors().lines().filter(line -> line.contains("is not right"))
+                    .map(line -> line.replaceFirst(":.*", "")).toList();
+            assertEquals(List.of("PUBLIC_URL is not right (length 20, in .env)", "PORT is not right (length 4, in .env)",
+                    "HOST is not right (length 7, in the environment)",
+                    "TWITTER_CONSUMER_SECRET is not right (length 7, in .env)", "TWITTER_API is not right (length 1, in the environment)",
+                    "TWILIO_ACCOUNT_SID is not right (length 32, in .env)"), wrong);
+            assertFalse(serve.errors().contains(token) || serve.errors().contains("pass@"), serve.errors());
+        }
+    }
+
     /** Else a test would pass or fail by what whoever runs it has set. */
     @Test
     void noSettingOfWhoeverRunsTheTestsReachesAProcessOfTheirs() {

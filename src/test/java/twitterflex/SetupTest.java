@@ -57,6 +57,7 @@ class SetupTest {
         final Path dotEnv = folder.resolve(".env");
         final int port = Ports.free();
         final Map<String, String> given;
+        Duration patience = Operator.Setup.PATIENCE;
         final List<String> said = new java.util.concurrent.CopyOnWriteArrayList<>();
 
         Day(Rig.Generation generation) throws IOException {
@@ -74,7 +75,7 @@ class SetupTest {
         private boolean setup(Consumer<String> out, String... words) throws Exception {
             Map<String, String> all = new HashMap<>(given);
             all.putAll(Bridge.Settings.canonical(Bridge.Settings.readDotEnv(dotEnv)));
-            return Operator.Setup.run(all, dotEnv, Set.of(words), out);
+            return Operator.Setup.run(all, dotEnv, Set.of(words), patience, out);
         }
 
         private static final class CutOff extends Error {
@@ -200,8 +201,55 @@ class SetupTest {
             for (int i = 0; i < calls.size(); i++) {
                 assertTrue(calls.get(i).contains(expected.get(i)), calls.get(i));
             }
+            List<String> written = day.said.stream().filter(line -> line.contains("would write")).map(String::strip).toList();
+            assertTrue(written.contains("would write FLEX_TASK_CHANNEL=twitter to .env"), written::toString);
+            assertFalse(day.said.stream().anyMatch(line -> line.contains("written to .env") || line.contains("= to .env") || line.contains("%20")));
+            if (generation == Rig.Generation.CLASSIC) {
+                assertTrue(written.contains("would write FLEX_FLOW_SID, once it is there, to .env"), written::toString);
+                assertTrue(day.said.contains("             with FriendlyName=X Direct Messages"), () -> String.join("\n", day.said));
+                String longest = day.said.stream().flatMap(String::lines).max(java.util.Comparator.comparing(String::length)).orElse("");
+                assertTrue(longest.length() < 260, longest);
+            }
             SimulatedX.Keys keys = SimulatedX.sampleKeys();
             assertFalse(String.join("\n", day.said).contains(keys.consumerSecret()) || String.join("\n", day.said).contains(keys.accessSecret()));
+        }
+    }
+
+    /** What nobody needs for messages is left to another program that has it; setup and the bridge say so and are well. */
+    @Test
+    void anotherProgramKeepsItsSubscriptionToEncryptedChat() throws Exception {
+        try (Day day = new Day(Rig.Generation.CURRENT)) {
+            day.x.registrations().limits(3, 1500, 3);
+            String theirs = day.x.registrations().webhook("https://crm.example.com/x-events");
+            day.x.registrations().subscription("chat.received", "crm", theirs);
+            String wanted = "chat.received is another program's";
+            assertTrue(day.setup("--dry-run"), () -> String.join("\n", day.said));
+            assertTrue(day.setup(), () -> String.join("\n", day.said));
+            assertTrue(day.said.stream().anyMatch(line -> line.startsWith("✓ found") && line.contains(wanted)), day.said::toString);
+            assertTrue(day.setup("--move"), () -> String.join("\n", day.said));
+            assertTrue(day.x.registrations().subscriptions().stream().anyMatch(one -> one.eventType().equals("chat.received")
+                    && one.webhookId().equals(theirs)));
+        }
+    }
+
+    /** Each finds what the other has made; what they write stays whole. */
+    @Test
+    void twoAtOnceEndAsOne() throws Exception {
+        String wanted;
+        try (Day day = new Day(Rig.Generation.CURRENT)) {
+            assertTrue(day.setup());
+            wanted = day.shape().replace(String.valueOf(day.port), "PORT") + names(day);
+        }
+        try (Day day = new Day(Rig.Generation.CURRENT)) {
+            ExecutorService both = Executors.newFixedThreadPool(2);
+            Callable<Boolean> setup = () -> day.setup(line -> { });
+            for (Future<Boolean> done : both.invokeAll(List.of(setup, setup))) {
+                done.get();
+            }
+            both.shutdown();
+            assertTrue(day.setup(), () -> String.join("\n", day.said));
+            assertEquals(wanted, day.shape().replace(String.valueOf(day.port), "PORT") + names(day));
+            assertEquals(List.of(), day.x.violations());
         }
     }
 
@@ -323,6 +371,7 @@ class SetupTest {
                     "'" + java + "' -jar '" + BridgeProcess.JAR + "' setup", "/dev/null"))) {
                 setup.awaits("TWITTER_CONSUMER_SECRET (not shown): ");
                 setup.types(secret);
+                setup.awaits("(" + secret.length() + " characters)");
                 setup.awaits("TWILIO_ACCOUNT_SID: ");
                 setup.types("nonsense");
                 setup.awaits("That is not right (8 characters). It is the Twilio account's SID");
@@ -359,6 +408,12 @@ class SetupTest {
                 fault("all the subscriptions it may have", day -> day.x.registrations().limits(1, 0, 0)),
                 fault("network, proxy and trust store", day -> day.given.put("TWITTER_API_URL", "http://127.0.0.1:9")),
                 fault("clock is off", day -> day.x.clock(Duration.ofMinutes(10))),
+                fault("has it a Flex project", day -> day.flex.faults().always("GET /v1/Configuration", Fault.status(404, Map.of(),
+                        "{\"code\":20404,\"message\":\"The requested resource /Configuration was not found\",\"status\":404}"))),
+                fault("Flex names none: finish its set-up", day -> day.flex.faults().always("GET /v1/Configuration", Fault.changed(
+                        flex -> ((com.fasterxml.jackson.databind.node.ObjectNode) flex).without("taskrouter_workspace_sid")))),
+                fault("'Read and write and Direct message'", day -> day.x.faults().always("GET /2/users/me", Refusals.code(403, 93, "This application is not allowed to access or delete your direct messages."))),
+                fault("clock is off", day -> day.x.faults().always("GET /2/users/me", Refusals.code(401, 135, "Timestamp out of bounds."))),
                 fault("default at console.twilio.com, Conversations", day -> day.flex.provisioning().defaultConversationsService("IS" + "9".repeat(32))),
                 fault("correct it, or remove it and run setup again", day -> day.given.put("FLEX_CHAT_SERVICE", "IS" + "9".repeat(32))),
                 fault("does not answer at http://127.0.0.1:9", day -> day.given.put("PUBLIC_URL", "http://127.0.0.1:9")));
@@ -480,7 +535,7 @@ class SetupTest {
         Map<String, String> all = new HashMap<>(merged(day));
         all.put("PUBLIC_URL", "http://127.0.0.1:9");
         all.put("NGROK_API_URL", "http://127.0.0.1:9");
-        Operator.Setup.run(all, day.dotEnv, Set.of(), line -> { });
+        Operator.Setup.run(all, day.dotEnv, Set.of(), day.patience, line -> { });
     }
 
     @Test

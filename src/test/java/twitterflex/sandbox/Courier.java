@@ -24,6 +24,7 @@ public final class Courier {
         System.getProperties().putIfAbsent("jdk.httpclient.keepalive.timeout", "20");
         // The JDK repeats a GET by itself, with the same nonce; it reads this once, so a bridge in this process would come too late.
         System.getProperties().putIfAbsent("jdk.httpclient.redirects.retrylimit", "1");
+        System.getProperties().putIfAbsent("jdk.httpclient.disableRetryConnect", "true");
     }
 
     /** One webhook: how to ask, and what to make of the answer. */
