@@ -4726,7 +4726,9 @@ public final class Bridge {
             });
         }
 
-        private static long mostAtX(String type) { return MOST_AT_X.getOrDefault(CATEGORIES.getOrDefault(type, ""), 0L); }
+        private static long mostAtX(String type) {
+            return MOST_AT_X.getOrDefault(CATEGORIES.getOrDefault(type, ""), 0L);
+        }
 
         private static Outcome notForX(String type, long size) {
             return refused("X takes pictures (JPEG, PNG, WebP) up to 5 MB, GIFs up to 15 and MP4 videos up to 512, and"
