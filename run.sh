@@ -28,12 +28,8 @@ needs_maven() { command -v mvn >/dev/null 2>&1 || fail "no Maven found: install 
 maven() {
   needs_maven
   set -- --batch-mode --no-transfer-progress "$@"
-  if [ -t 1 ]; then mvn "$@"; else (set -o pipefail && mvn "$@" 2>&1 | plain); fi
-}
-# Debian's Maven resets the colours also where there are none.
-plain() {
-  reset=$'\e[0m'
-  while IFS= read -r line || [ -n "${line//"$reset"/}" ]; do printf '%s\n' "${line//"$reset"/}"; done
+  # Debian's Maven resets the colours also where there are none.
+  if [ -t 1 ]; then mvn "$@"; else (set -o pipefail && mvn "$@" 2>&1 | sed $'s/\e\\[0m//g'); fi
 }
 build() {
   [ -f "$jar" ] && [ -z "$(find pom.xml src -newer "$jar" -print -quit)" ] && return

@@ -5137,7 +5137,8 @@ public final class Bridge {
         boolean fits(String value) { return value.matches(pattern); }
 
         /** What is wrong, and where it stands; but not the value, which may be a secret in the wrong place. */
-        String wrong(String value) {
+        String wrong(Map<String, String> given) {
+            String value = given.getOrDefault(name(), "");
             boolean outside = names.stream()
                     .anyMatch(name -> System.getenv().getOrDefault(name, "").strip().equals(value));
             return this + " is not right (length " + value.length() + ", in "
@@ -5210,7 +5211,7 @@ public final class Bridge {
                 String value = given.getOrDefault(setting.name(), setting.fallback);
                 boolean fits = value.isEmpty() || setting.fits(value);
                 if (isQuoted(value)) problems.add(quoted(setting));
-                else if (!fits) problems.add(setting.wrong(value) + setting.help);
+                else if (!fits) problems.add(setting.wrong(given) + setting.help);
                 values.put(setting, value);
             }
             Settings settings = new Settings(values);
@@ -5219,14 +5220,14 @@ public final class Bridge {
             }
             for (Setting setting : List.of(PUBLIC_URL, TWITTER_API_URL, NGROK_API_URL)) {
                 String url = settings.get(setting);
-                if (setting.fits(url) && !isAddress(url)) problems.add(setting.wrong(url) + "it is no address");
+                if (setting.fits(url) && !isAddress(url)) problems.add(setting.wrong(given) + "it is no address");
             }
             String template = settings.twilioApiUrl();
             if (TWILIO_API_URL.fits(template) && !isAddress(template.replace("{product}", "chat"))) {
-                problems.add(TWILIO_API_URL.wrong(template) + "it is no address once {product} is filled in");
+                problems.add(TWILIO_API_URL.wrong(given) + "it is no address once {product} is filled in");
             }
             if (PORT.fits(settings.get(PORT)) && settings.port() > 65535) {
-                problems.add(PORT.wrong(settings.get(PORT)) + "the largest port is 65535");
+                problems.add(PORT.wrong(given) + "the largest port is 65535");
             }
             return settings;
         }
