@@ -2959,6 +2959,9 @@ public final class Bridge {
             if (reply.refuses()) refusals.add(reply);
             byte[] body = reply.body().getBytes(UTF_8);
             reply.headers().forEach(exchange.getResponseHeaders()::set);
+            // The JDK closes where it is asked to, but does not say so: a proxy would use the connection once more.
+            boolean last = "close".equalsIgnoreCase(exchange.getRequestHeaders().getFirst("Connection"));
+            if (last) exchange.getResponseHeaders().set("Connection", "close");
             boolean bare = head || body.length == 0;
             exchange.sendResponseHeaders(reply.status(), bare ? -1 : body.length);
             if (!bare) exchange.getResponseBody().write(body);

@@ -178,6 +178,17 @@ class EdgeTest {
         assertEquals("", answer(port, head.formatted("a".repeat(17_000)), new byte[0]));
     }
 
+    /** A proxy that is not told keeps the connection, and loses the next webhook on it. */
+    @Test
+    void whoAsksForTheConnectionsEndIsToldThatItEnds() throws IOException {
+        try (Socket socket = new Socket("127.0.0.1", port)) {
+            socket.setSoTimeout(20_000);
+            socket.getOutputStream().write("GET / HTTP/1.1\r\nHost: b\r\nConnection: close\r\n\r\n".getBytes(UTF_8));
+            String answer = new String(socket.getInputStream().readAllBytes(), UTF_8);
+            assertTrue(answer.contains("\r\nConnection: close\r\n"), answer);
+        }
+    }
+
     @ParameterizedTest(name = "{0} is {1} to {2}: {3}")
     @CsvSource({"sun.net.httpserver.idleInterval, 121, 300, longer than nginx (60) and Caddy (120) keep theirs",
         "jdk.httpclient.keepalive.timeout, 1, 14, shorter than the services' front ends keep theirs (15)",
