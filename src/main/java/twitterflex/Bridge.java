@@ -1775,7 +1775,7 @@ public final class Bridge {
                         delivery.mayHaveArrived = false;
                         return false;
                     }
-                    if (time(posted.path("date_created").asText()).isBefore(delivery.lookFrom())) return false;
+                    if (written(posted).isBefore(delivery.lookFrom())) return false;
                 }
                 return true;
             });
@@ -1808,11 +1808,10 @@ public final class Bridge {
 
         /** From now on a conversation is read that another bridge has opened, or another process: one call. */
         void meet(String sid, String customer) {
-            Response newest = newest(sid);
+            Response newest = twilio.get(api.product, newestOf(sid), api.messages);
             if (newest.ok()) adopt(sid, customer, newest.body().path("messages"));
         }
 
-        private Response newest(String sid) { return twilio.get(api.product, newestOf(sid), api.messages); }
         private String newestOf(String sid) { return path(sid) + "/Messages?Order=desc&PageSize=50"; }
 
         /** Where all that the customer wrote was posted by this bridge, all that was answered is its own to deliver. */
@@ -1824,6 +1823,8 @@ public final class Bridge {
                     .orElse(index(newest.path(0)));
             adopt(sid, customer, others ? first : -1);
         }
+
+        static Instant written(JsonNode message) { return time(message.path("date_created").asText()); }
 
         static String author(JsonNode message) {
             return message.path("author").asText(message.path("from").asText());
@@ -1908,18 +1909,22 @@ public final class Bridge {
             Outcome.Delivered nothing = new Outcome.Delivered("", "");
             String sid = openConversations.getOrDefault(sent.message.customer(), Known.NONE).sid();
             if (sid.isEmpty() || x.isOurs(sent.message.id())) return nothing;
-            Response newest = newest(sid);
-            if (!newest.ok()) {
-                return newest.outcome() instanceof Outcome.RetryLater later ? later.forThisMessageOnly() : nothing;
-            }
             boolean file = sent.message.text().isBlank();
-            Instant before = sent.message.time().minus(timing.quietAfter());
-            boolean ours = newest.body().path("messages").valueStream().anyMatch(message -> file
-                    ? isFile(message) && time(message.path("date_created").asText()).isAfter(before)
-                    : x.isPartOf(message.path("body").asText(""), sent.message.text()));
+            Instant at = sent.message.time(), before = at.minus(timing.quietAfter());
+            AtomicBoolean ours = new AtomicBoolean();
+            Response read = twilio.pages(api.product, newestOf(sid), "messages", api.messages, page -> {
+                ours.set(page.valueStream().anyMatch(message -> file
+                        ? isFile(message) && written(message).isAfter(before)
+                        : x.isPartOf(message.path("body").asText(""), sent.message.text())));
+                // A reply may have waited for X, but not for a day.
+                return !ours.get() && written(page.path(page.size() - 1)).isAfter(at.minus(Journal.REMEMBERED));
+            });
+            if (!read.ok()) {
+                return read.outcome() instanceof Outcome.RetryLater later ? later.forThisMessageOnly() : nothing;
+            }
             sent.conversation = sid;
             String said = sent.message.words(sent.message.text(), " ");
-            return ours ? nothing : new Outcome.Delivered("", "A colleague wrote in the X app: " + said);
+            return ours.get() ? nothing : new Outcome.Delivered("", "A colleague wrote in the X app: " + said);
         }
 
         /** Of an agent, and just like one of theirs at X. */
@@ -2690,7 +2695,7 @@ public final class Bridge {
             for (JsonNode message : newer) {
                 List<Message> all = FromFlex.read(FromFlex.asWebhook(message, open.sid()), open.customer()).messages();
                 List<Message> unknown = all.stream().filter(one -> !journal.knows(one.id())).toList();
-                Instant written = time(message.path("date_created").asText());
+                Instant written = Flex.written(message);
                 JsonNode mark = Flex.mark(message);
                 String owner = mark.path(Flex.BRIDGE).asText();
                 boolean another = !owner.isEmpty() && !owner.equals(own);

@@ -13,6 +13,7 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.locks.LockSupport;
 import java.util.stream.Stream;
@@ -284,6 +285,42 @@ class NothingIsMissedTest {
             restart(rig);
             rig.quiet();
             assertEquals(expected, rig.notes(chat), "after a restart none is told again");
+        }
+    }
+
+    /** A backup that is started again reads all that the other bridge has sent since: more than it sees of a chat. */
+    @ParameterizedTest
+    @EnumSource
+    void whatAnotherBridgeHasSentIsNoColleaguesHoweverMuchItIs(Rig.Generation generation) throws Exception {
+        try (Rig rig = rig(generation, Rig.QUICK)) {
+            Map<String, String> second = Map.of("PORT", "0", "DATA_DIR", rig.data.resolve("second").toString(),
+                    "PUBLIC_URL", rig.url());
+            Customer ann = rig.customer("31");
+            Chat chat = talk(rig, ann);
+            rig.bridge.stop();
+            Bridge backup = rig.another(Map.of("DATA_DIR", second.get("DATA_DIR")));
+            ann.writes("to the backup");
+            until("it knows the conversation", () -> rig.written(ann).size() == 2);
+            backup.stop();
+            rig.start();
+            for (int i = 0; i < 60; i++) {
+                rig.flex.agentWrites(chat, "reply " + i);
+            }
+            until("all", () -> Rig.received(ann).size() == 61);
+            rig.quiet();
+            rig.x.colleagueWrites(ann, "from the app");
+            until("its note", () -> rig.notes(chat).size() == 1);
+            ann.writes("and now?");
+            until("it", () -> rig.written(ann).size() == 3);
+            Bridge again = rig.another(second);
+            try {
+                until("all is read", () -> again.journal.newest().equals(rig.bridge.journal.newest()));
+                // The colleague's is the last of them.
+                until("all is through", () -> rig.notes(chat).size() > 1);
+                assertEquals(Set.of("A colleague wrote in the X app: from the app"), Set.copyOf(rig.notes(chat)));
+            } finally {
+                again.stop();
+            }
         }
     }
 
