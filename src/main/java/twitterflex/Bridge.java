@@ -601,8 +601,9 @@ public final class Bridge {
                         + " has revoked the app's access: X sends no more events for it");
             }
             Set<String> encrypted = new LinkedHashSet<>();
-            String writer = payload.findPath("sender_id").asText("unknown");
-            if (kind.startsWith("chat.") && subscribers.stream().noneMatch(anothers) && !writer.equals(ownId)) {
+            boolean chat = kind.startsWith("chat.") && subscribers.stream().noneMatch(anothers);
+            String writer = chat ? payload.findPath("sender_id").asText("unknown") : ownId;
+            if (!writer.equals(ownId)) {
                 encrypted.add(writer);
                 notices.add("customer " + writer + " writes end-to-end encrypted (XChat): no bridge can read that");
             }
