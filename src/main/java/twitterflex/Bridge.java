@@ -65,11 +65,11 @@ import javax.crypto.spec.SecretKeySpec;
  * </ol>
  *
  * Two parts. <b>Part I, the story</b>, is read from top to bottom: {@code main}, the routes with their guards and
- * handlers, the message, from X, from Flex, the relay, Flex, X. Callers stand above what they call, and a message's way
- * goes down the page.
+ * handlers, the message, from X, from Flex, the relay, Flex, X, catching up. Callers stand above what they call, and a
+ * message's way goes down the page.
  * <b>Part II, the craft</b>, can be skipped at first: the HTTP server, signatures and forms, calling out, the journal,
- * rich messages, settings. This file is the server, alone: the tool beside it, which sets the bridge up and checks it,
- * may be deleted.
+ * media, rich messages, settings. This file is the server, alone: the tool beside it, which sets the bridge up and
+ * checks it, may be deleted.
  */
 public final class Bridge {
 
@@ -4514,7 +4514,9 @@ public final class Bridge {
         /** How files begin, as ISO 8859-1. */
         private static final Map<String, Pattern> TYPES = Map.of("image/jpeg", Pattern.compile("\u00ff\u00d8\u00ff"),
                 "image/png", Pattern.compile("\u0089PNG"), "image/gif", Pattern.compile("GIF8"),
-                "image/webp", Pattern.compile("(?s)RIFF.{4}WEBP"), "video/mp4", Pattern.compile("(?s).{4}ftyp"));
+                "image/webp", Pattern.compile("(?s)RIFF.{4}WEBP"),
+                // HEIC and AVIF pictures begin with a box like a video's, of another brand.
+                "video/mp4", Pattern.compile("(?s).{4}ftyp(?!avi|he[iv]|mi[af]|msf)"));
         /** With which each picture of an animation begins (GIF89a, "Graphic Control Extension"). */
         private static final String FRAME = "!\u00f9\u0004";
         private static final Promise LINK = Promise.fields("/links/content_direct_temporary", "\\S+")

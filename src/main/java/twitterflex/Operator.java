@@ -558,7 +558,7 @@ public final class Operator {
                             .map(String::new)
                     : Optional.ofNullable(console.readLine("%s: ", setting));
             if (typed.isEmpty()) throw new CommandFailed(2, List.of(setting.missing()));
-            return typed.get().strip();
+            return typed.get().strip().replaceFirst("^([\"'])(.*)\\1$", "$2"); // as copied from a file with quotes
         }
 
         /** @return whether everything holds; see {@link #told} */

@@ -244,6 +244,11 @@ class DemoTest {
         int port = twitterflex.sandbox.Ports.free();
         try (Command demo = demo("--port", String.valueOf(port))) {
             demo.awaits("The page: open http://127.0.0.1:" + port + "/");
+            try (Command second = demo("--port", String.valueOf(port))) {
+                assertEquals(2, second.status());
+                assertTrue(second.errors().matches("the page cannot be at port " + port
+                        + " \\(.*\\): give --port another\\R"), second.errors());
+            }
         }
         try (Command demo = demo("--port", "many")) {
             assertEquals(2, demo.status());

@@ -349,7 +349,7 @@ class LettingInTest {
             setup.awaits("TWITTER_CONSUMER_KEY (not shown): ");
             setup.types(typed.get("TWITTER_CONSUMER_KEY"));
             setup.awaits("TWITTER_CONSUMER_SECRET (not shown): ");
-            setup.types(typed.get("TWITTER_CONSUMER_SECRET"));
+            setup.types(" \"" + typed.get("TWITTER_CONSUMER_SECRET") + "\" "); // pasted with its quotes
             setup.awaits("TWITTER_CLIENT_ID: ");
             setup.types("my app");
             setup.awaits("That is not right (6 characters). It is the X app's OAuth 2.0 client ID");

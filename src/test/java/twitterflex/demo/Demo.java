@@ -8,6 +8,7 @@ import java.io.FileOutputStream;
 import java.io.IOException;
 import java.io.InputStreamReader;
 import java.io.PrintStream;
+import java.net.BindException;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -68,6 +69,9 @@ public final class Demo {
                 demo.goOn(page);
             }
             System.exit(well ? 0 : 1);
+        } catch (BindException taken) {
+            System.err.printf("the page cannot be at port %d (%s): give --port another%n", port, taken.getMessage());
+            System.exit(2);
         } catch (IOException | RuntimeException failed) {
             System.err.println("the demo itself failed: " + failed);
             System.exit(1);

@@ -144,6 +144,13 @@ final class Stage {
     void open(IntConsumer died) throws IOException {
         bridge.start(Samples.settings(x, flex, classic ? "chat" : "conversations", classic ? "1.1" : "2"), died);
         x.webhook(bridge.url() + "/fromTwitter");
+        String webhook = x.registrations().webhook(bridge.url() + "/fromTwitter"); // where the bridge looks for it
+        if (classic) {
+            x.registrations().accountSubscription(webhook);
+        } else {
+            x.registrations().subscription("dm.received", "dm", webhook);
+            x.registrations().subscription("oauth.revoke", "dm", webhook);
+        }
     }
 
     // The people.
