@@ -409,7 +409,22 @@ class DemoPageTest {
         browser.evaluate("attach('write', null)");
         assertFalse(browser.holds("$('messages').dispatchEvent(new DragEvent('drop', {dataTransfer: data, bubbles: true, "
                 + "cancelable: true}))"), "the picture must not take the page's place");
-        assertTrue(browser.holds("attached.write.name === 'dropped.png'"));
+        assertTrue(browser.holds("attached.write.name === 'dropped.png' && $('notice').hidden"));
+        browser.evaluate("data.items.add(new File(['y'], 'second.png')), "
+                + "$('messages').dispatchEvent(new DragEvent('drop', {dataTransfer: data, bubbles: true, cancelable: true}))");
+        assertTrue(browser.holds("attached.write.name === 'dropped.png' && "
+                + "$('notice').textContent.startsWith('One file')"));
+    }
+
+    @Test
+    void whatIsTypedWhileAFileIsOnItsWayStays() {
+        newCustomer();
+        attach("write", "crushed");
+        browser.types("first");
+        browser.evaluate("$('write').requestSubmit(), $('text').value = 'second', true");
+        browser.until("attached.write === null");
+        assertEquals("second", browser.evaluate("$('text').value").asText());
+        browser.until(PICTURES.formatted("posted") + " === 1");
     }
 
     private void attach(String form, String sample) {

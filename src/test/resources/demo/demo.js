@@ -527,6 +527,11 @@ function attach(form, file) {
   field(form).focus();
 }
 
+function attachOne(form, files) {
+  attach(form, files[0]);
+  if (files.length > 1 && attached[form] === files[0]) notice('One file at a time: ' + files[0].name + ' goes first.');
+}
+
 /** Drawn, because the page's policy lets no picture be loaded but from the demo's server. */
 async function draw(file, canvas) {
   const image = await createImageBitmap(file);
@@ -548,7 +553,7 @@ for (const form of ['write', 'reply']) {
   field(form).addEventListener('paste', event => {
     if (!event.clipboardData.files.length) return;
     event.preventDefault();
-    attach(form, event.clipboardData.files[0]);
+    attachOne(form, event.clipboardData.files);
   });
   let sending = false;
   $(form).addEventListener('submit', async event => {
@@ -562,8 +567,9 @@ for (const form of ['write', 'reply']) {
       'application/octet-stream', file) : await act(form, {...to, text});
     sending = false;
     if (!sent) return;
-    field(form).value = '';
-    if (file) attach(form, null);
+    // What was typed or chosen meanwhile goes with the next one.
+    if (field(form).value === text) field(form).value = '';
+    if (file && attached[form] === file) attach(form, null);
   });
 }
 
@@ -573,7 +579,7 @@ document.addEventListener('drop', event => {
   event.preventDefault();
   const onDesk = event.target.closest('#desk') && !$('reply').hidden;
   const form = event.target.closest('#phone') ? 'write' : onDesk ? 'reply' : '';
-  if (form && event.dataTransfer.files.length) attach(form, event.dataTransfer.files[0]);
+  if (form && event.dataTransfer.files.length) attachOne(form, event.dataTransfer.files);
 });
 
 $('answer').addEventListener('keydown', event => {
