@@ -411,7 +411,7 @@ class DemoPageTest {
                 + "cancelable: true}))"), "the picture must not take the page's place");
         assertTrue(browser.holds("attached.write.name === 'dropped.png' && $('notice').hidden"));
         browser.evaluate("data.items.add(new File(['y'], 'second.png')), "
-                + "$('messages').dispatchEvent(new DragEvent('drop', {dataTransfer: data, bubbles: true, cancelable: true}))");
+                + "$('messages').dispatchEvent(new DragEvent('drop', {dataTransfer: data, bubbles: true}))");
         assertTrue(browser.holds("attached.write.name === 'dropped.png' && "
                 + "$('notice').textContent.startsWith('One file')"));
     }
