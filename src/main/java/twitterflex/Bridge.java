@@ -4506,9 +4506,9 @@ public final class Bridge {
         /** Bytes of a file that Flex shows, and of a segment (5 MB, as X has it, were refused). */
         private static final long MOST_IN_FLEX = 16 << 20, SEGMENT = 1 << 20;
         private static final long PIECE = 16 << 10;
-        /** What X takes in Direct Messages (X API, "Media best practices"). */
+        /** What X takes in Direct Messages (X API, "Media best practices"); image/jpg is a common slip. */
         private static final Map<String, String> CATEGORIES = Map.of("image/jpeg", "dm_image", "image/png", "dm_image",
-                "image/webp", "dm_image", "image/gif", "dm_gif", "video/mp4", "dm_video");
+                "image/jpg", "dm_image", "image/webp", "dm_image", "image/gif", "dm_gif", "video/mp4", "dm_video");
         private static final Map<String, Long> MOST_AT_X =
                 Map.of("dm_image", 5L << 20, "dm_gif", 15L << 20, "dm_video", 512L << 20);
         /** How files begin, as ISO 8859-1. */

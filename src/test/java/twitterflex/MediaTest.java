@@ -327,15 +327,16 @@ class MediaTest {
     void aFileThatIsNotWhatItSaysGoesAsWhatItIsOrIsTold(Rig.Generation generation) throws Exception {
         rig(generation);
         Chat chat = rig.talk("1");
-        MediaFile video = MediaFile.generated("a.mp4", "video/mp4", 3_000);
+        MediaFile video = MediaFile.generated("a.mp4", "video/mp4", 3_000), photo = file("image/jpeg", 2_000);
         byte[] page = "<html>".getBytes(StandardCharsets.UTF_8);
         byte[] heic = "\0\0\0\u0018ftypheic\0\0\0\0".getBytes(StandardCharsets.ISO_8859_1);
         rig.flex.agentAttaches(chat, "", MediaFile.of("a.png", "image/png", page),
                 MediaFile.of("c.jpg", "image/jpeg", heic),
-                new MediaFile("b.png", "image/png", video.content()));
+                new MediaFile("b.png", "image/png", video.content()),
+                new MediaFile("d.jpg", "image/jpg", photo.content()));
         rig.flex.agentWrites(chat, "Bye");
-        until("the rest", () -> Rig.received(ann).equals(List.of("", "Bye")));
-        assertEquals(hashes(List.of(video)), hashes(ann.files()));
+        until("the rest", () -> Rig.received(ann).equals(List.of("", "", "Bye")));
+        assertEquals(hashes(List.of(video, photo)), hashes(ann.files()));
         String told = "Not delivered to the customer: what is there is no picture or video";
         assertEquals(List.of(told, told), rig.notes(chat));
     }
