@@ -4506,9 +4506,9 @@ public final class Bridge {
         /** Bytes of a file that Flex shows, and of a segment (5 MB, as X has it, were refused). */
         private static final long MOST_IN_FLEX = 16 << 20, SEGMENT = 1 << 20;
         private static final long PIECE = 16 << 10;
-        /** What X takes in Direct Messages (X API, "Media best practices"); image/jpg is a common slip. */
+        /** What X takes in Direct Messages (X API, "Media best practices"). */
         private static final Map<String, String> CATEGORIES = Map.of("image/jpeg", "dm_image", "image/png", "dm_image",
-                "image/jpg", "dm_image", "image/webp", "dm_image", "image/gif", "dm_gif", "video/mp4", "dm_video");
+                "image/webp", "dm_image", "image/gif", "dm_gif", "video/mp4", "dm_video");
         private static final Map<String, Long> MOST_AT_X =
                 Map.of("dm_image", 5L << 20, "dm_gif", 15L << 20, "dm_video", 512L << 20);
         /** How files begin, as ISO 8859-1. */
@@ -4722,28 +4722,25 @@ public final class Bridge {
             return carry(delivery, TRIED, load -> {
                 Response told = twilio.get("mcs.us1", files() + "/" + Form.escape(attachment.id()), LINK);
                 if (!told.ok()) return told.outcome();
-                String named = told.body().path("content_type").asText().split(";")[0].strip().toLowerCase(Locale.ROOT);
-                long size = told.body().path("size").asLong(), most = mostAtX(named);
-                if (size > most || size == 0) return notForX(named, size);
                 String link = told.body().at("/links/content_direct_temporary").asText();
-                Outcome came = download(Twilio.SERVICE, link, most, load);
-                if (!(came instanceof Outcome.Delivered is)) return came;
-                String type = is.id(), category = CATEGORIES.get(type);
-                if (load.size() > mostAtX(type)) return notForX(type, load.size());
+                Outcome came = download(Twilio.SERVICE, link, MOST_AT_X.get("dm_video"), load);
+                if (came instanceof Outcome.RetryLater) return came;
+                // Its bytes say what it is; what it is called may be wrong.
+                String type = came instanceof Outcome.Delivered is ? is.id() : "";
+                String category = CATEGORIES.getOrDefault(type, "");
+                long size = load.size(), most = MOST_AT_X.getOrDefault(category, 0L);
+                String why = came instanceof Outcome.Refused no ? no.reason() : size > most ? "it is too large" : "";
+                if (!why.isEmpty()) {
+                    String called = cut(told.body().path("content_type").asText(), 50);
+                    return refused("X takes pictures (JPEG, PNG, WebP) up to 5 MB, GIFs up to 15 and MP4 videos up to"
+                            + " 512: " + why + " (" + called + ", "
+                            + (told.body().path("size").asLong() + 999) / 1000 + " KB)");
+                }
                 boolean small = category.equals("dm_gif") && size <= MOST_AT_X.get("dm_image");
                 String gif = small ? new String(load.read(0, size), ISO_8859_1) : "";
                 boolean still = small && gif.indexOf(FRAME) == gif.lastIndexOf(FRAME);
                 return upload(delivery, still ? "dm_image" : category, type, load);
             });
-        }
-
-        private static long mostAtX(String type) {
-            return MOST_AT_X.getOrDefault(CATEGORIES.getOrDefault(type, ""), 0L);
-        }
-
-        private static Outcome notForX(String type, long size) {
-            return refused("X takes pictures (JPEG, PNG, WebP) up to 5 MB, GIFs up to 15 and MP4 videos up to 512, and"
-                    + " this is " + cut(type, 50) + " of " + (size + 999) / 1000 + " KB");
         }
 
         private Outcome upload(Delivery delivery, String category, String type, Load load) throws IOException {

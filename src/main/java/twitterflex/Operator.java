@@ -558,7 +558,8 @@ public final class Operator {
                             .map(String::new)
                     : Optional.ofNullable(console.readLine("%s: ", setting));
             if (typed.isEmpty()) throw new CommandFailed(2, List.of(setting.missing()));
-            return typed.get().strip().replaceFirst("^([\"'])(.*)\\1$", "$2"); // as copied from a file with quotes
+            // Quotes come with what is copied from a file.
+            return typed.get().strip().replaceFirst("^([\"'])(.*)\\1$", "$2");
         }
 
         /** @return whether everything holds; see {@link #told} */

@@ -195,7 +195,7 @@ class EndToEndTest {
     void aFileThatXDoesNotTakeIsNotSentAndTheAgentIsTold() {
         Chat chat = talk();
         rig.flex.agentSendsMedia(chat, "manual.pdf", "application/pdf");
-        until("the note", () -> rig.notes(chat).stream().anyMatch(note -> note.contains("this is application/pdf")));
+        until("the note", () -> rig.notes(chat).stream().anyMatch(note -> note.contains("(application/pdf, 154 KB)")));
         rig.quiet();
         assertEquals(List.of(), received(ann));
         assertEquals(1, rig.failed());

@@ -316,7 +316,8 @@ class MediaTest {
                 MediaFile.generated("none.png", "image/png", 0), MediaFile.generated("", "", 1_000));
         rig.flex.agentAttaches(chat, "Look", files.toArray(MediaFile[]::new));
         until("a note of each", () -> rig.notes(chat).size() == files.size());
-        rig.notes(chat).forEach(note -> assertTrue(note.matches("Not delivered to the customer: X takes pictures .* [0-9]+ KB"), note));
+        String told = "Not delivered to the customer: X takes pictures .*: (it is|what is there is) [a-z ]+ \\(.*, [0-9]+ KB\\)";
+        rig.notes(chat).forEach(note -> assertTrue(note.matches(told), note));
         assertEquals(List.of("Look"), Rig.received(ann));
         assertEquals(files.size(), rig.failed());
         assertEquals(0, rig.x.uploads().count());
@@ -329,16 +330,20 @@ class MediaTest {
         Chat chat = rig.talk("1");
         MediaFile video = MediaFile.generated("a.mp4", "video/mp4", 3_000), photo = file("image/jpeg", 2_000);
         byte[] page = "<html>".getBytes(StandardCharsets.UTF_8);
+        MediaFile large = MediaFile.generated("a.mp4", "video/mp4", 6 * MEBIBYTE);
         byte[] heic = "\0\0\0\u0018ftypheic\0\0\0\0".getBytes(StandardCharsets.ISO_8859_1);
         rig.flex.agentAttaches(chat, "", MediaFile.of("a.png", "image/png", page),
                 MediaFile.of("c.jpg", "image/jpeg", heic),
                 new MediaFile("b.png", "image/png", video.content()),
-                new MediaFile("d.jpg", "image/jpg", photo.content()));
+                new MediaFile("d.jpg", "image/jpg", photo.content()),
+                new MediaFile("e", "application/octet-stream", photo.content()),
+                new MediaFile("f.png", "image/png", large.content()));
         rig.flex.agentWrites(chat, "Bye");
-        until("the rest", () -> Rig.received(ann).equals(List.of("", "", "Bye")));
-        assertEquals(hashes(List.of(video, photo)), hashes(ann.files()));
-        String told = "Not delivered to the customer: what is there is no picture or video";
-        assertEquals(List.of(told, told), rig.notes(chat));
+        until("the rest", () -> Rig.received(ann).equals(List.of("", "", "", "", "Bye")));
+        assertEquals(hashes(List.of(video, photo, photo, large)), hashes(ann.files()));
+        String told = "Not delivered to the customer: X takes pictures (JPEG, PNG, WebP) up to 5 MB, GIFs up to 15 and MP4"
+                + " videos up to 512: what is there is no picture or video (image/%s, 1 KB)";
+        assertEquals(List.of(told.formatted("png"), told.formatted("jpeg")), rig.notes(chat));
     }
 
     @ParameterizedTest
