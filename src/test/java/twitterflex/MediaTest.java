@@ -672,7 +672,7 @@ class MediaTest {
             Customer customer = world.customer(1);
             Chat chat = world.talk(customer);
             // -Dmedia.mib=512 is the largest that X takes; the suite has no time for it.
-            MediaFile video = MediaFile.generated("a.mp4", "video/mp4", Long.getLong("media.mib", 160) * MEBIBYTE);
+            MediaFile video = MediaFile.generated("a.mp4", "video/mp4", Long.getLong("media.mib", 96) * MEBIBYTE);
             long began = System.nanoTime();
             world.flex.agentAttaches(chat, "", video);
             until("the video", () -> customer.files().size() == 1);
