@@ -263,6 +263,23 @@ class DemoPageTest {
         assertEquals(0, browser.evaluate(FAILED).asInt(), browser.evaluate("JSON.stringify(state.tour)").asText());
     }
 
+    @Test
+    void theTourLeavesWhoIsWritingWithTheirCustomer() {
+        browser.evaluate("['write', 'reply'].forEach(form => attach(form, null, field(form).value = ''))");
+        act("again");
+        browser.until("state.tour.next === 0");
+        if (browser.evaluate("state.people.length").asInt() == 1) act("customer");
+        browser.until("state.people.length > 1");
+        String other = browser.evaluate("state.people.find(one => one.id !== state.tour.person).id").asText();
+        browser.evaluate("$('text').value = 'half a mes'");
+        browser.evaluate("choose('" + other + "')");
+        playTo(1);
+        assertTrue(browser.holds("person === '" + other + "' && $('text').value === 'half a mes'"));
+        browser.evaluate("$('text').value = ''");
+        playTo(2);
+        browser.until("person === state.tour.person");
+    }
+
     private void playTo(int step) {
         while (browser.evaluate("state.tour.next").asInt() < step) {
             browser.until("!$('next').disabled");

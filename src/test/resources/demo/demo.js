@@ -164,16 +164,19 @@ function follow(before) {
   const tour = state.tour;
   const step = tour.person + ' ' + tour.current;
   if (!personOf(person)) person = null;
-  if (step !== played && (before || !person) && tour.current >= 0) person = tour.person;
+  // What somebody is writing goes to whom they write it to, whatever else happens.
+  const drafted = form => person && (field(form).value.trim() || attached[form]);
+  const writing = drafted('write') || drafted('reply');
+  if (!writing && step !== played && (before || !person) && tour.current >= 0) person = tour.person;
   if (step !== played) looking = null;
   played = step;
   // What was there before the page was opened is no news.
   if (!before) for (const one of state.people) seen.set(one.id, one.messages.length);
-  if (before && state.people.length > before.people.length && !tour.busy) person = state.people[state.people.length - 1].id;
+  if (!writing && before && state.people.length > before.people.length && !tour.busy) person = state.people[state.people.length - 1].id;
   person = person || state.people[0].id;
   const known = before && before.chats.some(one => one.person === person && one.sid === chat);
   const fresh = before && chatsOf(person).length > before.chats.filter(one => one.person === person).length;
-  if (!chatsOf(person).some(one => one.sid === chat) || fresh || before && !known) choose(person);
+  if (!chatsOf(person).some(one => one.sid === chat) || !drafted('reply') && (fresh || before && !known)) choose(person);
 }
 
 // Showing it.
