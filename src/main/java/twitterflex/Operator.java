@@ -1845,23 +1845,38 @@ public final class Operator {
          * Sets one value in the file, which only its owner may read: written aside and put in the old one's place, or
          * where that cannot be replaced (a file mounted into a container), into the file itself.
          */
-        static void write(Path file, Setting setting, String value) throws IOException {
+        static synchronized void write(Path file, Setting setting, String value) throws IOException {
             Path real = Files.exists(file) ? file.toRealPath() : file.toAbsolutePath();
-            String before = Files.exists(real) ? Files.readString(real) : "";
-            String text = changed(before, setting, value);
             Path aside = aside(file);
             try {
-                Files.deleteIfExists(aside);
-                Files.createFile(aside, Journal.only("rw-------"));
+                claim(aside);
                 keepOwner(Files.exists(real) ? real : real.getParent(), aside);
-                Files.writeString(aside, text, StandardOpenOption.WRITE, StandardOpenOption.SYNC);
+                Files.writeString(aside, changed(real, setting, value), StandardOpenOption.WRITE,
+                        StandardOpenOption.SYNC);
                 Files.move(aside, real, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
             } catch (IOException irreplaceable) {
                 if (!Files.isRegularFile(real)) throw irreplaceable;
-                writeInto(real, text.getBytes(UTF_8));
+                writeInto(real, changed(real, setting, value).getBytes(UTF_8));
             } finally {
                 sweep(file);
             }
+        }
+
+        /** Of two that write at once the second waits; what is there for a second was left by one that was killed. */
+        private static void claim(Path aside) throws IOException {
+            for (int tries = 1;; tries++) {
+                try {
+                    Files.createFile(aside, Journal.only("rw-------"));
+                    return;
+                } catch (FileAlreadyExistsException another) {
+                    LockSupport.parkNanos(Duration.ofMillis(50).toNanos());
+                    if (tries % 20 == 0) Files.delete(aside);
+                }
+            }
+        }
+
+        private static String changed(Path file, Setting setting, String value) throws IOException {
+            return changed(Files.exists(file) ? Files.readString(file) : "", setting, value);
         }
 
         private static Path aside(Path file) throws IOException {
