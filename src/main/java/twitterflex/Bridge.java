@@ -31,6 +31,7 @@ import java.time.format.*;
 import java.util.*;
 import java.util.concurrent.*;
 import java.util.concurrent.atomic.*;
+import java.util.concurrent.locks.LockSupport;
 import java.util.function.*;
 import java.util.regex.*;
 import java.util.stream.*;
@@ -3417,14 +3418,10 @@ public final class Bridge {
             }
         }
 
-        /** For its owner alone. Written aside, synced, then put in the place of the old one in one step. */
         static void write(Path file, JsonNode token) throws IOException {
-            Path aside = file.resolveSibling(file.getFileName() + ".new");
-            Files.deleteIfExists(aside);
-            Files.createFile(aside, Journal.only("rw-------"));
-            Files.writeString(aside, token.toString(), StandardOpenOption.WRITE, StandardOpenOption.SYNC);
-            Files.move(aside, file, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
-            Journal.syncNames(file.toAbsolutePath().getParent());
+            Path folder = file.toAbsolutePath().getParent();
+            replace(file, folder, token::toString);
+            Journal.syncNames(folder);
         }
 
         private static Response good(JsonNode token) { return ours(200, token); }
@@ -5464,6 +5461,52 @@ public final class Bridge {
             return Instant.parse(iso);
         } catch (DateTimeParseException untold) {
             return Instant.EPOCH;
+        }
+    }
+
+    interface Text {
+        String get() throws IOException;
+    }
+
+    /**
+     * Puts a text in the place of a file, in one step and for its owner alone: written aside, synced, moved. Of two
+     * that do so at once the second waits; what stays aside for a second was left by one that was killed.
+     *
+     * @param owner a file or folder that is of whoever is to own it, as far as we may give it away
+     * @param text is asked for when nobody else writes
+     */
+    static void replace(Path file, Path owner, Text text) throws IOException {
+        Path aside = file.resolveSibling(file.getFileName() + ".new");
+        claim(aside);
+        try {
+            keepOwner(owner, aside);
+            Files.writeString(aside, text.get(), StandardOpenOption.WRITE, StandardOpenOption.SYNC);
+            Files.move(aside, file, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
+        } catch (IOException failed) {
+            Files.deleteIfExists(aside);
+            throw failed;
+        }
+    }
+
+    private static synchronized void claim(Path aside) throws IOException {
+        while (true) {
+            try {
+                Files.createFile(aside, Journal.only("rw-------"));
+                return;
+            } catch (FileAlreadyExistsException another) {
+                long written = aside.toFile().lastModified();
+                boolean left = written > 0 && Math.abs(System.currentTimeMillis() - written) > 1000;
+                if (left) Files.deleteIfExists(aside);
+                else LockSupport.parkNanos(Duration.ofMillis(20).toNanos());
+            }
+        }
+    }
+
+    private static void keepOwner(Path from, Path to) {
+        try {
+            Files.setOwner(to, Files.getOwner(from));
+        } catch (IOException | UnsupportedOperationException notOurs) {
+            LOG.log(DEBUG, () -> "the file keeps the owner it has: " + reason(notOurs));
         }
     }
 

@@ -965,8 +965,6 @@ public final class Operator {
 
         private Response whoseToken() {
             Response me = access.byToken(one -> client.call(X.SERVICE, one), access.request(ME, Form.of()));
-            // It may have been renewed.
-            if (may.dotEnv().isPresent()) DotEnv.keepOwner(settings.dataDir(), settings.tokenFile());
             return me;
         }
 
@@ -984,11 +982,9 @@ public final class Operator {
         }
 
         private boolean keep(JsonNode token) {
-            Path folder = settings.dataDir();
             try {
-                Journal.make(folder);
+                Journal.make(settings.dataDir());
                 XAccess.write(settings.tokenFile(), token);
-                DotEnv.keepOwner(folder, settings.tokenFile());
                 return true;
             } catch (IOException readOnly) {
                 return report(TOKEN, MISSING, "it cannot be written to " + settings.tokenFile() + " ("
@@ -1845,33 +1841,13 @@ public final class Operator {
          * Sets one value in the file, which only its owner may read: written aside and put in the old one's place, or
          * where that cannot be replaced (a file mounted into a container), into the file itself.
          */
-        static synchronized void write(Path file, Setting setting, String value) throws IOException {
+        static void write(Path file, Setting setting, String value) throws IOException {
             Path real = Files.exists(file) ? file.toRealPath() : file.toAbsolutePath();
-            Path aside = aside(file);
             try {
-                claim(aside);
-                keepOwner(Files.exists(real) ? real : real.getParent(), aside);
-                Files.writeString(aside, changed(real, setting, value), StandardOpenOption.WRITE,
-                        StandardOpenOption.SYNC);
-                Files.move(aside, real, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
+                replace(real, Files.exists(real) ? real : real.getParent(), () -> changed(real, setting, value));
             } catch (IOException irreplaceable) {
                 if (!Files.isRegularFile(real)) throw irreplaceable;
                 writeInto(real, changed(real, setting, value).getBytes(UTF_8));
-            } finally {
-                sweep(file);
-            }
-        }
-
-        /** Of two that write at once the second waits; what is there for a second was left by one that was killed. */
-        private static void claim(Path aside) throws IOException {
-            for (int tries = 1;; tries++) {
-                try {
-                    Files.createFile(aside, Journal.only("rw-------"));
-                    return;
-                } catch (FileAlreadyExistsException another) {
-                    LockSupport.parkNanos(Duration.ofMillis(50).toNanos());
-                    if (tries % 20 == 0) Files.delete(aside);
-                }
             }
         }
 
@@ -1889,14 +1865,6 @@ public final class Operator {
                 return Files.getOwner(file).getName();
             } catch (IOException | UnsupportedOperationException unknown) {
                 return "";
-            }
-        }
-
-        static void keepOwner(Path from, Path to) {
-            try {
-                Files.setOwner(to, Files.getOwner(from));
-            } catch (IOException | UnsupportedOperationException notOurs) {
-                LOG.log(DEBUG, () -> "the file keeps the owner it has: " + reason(notOurs));
             }
         }
 

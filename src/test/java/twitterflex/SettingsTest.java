@@ -15,12 +15,16 @@ import java.io.IOException;
 import java.net.URISyntaxException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Collection;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeSet;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
@@ -547,6 +551,28 @@ class SettingsTest {
         } finally {
             ended("umount", folder.toString());
         }
+    }
+
+    @Test
+    void whoWritesAtOnceTakesTurnsAndNothingIsLost(@TempDir Path folder) throws Exception {
+        Path dotEnv = folder.resolve(".env");
+        List<Setting> all = List.of(Setting.values());
+        Files.writeString(folder.resolve(".env.new"), "left by one that was killed");
+        ExecutorService writers = Executors.newFixedThreadPool(4);
+        List<Future<?>> written = new ArrayList<>();
+        for (Setting setting : all) {
+            written.add(writers.submit(() -> {
+                Operator.DotEnv.write(dotEnv, setting, "value-of-" + setting);
+                return null;
+            }));
+        }
+        for (Future<?> one : written) {
+            one.get();
+        }
+        writers.shutdown();
+        Map<String, String> found = Settings.dotEnv(Files.readString(dotEnv));
+        all.forEach(setting -> assertEquals("value-of-" + setting, found.get(setting.name())));
+        assertFalse(Files.exists(folder.resolve(".env.new")));
     }
 
     @Test
