@@ -165,7 +165,11 @@ final class DemoServer {
     }
 
     private static Answer file(String name) throws IOException {
-        return new Answer(200, TYPES.get(name.substring(name.lastIndexOf('.') + 1)), resource(name));
+        return new Answer(200, type(name), resource(name));
+    }
+
+    private static String type(String name) {
+        return TYPES.get(name.substring(name.lastIndexOf('.') + 1));
     }
 
     private static byte[] resource(String name) throws IOException {
@@ -177,7 +181,7 @@ final class DemoServer {
     /** A picture for who has none at hand. */
     static MediaFile sample(String name) {
         try {
-            return MediaFile.of(name, TYPES.get(name.substring(name.lastIndexOf('.') + 1)), resource(name));
+            return MediaFile.of(name, type(name), resource(name));
         } catch (IOException e) {
             throw new UncheckedIOException(e);
         }
